@@ -1,0 +1,17 @@
+/* Hashes. FNV-1a and jump are part of the cluster's routing format and never change; XXH3 with a random seed is for
+ * tables in memory only. */
+#ifndef BASE_HASH_H
+#define BASE_HASH_H
+
+#include <stdint.h>
+
+#include "holdfast/bytes.h"
+
+uint64_t hash_fnv1a_64(struct hf_bytes bytes);
+uint64_t hash_xxh3_64(struct hf_bytes bytes, uint64_t seed);
+/* Jump consistent hash (Lamping and Veach, 2014): a bucket in [0, bucket_count). bucket_count >= 1. */
+uint32_t hash_jump(uint64_t key, uint32_t bucket_count);
+/* A cheap bijective mixer of 64 bits (splitmix64's finaliser). */
+uint64_t hash_mix_64(uint64_t value);
+
+#endif
