@@ -1,0 +1,233 @@
+/* The replicated log: one append stream on one device for many Raft groups.
+ *
+ * What it promises
+ *   - An operation is acknowledged when it, and every earlier byte of the stream, survives power loss (policy
+ *     HF_LOG_SYNC_BATCH, the default). Acknowledgements run in the order of the appends.
+ *   - A batch is atomic across a crash, also across groups.
+ *   - What was torn by a crash is dropped; what a later batch declares durable and is bad is reported as damage, with
+ *     group, index and term, and is never silently cut off.
+ *   - A failed sync is final: every waiter and every later append fails with HF_EPOISONED, reads go on, and only a
+ *     reopen clears it. Nothing is ever synced a second time to make an error go away.
+ *
+ * Two positions per group: `last_index` is readable at once after hf_log_append returns; `durable_index` follows when
+ * the device has it. Memory is bounded by the options, not by the length of the log.
+ *
+ * Threads: every function may be called from any thread, except where it says "driver". The driver is the one thread
+ * that runs the writer's turns: the log's own (HF_LOG_DRIVE_THREAD, the default), or the caller's event loop
+ * (HF_LOG_DRIVE_CALLER: call hf_log_turn when the descriptor is readable and after appending). Callbacks run in the
+ * driver, inside a turn, and may append again.
+ *
+ * Ideas: group commit and pre-written, recycled log files are old database practice; the declared durable position that
+ * tells torn from damaged follows "Protocol-Aware Recovery for Consensus-Based Storage" (Alagappan et al., FAST 2018). */
+#ifndef HOLDFAST_LOG_H
+#define HOLDFAST_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "holdfast/bytes.h"
+#include "holdfast/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HF_LOG_PAYLOAD_SIZE_MAX (128u << 20)        /* one entry's payload */
+#define HF_LOG_GROUP_MAX ((uint64_t)INT64_MAX)      /* group ids are 1 … this */
+#define HF_LOG_INDEX_MAX UINT64_MAX                 /* an append beyond it is refused */
+#define HF_LOG_SNAPSHOT_NAME_SIZE_MAX 64u           /* bytes of the name that a reset carries */
+#define HF_LOG_BATCH_SIZE_MAX (256u << 20)          /* encoded bytes of one atomic batch */
+
+struct hf_log;
+struct hf_log_batch;
+
+/* Numbers are stored on disk: never reuse one. */
+enum hf_entry_type {
+    HF_ENTRY_NORMAL = 1,
+    HF_ENTRY_CONFIGURATION = 2,
+    HF_ENTRY_NOOP = 3,
+    HF_ENTRY_SNAPSHOT_MARKER = 4
+};
+
+struct hf_entry {
+    uint64_t index; /* ≥ 1 */
+    uint64_t term;
+    uint64_t timestamp_ms; /* UNIX time, the leader's; 0 when unused */
+    enum hf_entry_type type;
+    struct hf_bytes payload;
+};
+
+/* Term, vote and commit index of a group. Term and vote are synced under every policy. */
+struct hf_hard_state {
+    uint64_t term;
+    uint64_t vote; /* node id, 0: none */
+    uint64_t commit;
+};
+
+enum hf_log_sync_policy {
+    HF_LOG_SYNC_BATCH = 0, /* group commit: every write is durable; a crash loses nothing acknowledged */
+    HF_LOG_SYNC_ALWAYS,    /* one durable write per batch, nothing gathered; loses nothing acknowledged */
+    HF_LOG_SYNC_INTERVAL,  /* acknowledged when written; power loss may lose the last sync_interval_ms */
+    HF_LOG_SYNC_NONE       /* acknowledged when written; power loss may lose whatever the kernel held */
+};
+
+enum hf_log_driver { HF_LOG_DRIVE_THREAD = 0, HF_LOG_DRIVE_CALLER };
+enum hf_log_io { HF_LOG_IO_AUTO = 0, HF_LOG_IO_URING, HF_LOG_IO_THREADS };
+
+/* Zero-initialise, or hf_log_options_init for the defaults (a zero field means its default). */
+struct hf_log_options {
+    uint64_t segment_size_bytes;     /* 64 MiB; 1 MiB … 4 GiB */
+    uint32_t write_size_max_bytes;   /* 1 MiB; what one write gathers; 64 KiB … 16 MiB */
+    uint32_t writes_in_flight_max;   /* 2; 1 … 16 */
+    uint64_t queue_entries_max;      /* 10,000 … ; appends beyond give HF_EBUSY */
+    uint64_t queue_bytes_max;        /* 256 MiB */
+    uint64_t tail_cache_bytes;       /* 64 MiB of recent entries kept in memory; 0 means the default */
+    uint32_t recycle_segments_max;   /* 2: spares kept */
+    uint64_t reserve_bytes;          /* 8 MiB: headroom that only hard state, resets and collection may use */
+    uint32_t sync_interval_ms;       /* 100, for HF_LOG_SYNC_INTERVAL */
+    enum hf_log_sync_policy sync_policy;
+    enum hf_log_driver driver;
+    enum hf_log_io io;
+    bool read_only;                  /* for tools: takes no lock, repairs and writes nothing, also while in use */
+    bool verify_on_read_off;         /* default: every read checks CRC, group, index and term */
+};
+
+HF_API void hf_log_options_init(struct hf_log_options *options);
+
+/* Opens or creates the log in a directory. Recovers: reads the tail past the page cache, rewrites what was never
+ * declared durable into a new segment and syncs it before reporting it. On HF_ECORRUPT for the whole log (not for one
+ * group: see hf_log_damage_next) the error text names file, offset, group and index.
+ * Errors: HF_EBUSY somebody else has it open; HF_EVERSION; HF_ECORRUPT; HF_ENOSPACE; HF_EINVALID options. */
+HF_API int hf_log_open(const char *directory, const struct hf_log_options *options, struct hf_log **out);
+
+/* Completes or fails (HF_ECLOSED) everything that is queued, syncs, closes. Accepts NULL. */
+HF_API void hf_log_close(struct hf_log *log);
+
+/* ---- Writing ---- */
+
+/* A batch gathers operations and is reusable after hf_log_batch_clear. Not thread-safe by itself. The operations
+ * apply in order. Payloads are copied into the batch. */
+HF_API int hf_log_batch_open(struct hf_log_batch **out);
+HF_API void hf_log_batch_close(struct hf_log_batch *batch);
+HF_API void hf_log_batch_clear(struct hf_log_batch *batch);
+HF_API size_t hf_log_batch_size_bytes(const struct hf_log_batch *batch);
+HF_API bool hf_log_batch_is_empty(const struct hf_log_batch *batch);
+
+/* Appends entries; entries->index of the first must be last_index + 1 (any index ≥ 1 in a group that has none yet and
+ * no floor). Terms never decrease. HF_ETOOBIG leaves the batch as it was. */
+HF_API int hf_log_batch_append(struct hf_log_batch *batch, uint64_t group, const struct hf_entry *entries, size_t count);
+/* Removes entries with index ≥ from_index. Beyond the last: no-op. At or below the floor: HF_ECOMPACTED at append. */
+HF_API int hf_log_batch_truncate(struct hf_log_batch *batch, uint64_t group, uint64_t from_index);
+HF_API int hf_log_batch_hard_state(struct hf_log_batch *batch, uint64_t group, struct hf_hard_state state);
+/* The whole log of the group disappears and restarts behind a snapshot: first = index + 1, last = index. */
+HF_API int hf_log_batch_reset(struct hf_log_batch *batch, uint64_t group, uint64_t index, uint64_t term,
+                              struct hf_bytes snapshot_name);
+/* Drops the prefix: first = index + 1; the term at `index` is kept. Below first: no-op. Above last: HF_ECONFLICT. */
+HF_API int hf_log_batch_compact(struct hf_log_batch *batch, uint64_t group, uint64_t index);
+HF_API int hf_log_batch_remove_group(struct hf_log_batch *batch, uint64_t group);
+
+/* Called once per append that returned 0: result 0 when everything in it is acknowledged under the policy,
+ * HF_EPOISONED or HF_ECLOSED otherwise (what it wrote may or may not be there after a restart). */
+typedef void hf_log_done(void *arg, int result);
+
+/* Applies the batch to the readable state and queues it for the device. On an error nothing at all changed and the
+ * batch is untouched: HF_ECONFLICT (gap, decreasing term), HF_ECOMPACTED, HF_EBUSY (queue full), HF_ENOSPACE,
+ * HF_ETOOBIG, HF_EPOISONED, HF_ECLOSED. The batch may be cleared and reused at once. An empty batch is a barrier.
+ * done may be NULL. */
+HF_API int hf_log_append(struct hf_log *log, const struct hf_log_batch *batch, hf_log_done *done, void *arg);
+/* The same, and waits. With HF_LOG_DRIVE_CALLER the calling thread drives the turns itself. */
+HF_API int hf_log_append_wait(struct hf_log *log, const struct hf_log_batch *batch);
+
+/* Sets the incarnation (64 random bits, cluster-wide per group) that records of this group carry. Needed once, before
+ * the group's first record; without it the log draws one. HF_EMISMATCH when the group exists with another one. */
+HF_API int hf_log_group_open(struct hf_log *log, uint64_t group, uint64_t incarnation);
+
+/* Sets space aside for appends that were promised (a proposal that is about to be accepted). HF_ENOSPACE when the
+ * device cannot take it beside the headroom. Entries of later appends consume what was reserved. */
+HF_API int hf_log_reserve(struct hf_log *log, uint64_t bytes);
+HF_API void hf_log_unreserve(struct hf_log *log, uint64_t bytes);
+HF_API uint64_t hf_log_capacity_bytes(struct hf_log *log); /* what hf_log_reserve could still promise */
+
+/* ---- Driving (HF_LOG_DRIVE_CALLER; driver thread only) ---- */
+
+/* One turn: reaps completed writes, runs their callbacks, starts the next write. Never blocks. Returns how many
+ * callbacks ran. */
+HF_API unsigned hf_log_turn(struct hf_log *log);
+HF_API int hf_log_descriptor(struct hf_log *log); /* readable when a turn has something to reap */
+
+/* ---- Reading ---- */
+
+struct hf_log_group_state {
+    uint64_t first_index;   /* floor + 1; 1 in a new group */
+    uint64_t last_index;    /* readable; first_index − 1 when empty */
+    uint64_t durable_index; /* ≤ last_index */
+    uint64_t floor_term;    /* the term at first_index − 1; 0 when that is 0 */
+    uint64_t incarnation;
+    uint64_t bytes;         /* of payload between first and last */
+    uint64_t bytes_on_disk; /* of records that are live */
+    uint64_t segment_oldest; /* number of the oldest segment that holds a live record of the group */
+    struct hf_hard_state hard_state; /* as appended last; durable when that append was acknowledged */
+    uint8_t snapshot_name[HF_LOG_SNAPSHOT_NAME_SIZE_MAX]; /* of the last reset */
+    uint32_t snapshot_name_size;
+    bool exists;
+    bool removed;
+    bool damaged; /* see hf_log_damage_next; appends to it are refused with HF_ECORRUPT */
+};
+/* An unknown group reads as empty (exists = false). */
+HF_API int hf_log_group_state(struct hf_log *log, uint64_t group, struct hf_log_group_state *out);
+/* The next group with an id > after, in order; HF_ENOTFOUND at the end. */
+HF_API int hf_log_group_next(struct hf_log *log, uint64_t after, uint64_t *out);
+
+/* The term at an index: first_index − 1 … last_index. HF_ECOMPACTED below, HF_EUNAVAILABLE above. */
+HF_API int hf_log_term(struct hf_log *log, uint64_t group, uint64_t index, uint64_t *out);
+
+/* Entries read; owns their memory until hf_log_view_close. Zero-initialise; a closed view may be reused. */
+struct hf_log_view {
+    const struct hf_entry *entries;
+    size_t count;
+    void *memory;
+};
+HF_API void hf_log_view_close(struct hf_log_view *view);
+/* Entries in [low, high), at least one when there is one, then as many as fit bytes_max (0: no limit) and count_max
+ * (0: no limit). low = high gives none. HF_ECOMPACTED, HF_EUNAVAILABLE (low beyond last), HF_EIO, HF_ECORRUPT. */
+HF_API int hf_log_read(struct hf_log *log, uint64_t group, uint64_t low, uint64_t high, uint64_t bytes_max,
+                       size_t count_max, struct hf_log_view *out);
+
+/* ---- State of the whole log ---- */
+
+struct hf_log_stat {
+    uint64_t segments;
+    uint64_t bytes_on_disk;     /* of all files */
+    uint64_t appended_entries;  /* since open */
+    uint64_t appended_bytes;
+    uint64_t writes;            /* frames written */
+    uint64_t written_bytes;     /* with padding */
+    uint64_t oldest_unsynced_ns; /* age of the oldest append that is not acknowledged; 0 when there is none */
+    uint64_t queued_entries;
+    uint64_t queued_bytes;
+    uint64_t recovery_ns;
+    uint64_t recovered_bytes_dropped; /* torn tail */
+    uint64_t damaged_groups;
+    int failure; /* 0, or HF_EPOISONED: the text is in failure_text */
+    char failure_text[256];
+    const char *io_name;
+};
+HF_API void hf_log_stat(struct hf_log *log, struct hf_log_stat *out);
+
+/* Damage found by recovery or by reading. Walk with *position = 0; HF_ENOTFOUND at the end. */
+struct hf_log_damage {
+    uint64_t group; /* 0: unknown, the record's header itself is unreadable: every group may be concerned */
+    uint64_t index;
+    uint64_t term;
+    uint64_t commit; /* the group's last persisted commit index */
+    uint64_t segment;
+    uint64_t offset;
+    char reason[128];
+};
+HF_API int hf_log_damage_next(struct hf_log *log, size_t *position, struct hf_log_damage *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
