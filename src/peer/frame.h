@@ -1,0 +1,49 @@
+/* Frames between nodes, version 1. All integers little-endian.
+ *
+ *   offset size  field
+ *   0      4     size          bytes of the payload that follow the header, at most FRAME_PAYLOAD_SIZE_MAX
+ *   4      4     crc           CRC-32C of bytes 8 … 32+size
+ *   8      1     kind          enum frame_kind
+ *   9      1     flags         FRAME_FIRST | FRAME_LAST: a message is cut into fragments of at most 64 KiB
+ *   10     2     stream        which message of this (connection, direction) the fragment belongs to
+ *   12     4     message_size  bytes of the whole message, in its first fragment; 0 in later ones
+ *   16     8     group         0: not about a group
+ *   24     8     group_incarnation
+ *   32     size  payload
+ *
+ * FRAME_VECTOR (group 0, never fragmented) carries messages marked `small`, e.g. heartbeats of many groups, one after
+ * another, in their order: kind u8, size u16, group u64, group_incarnation u64, then size bytes.
+ *
+ * A receiver closes the connection on: a size above the limit, a bad CRC, an unknown flag, a message above
+ * PEER_MESSAGE_SIZE_MAX, a fragment out of order, more than PEER_STREAMS_MAX unfinished messages, any frame before the
+ * handshake. An unknown kind is skipped when it is ≥ 128, refused otherwise. Order is kept within a group and class. */
+#ifndef PEER_FRAME_H
+#define PEER_FRAME_H
+
+#include <stdint.h>
+
+#define FRAME_HEADER_SIZE        32u
+#define FRAME_PAYLOAD_SIZE_MAX   (64u * 1024u)
+#define FRAME_FIRST              1u
+#define FRAME_LAST               2u
+#define PEER_PROTOCOL_VERSION    1u
+#define PEER_MESSAGE_SIZE_MAX    (136u << 20) /* an entry of 128 MiB and its envelope */
+#define PEER_STREAMS_MAX         64u
+
+/* Numbers are on the wire: never reuse one. */
+enum frame_kind {
+    FRAME_HELLO = 1,           /* handshake, both directions: see peer/handshake.h */
+    FRAME_REFUSED = 2,         /* handshake refused: code, text */
+    FRAME_RAFT = 3,            /* one raft message: see replica/codec.h */
+    FRAME_VECTOR = 4,          /* many small messages of several groups in one frame: see below */
+    FRAME_READ_PING = 5,       /* read index round: see replica/read_index.h */
+    FRAME_READ_PONG = 6,
+    FRAME_FORWARD = 7,         /* a client's command on its way to the leader: see node/forward.h */
+    FRAME_FORWARD_REPLY = 8,
+    FRAME_CLOCK = 9,           /* wall clock exchange: see node/clock.h */
+    FRAME_KEEPALIVE = 10,      /* nothing; shows that the connection lives */
+    FRAME_STATUS = 11,         /* status request for `holdfast status` of other nodes: see node/status.h */
+    FRAME_STATUS_REPLY = 12
+};
+
+#endif

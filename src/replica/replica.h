@@ -1,0 +1,129 @@
+/* One member of one group: libraft 0.22 driven through raft_step(), with every rule and guard of docs/decisions/0002.
+ * The only room that includes <raft.h>; this door does not show it.
+ *
+ * A replica is fed events (a message, a proposal, a deadline, a persisted append) and acts through the log and through
+ * callbacks. It appends with hf_log_append (one batch per step: truncate, entries, hard state) and holds every message
+ * of the group back while a term or vote is not durable. Committed entries are handed to `apply` in order, exactly once
+ * per open, as soon as they are committed and readable here.
+ *
+ * Failure: an unexpected error of the engine, or a failed append after the engine accepted it, freezes the replica
+ * (REPLICA_FROZEN): it sends nothing more, answers HF_ECLOSED, and `failed` is called once. A poisoned log freezes all.
+ *
+ * Thread: the loop's. Callbacks come from inside the calls below and from the log's turn; they may call
+ * replica_submit, replica_read and replica_status, but not replica_close. */
+#ifndef REPLICA_REPLICA_H
+#define REPLICA_REPLICA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "holdfast/log.h"
+#include "peer/peer.h"
+
+#define REPLICA_ELECTION_TIMEOUT_MS_DEFAULT  1000u
+#define REPLICA_HEARTBEAT_TIMEOUT_MS_DEFAULT 100u
+#define REPLICA_INFLIGHT_ENTRIES_MAX         8192u
+#define REPLICA_MEMBERS_MAX                  31u
+#define REPLICA_ENTRY_SIZE_MAX               (128u << 20)
+
+struct replica;
+
+enum replica_role { REPLICA_ROLE_VOTER, REPLICA_ROLE_STANDBY, REPLICA_ROLE_SPARE };
+struct replica_member {
+    uint64_t node_id;
+    enum replica_role role;
+};
+
+/* The configuration entry's own encoding (LIBRAFT rule 17): version u8 = 1, count u8, then {node u64, role u8} each in
+ * ascending order of node ids. Bounded decode: HF_EPROTOCOL. */
+void replica_configuration_encode(const struct replica_member *members, unsigned count, struct buffer *out);
+int replica_configuration_decode(struct hf_bytes bytes, struct replica_member *members, unsigned *count);
+
+enum replica_state { REPLICA_FOLLOWER, REPLICA_CANDIDATE, REPLICA_LEADER, REPLICA_FROZEN };
+
+struct replica_callbacks {
+    /* The message is the hub's from here on: pass it to peer_send (or, in a test, to anything that keeps its order). */
+    void (*send)(void *arg, uint64_t to_node, struct peer_message *message);
+    /* A committed entry, in index order, each index exactly once per open, configuration and no-op entries included.
+     * Lent for the call. A non-zero return freezes the replica. */
+    int (*apply)(void *arg, const struct hf_entry *entry);
+    /* State, term or leader changed (leader 0: unknown). */
+    void (*changed)(void *arg, enum replica_state state, uint64_t term, uint64_t leader);
+    /* Entries from `index` on that this node proposed in `term` were truncated or can no longer be followed. */
+    void (*lost)(void *arg, uint64_t from_index);
+    void (*failed)(void *arg, int result);
+};
+
+struct replica_options {
+    uint64_t group;
+    uint64_t group_incarnation;
+    uint64_t node_id;
+    struct hf_log *log;      /* lent */
+    struct io *io;           /* for the monotonic clock and randomness */
+    uint64_t applied_index;  /* the state machine already holds entries up to here: apply starts behind it */
+    const struct replica_member *bootstrap; /* members of entry 1, used when the group's log is empty */
+    unsigned bootstrap_count;
+    uint64_t bootstrap_stamp_ms; /* from the cluster description, so that entry 1 is byte-equal everywhere */
+    unsigned election_timeout_ms;  /* 0: default */
+    unsigned heartbeat_timeout_ms;
+    unsigned seed;
+};
+
+/* Writes the bootstrap entry when the log is empty (and waits for nothing: START follows when it is durable). */
+int replica_open(const struct replica_options *options, const struct replica_callbacks *callbacks, void *arg,
+                 struct replica **out);
+void replica_close(struct replica *replica); /* accepts NULL; appends in flight may still call back into freed-safe stubs */
+
+/* Frames for this group: FRAME_RAFT, FRAME_READ_PING, FRAME_READ_PONG. Malformed: HF_EPROTOCOL (close the connection).*/
+int replica_receive(struct replica *replica, uint64_t from_node, enum frame_kind kind, struct hf_bytes payload);
+/* The connection to a node came up anew, or ended. */
+void replica_peer_changed(struct replica *replica, uint64_t node_id, bool is_up);
+
+/* Proposes entries in one SUBMIT; index and term of the first are set. HF_ENOTLEADER, HF_ENOSPACE (before anything
+ * changed), HF_EBUSY (too much in flight), HF_ECLOSED. `stamp_ms` goes into the entries as given. */
+int replica_submit(struct replica *replica, const struct hf_bytes *payloads, unsigned count, uint64_t stamp_ms,
+                   uint64_t *index, uint64_t *term);
+/* Proposes a configuration; alone, one at a time, only after an entry of the own term committed. */
+int replica_submit_configuration(struct replica *replica, const struct replica_member *members, unsigned count);
+/* Hands leadership to a node (0: any that is caught up). */
+int replica_transfer(struct replica *replica, uint64_t to_node);
+
+/* Linearizable read: done(0, index) once every voter majority confirmed our leadership after the call, and an entry of
+ * our term is committed; the caller then waits until it applied `index` (which it usually has). One round serves all
+ * reads that wait when it starts. HF_ENOTLEADER through done when leadership is lost meanwhile. */
+typedef void replica_read_done(void *arg, int result, uint64_t index);
+int replica_read(struct replica *replica, replica_read_done *done, void *arg);
+/* Starts a round for reads that gathered in this turn: call at the turn's end. */
+void replica_flush_reads(struct replica *replica);
+
+/* Deadlines: when the next replica_tick is due, in io_monotonic_ns / 1e6. */
+uint64_t replica_deadline_ms(const struct replica *replica);
+void replica_tick(struct replica *replica);
+
+/* Tells the engine that a snapshot covers the log up to the index (LIBRAFT rule 15); the log keeps `trailing` entries.
+ * index ≤ applied and ≤ durable. Used by the simulator now and by snapshots later. */
+int replica_snapshot_taken(struct replica *replica, uint64_t index, unsigned trailing);
+
+struct replica_status {
+    enum replica_state state;
+    uint64_t term;
+    uint64_t vote;
+    uint64_t leader; /* node id, 0 unknown */
+    uint64_t commit_index;
+    uint64_t applied_index;
+    uint64_t last_index;
+    uint64_t durable_index;
+    uint64_t first_index;
+    unsigned member_count;
+    struct replica_member members[REPLICA_MEMBERS_MAX];
+    bool transferring;
+    bool is_ready; /* leader with an entry of its term committed */
+};
+void replica_status(const struct replica *replica, struct replica_status *out);
+/* As leader: the highest index known to be on a member. HF_ENOTLEADER, HF_ENOTFOUND. */
+int replica_match_index(const struct replica *replica, uint64_t node_id, uint64_t *out);
+/* Voters (self included when durable) that already hold the index: for WAIT. */
+unsigned replica_voters_at(const struct replica *replica, uint64_t index);
+
+#endif
