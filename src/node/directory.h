@@ -1,0 +1,38 @@
+/* A node's data directory.
+ *
+ *   LOCK      held while a process uses the directory
+ *   node      identity of this node, format below
+ *   cluster   the cluster description (node/description.h)
+ *   log/      the log of all groups
+ *
+ * File `node`, version 1 (little-endian): 0: magic "HFNODE\0\1" (8) · 8: format version u32 = 1 · 12: CRC-32C u32 of
+ * everything else · 16: cluster id (16) · 32: node id u64 · 40: node incarnation u64 (64 random bits, drawn when the
+ * directory is formatted: a wiped disk never comes back under its old identity) · 48: created, UNIX ms u64. 56 bytes.
+ *
+ * Formatting writes both files under temporary names, syncs, renames, syncs the directory; `node` is last and is what
+ * makes the directory valid. */
+#ifndef NODE_DIRECTORY_H
+#define NODE_DIRECTORY_H
+
+#include "node/description.h"
+
+struct directory_identity {
+    uint8_t cluster_id[PEER_CLUSTER_ID_SIZE];
+    uint64_t node_id;
+    uint64_t node_incarnation;
+    uint64_t created_ms;
+};
+
+/* HF_EEXISTS when it is formatted already (nothing changes), HF_EINVALID when the description lacks the node. */
+int directory_format(struct io *io, const char *path, const struct description *description, uint64_t node_id);
+
+struct directory;
+/* Locks and reads. HF_ENOTFOUND not formatted; HF_EBUSY in use; HF_EVERSION; HF_ECORRUPT; HF_EMISMATCH when the two
+ * files disagree. */
+int directory_open(struct io *io, const char *path, struct directory **out);
+void directory_close(struct directory *directory);
+const struct directory_identity *directory_identity(const struct directory *directory);
+const struct description *directory_description(const struct directory *directory);
+const char *directory_log_path(const struct directory *directory);
+
+#endif

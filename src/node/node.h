@@ -1,0 +1,155 @@
+/* One process's part of the cluster: many groups over one log, one peer hub and one loop.
+ *
+ * Group 1 is the system group (the description of the cluster); groups 2 … n+1 are routed: a key belongs to the group
+ * with the ordinal jump(fnv1a64(key or its {tag}), n) (DESIGN D8). What an entry means is the machine's business: the
+ * node gathers opaque commands, lets the machine compose one entry per group and turn, replicates it, and hands the
+ * replies back to whoever proposed.
+ *
+ * Every node takes every command: where another node leads the group, the command is forwarded there, once, over one
+ * hop. Once its first byte left, a lost connection or leader means HF_EINDETERMINATE, never a second try.
+ *
+ * Turn: frames, client commands, timers and log completions arrive; at the turn's end each group's proposals become
+ * one SUBMIT, waiting reads start one round, and the log is driven (hf_log_turn) so that the writes leave together.
+ *
+ * Thread: the loop's. No callback runs from inside the call that asked for it, except where said. */
+#ifndef NODE_NODE_H
+#define NODE_NODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "holdfast/log.h"
+#include "net/loop.h"
+#include "node/description.h"
+#include "peer/peer.h"
+#include "replica/replica.h"
+
+#define NODE_SYSTEM_GROUP               1u
+#define NODE_GROUP_FIRST                2u    /* the routed group with ordinal 0 */
+#define NODE_REQUEST_TIMEOUT_MS_DEFAULT 3000u
+#define NODE_COMMAND_SIZE_MAX           (100u << 20) /* one opaque command */
+#define NODE_ENTRY_COMMANDS_MAX         4096u        /* commands that share one entry */
+#define NODE_ENTRY_SIZE_TARGET          (1u << 20)   /* an entry is closed once it is this big */
+#define NODE_GROUP_PENDING_MAX          65536u       /* proposals in flight per group: beyond it HF_EBUSY */
+#define NODE_CLOCK_SKEW_MAX_MS          500u
+
+struct node;
+
+/* ---- What the groups hold ---- */
+
+/* Called during apply for each command of an entry that this node proposed; reply is lent for the call. */
+typedef void node_reply_sink(void *arg, uint32_t ordinal, struct hf_bytes reply);
+
+struct node_machine_ops {
+    /* One state machine per routed group, kept in memory and rebuilt from the log. */
+    void *(*open)(void *arg, uint64_t group, uint32_t ordinal);
+    void (*close)(void *machine);
+    /* Builds the payload of one entry from commands in their order. */
+    void (*compose)(void *machine, uint64_t stamp_ms, const struct hf_bytes *commands, uint32_t count,
+                    struct buffer *out);
+    /* Applies a committed entry (HF_ENTRY_NORMAL only). sink NULL: nobody here waits. Non-zero freezes the group. */
+    int (*apply)(void *machine, const struct hf_entry *entry, node_reply_sink *sink, void *sink_arg);
+    /* Answers a command that reads only, at a stamp. */
+    int (*read)(void *machine, struct hf_bytes command, uint64_t stamp_ms, struct buffer *reply);
+    /* When the leader should propose what `expire` builds (UNIX ms), or UINT64_MAX. */
+    uint64_t (*expire_due_ms)(void *machine);
+    /* Appends a command that removes what is due at the stamp. */
+    void (*expire)(void *machine, uint64_t stamp_ms, struct buffer *command);
+    /* Equal on every replica at equal applied index. */
+    void (*digest)(void *machine, uint64_t digest[2]);
+    void *arg;
+};
+
+/* ---- Life ---- */
+
+struct node_options {
+    const char *directory;         /* formatted by directory_format (node/directory.h) */
+    struct hf_log_options log;     /* driver and io are set by the node */
+    unsigned election_timeout_ms;  /* 0: 1000 */
+    unsigned heartbeat_timeout_ms; /* 0: 100 */
+    unsigned request_timeout_ms;   /* 0: 3000 */
+    uint64_t data_size_max_bytes;  /* 0: no limit; refused with HF_ENOMEM before proposing */
+    const char *peer_listen;       /* NULL: as the description says */
+};
+
+struct node_callbacks {
+    /* The shared log failed, or something else that this process must not outlive: stop serving and exit. */
+    void (*fatal)(void *arg, int result, const char *text);
+};
+
+/* Opens the directory (HF_EBUSY: in use; HF_EVERSION; HF_EMISMATCH), recovers the log, starts every group's replica
+ * and the hub. Errors name the file and the next step. io and loop are lent. */
+int node_open(struct io *io, struct loop *loop, const struct node_options *options,
+              const struct node_machine_ops *machine, const struct node_callbacks *callbacks, void *arg,
+              struct node **out);
+/* Answers everything that waits (HF_ECLOSED, or HF_EINDETERMINATE for what was proposed). Hands leadership over first
+ * when node_leave was called. Accepts NULL. */
+void node_close(struct node *node);
+
+/* ---- Commands ---- */
+
+/* result 0: reply is the machine's, index the entry's. Otherwise HF_ENOLEADER, HF_ENOSPACE, HF_EBUSY, HF_ETOOBIG,
+ * HF_ENOMEM, HF_ECLOSED: nothing was proposed; HF_EINDETERMINATE: proposed at `index` (0: unknown), outcome unknown. */
+typedef void node_done(void *arg, int result, struct hf_bytes reply, uint64_t index);
+
+/* The group of a key. */
+uint64_t node_route(const struct node *node, struct hf_bytes key);
+uint32_t node_group_count(const struct node *node); /* routed groups */
+
+/* Copies the command. Commands proposed by one caller to one group in one order take effect in that order. Always
+ * answers by request_timeout. */
+void node_propose(struct node *node, uint64_t group, struct hf_bytes command, node_done *done, void *arg);
+
+enum node_read_mode { NODE_READ_LINEARIZABLE, NODE_READ_STALE };
+/* Linearizable: sees every write acknowledged before the call, on any node. Stale: this node's applied state, at once. */
+void node_read(struct node *node, uint64_t group, enum node_read_mode mode, struct hf_bytes command, node_done *done,
+               void *arg);
+
+/* Done when everything committed before the call is applied on this node. */
+void node_barrier(struct node *node, uint64_t group, node_done *done, void *arg);
+/* to_node 0: any. */
+int node_transfer(struct node *node, uint64_t group, uint64_t to_node);
+/* Hands the leadership of every group over, for a clean stop. */
+void node_leave(struct node *node);
+/* Voters that hold the index of a group (WAIT). Asked where the group is led; 0 elsewhere. */
+unsigned node_voters_at(const struct node *node, uint64_t group, uint64_t index);
+void *node_machine(struct node *node, uint64_t group); /* NULL: unknown group */
+
+/* ---- Status ---- */
+
+const struct description *node_description(const struct node *node);
+uint64_t node_id(const struct node *node);
+struct hf_log *node_log(struct node *node);
+struct peer_hub *node_peers(struct node *node);
+
+struct node_group_status {
+    uint64_t group;
+    uint32_t ordinal;             /* UINT32_MAX for the system group */
+    struct replica_status replica;
+    uint64_t lag;                 /* commit − applied */
+    uint64_t log_bytes;
+    uint64_t digest[2];
+    uint64_t proposals_in_flight;
+    bool is_started;              /* false: damaged or frozen; text says why */
+    char text[256];
+};
+/* Walks all groups: position from 0; HF_ENOTFOUND at the end. */
+int node_group_status(const struct node *node, uint32_t position, struct node_group_status *out);
+
+struct node_counters {
+    uint64_t proposals;
+    uint64_t entries_submitted;
+    uint64_t reads;
+    uint64_t read_rounds;
+    uint64_t forwards_sent;
+    uint64_t forwards_received;
+    uint64_t indeterminate;
+    uint64_t no_leader;
+    uint64_t applied_entries;
+    uint64_t elections_won;
+    int64_t clock_offset_ms; /* of this node to the median of the voters */
+};
+void node_counters(const struct node *node, struct node_counters *out);
+
+#endif
