@@ -1,0 +1,97 @@
+# Everything that a person types. CMake and Ninja do the work; each kind of build has its own folder under build/.
+# `make dev` and `make test` do all the set-up that a fresh machine needs.
+
+JOBS ?= $(shell nproc)
+SEED ?= 1
+SEEDS ?= 200
+FUZZ_SECONDS ?= 60
+CTEST = ctest --output-on-failure --no-tests=error -j $(JOBS)
+CONFIGURE = cmake -S . -G Ninja
+RAFT_SOURCE = $(CURDIR)/build/third_party/raft
+# The thread sanitizer's fixed shadow memory does not suit every address-space layout.
+NO_RANDOM_LAYOUT = $(shell setarch -R true 2>/dev/null && echo setarch -R)
+
+.DEFAULT_GOAL := build
+.PHONY: build setup dev test test-release test-sanitizers test-threads test-asserts mutants sim tidy format fuzz \
+        coverage bench help clean
+
+build: setup build/release/build.ninja ## build build/release/holdfast
+	@ninja -C build/release
+
+setup: ## install every package that is missing (Debian 12 and 13; idempotent)
+	@sh scripts/setup.sh
+
+dev: build ## three nodes, many groups; redis-cli works
+	@build/release/holdfast dev
+
+build/release/build.ninja:
+	@$(CONFIGURE) -B build/release -DCMAKE_BUILD_TYPE=Release >build/release.configure.log 2>&1 || { cat build/release.configure.log; exit 1; }
+build/sanitizers/build.ninja:
+	@$(CONFIGURE) -B build/sanitizers -DCMAKE_BUILD_TYPE=RelWithDebInfo -DHF_SANITIZE=address,undefined >/dev/null
+build/threads/build.ninja:
+	@$(CONFIGURE) -B build/threads -DCMAKE_BUILD_TYPE=RelWithDebInfo -DHF_SANITIZE=thread >/dev/null
+build/asserts/build.ninja:
+	@$(CONFIGURE) -B build/asserts -DCMAKE_BUILD_TYPE=RelWithDebInfo -DHF_RAFT_SOURCE=$(RAFT_SOURCE) >/dev/null
+build/mutants/build.ninja:
+	@$(CONFIGURE) -B build/mutants -DCMAKE_BUILD_TYPE=RelWithDebInfo -DHF_MUTATIONS=ON >/dev/null
+build/coverage/build.ninja:
+	@$(CONFIGURE) -B build/coverage -DCMAKE_BUILD_TYPE=Debug -DHF_COVERAGE=ON >/dev/null
+build/clang/build.ninja:
+	@$(CONFIGURE) -B build/clang -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug >/dev/null
+build/fuzz/build.ninja:
+	@$(CONFIGURE) -B build/fuzz -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo -DHF_FUZZ=ON \
+		-DHF_SANITIZE=address,undefined >/dev/null
+
+test: test-release test-sanitizers test-threads test-asserts mutants ## every test, in every build that has something to show
+	@/usr/bin/python3 scripts/check_ids.py
+
+test-release: build ## unit, contract, property, crash, golden, fuzz replay, cluster simulation, end to end
+	@$(CTEST) --test-dir build/release
+
+test-sanitizers: setup build/sanitizers/build.ninja ## everything under the address and undefined-behaviour sanitizers
+	@ninja -C build/sanitizers
+	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/sanitizers -LE e2e
+
+test-threads: setup build/threads/build.ninja ## io, log, net and node under the thread sanitizer
+	@ninja -C build/threads
+	@HOLDFAST_TEST_SCALE=small $(NO_RANDOM_LAYOUT) $(CTEST) --test-dir build/threads -L 'io|log|net|node|contract'
+
+test-asserts: setup build/asserts/build.ninja ## the cluster simulation on libraft with its assertions on
+	@ninja -C build/asserts
+	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/asserts -L 'cluster|replica'
+
+mutants: setup build/mutants/build.ninja ## planted bugs: each must be found by its named test
+	@ninja -C build/mutants
+	@/usr/bin/python3 scripts/mutants.py build/mutants
+
+sim: build ## replay one simulated cluster run with a readable trace: make sim SEED=n
+	@build/release/sim --seed $(SEED) --trace
+
+tidy: setup build/release/build.ninja build/clang/build.ninja ## layers, style, formatting, warnings of a second compiler
+	@/usr/bin/python3 scripts/check_layers.py
+	@/usr/bin/python3 scripts/check_layers_test.py
+	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
+	@ninja -C build/clang --quiet
+
+format: setup ## clang-format over all C files
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+fuzz: setup build/fuzz/build.ninja ## each fuzz target for FUZZ_SECONDS
+	@ninja -C build/fuzz
+	@for target in build/fuzz/fuzz_*; do [ -x $$target ] && [ -f $$target ] || continue; \
+		name=$$(basename $$target); mkdir -p build/fuzz/corpus/$$name tests/fuzz/corpus/$$name; echo "== $$name"; \
+		$$target -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 build/fuzz/corpus/$$name tests/fuzz/corpus/$$name || exit 1; done
+
+coverage: setup build/coverage/build.ninja ## line and branch coverage per room
+	@ninja -C build/coverage
+	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/coverage -LE e2e
+	@/usr/bin/python3 scripts/coverage.py build/coverage
+
+bench: build ## our figures beside the device's floor and Redis, in one table and build/bench/all.json
+	@/usr/bin/python3 bench/run.py
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+clean: ## remove what was built (downloaded sources stay)
+	@find build -mindepth 1 -maxdepth 1 ! -name third_party -exec rm -rf {} +
