@@ -1,0 +1,101 @@
+/* The payload of a log entry of a data group: one or more units, each one command or one transaction of one client.
+ *
+ *   entry                                        unit
+ *   offset size                                  size
+ *   0      1    version = 1                      1    kind: 1 command, 2 transaction
+ *   1      1    kind = 1 (units)                 1    protocol of the reply: 2 or 3
+ *   2      2    zero                             2    zero
+ *   4      4    number of units, 1 … 65,536      4    transaction: number of watches, ≤ 4,096; command: zero
+ *   8      8    stamp, UNIX ms, the leader's     4    number of commands: command: 1; transaction: 0 … 1,048,576
+ *   16     …    units                            …    watches, then commands
+ *
+ *   watch                                        command
+ *   size                                         size
+ *   8    index of the version, 0: absent         2    number (enum command_number)
+ *   4    ordinal of the version                  2    zero
+ *   4+n  key                                     4    number of arguments without the name, < 1,048,576
+ *                                                …    arguments: 4+n each
+ *
+ * All integers little-endian. Valid: every bound holds, every zero is zero, nothing is left over. What is valid but
+ * unknown (version, kinds, command numbers) is HF_EVERSION: the group stops until this program is upgraded. */
+#ifndef SERVER_MACHINE_ENTRY_H
+#define SERVER_MACHINE_ENTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/bytes.h"
+#include "holdfast/bytes.h"
+#include "server/command.h"
+
+#define MACHINE_ENTRY_VERSION      1u
+#define MACHINE_ENTRY_HEADER_SIZE  16u
+#define MACHINE_ENTRY_SIZE_MAX     (128u << 20)
+#define MACHINE_ENTRY_UNITS_MAX    65536u
+#define MACHINE_ENTRY_WATCHES_MAX  4096u
+#define MACHINE_ENTRY_COMMANDS_MAX (1024u * 1024u) /* of one transaction */
+
+/* Of a key: where in the log it was changed last; {0, 0} when it is absent. */
+struct machine_version {
+    uint64_t index;
+    uint32_t ordinal;
+};
+
+enum machine_unit_kind { MACHINE_UNIT_COMMAND = 1, MACHINE_UNIT_TRANSACTION = 2 };
+
+struct machine_watch {
+    struct hf_bytes key;
+    struct machine_version version;
+};
+
+/* ---- Building ----
+ * machine_entry_begin, then for each unit either machine_entry_command, or machine_entry_transaction followed by as
+ * many machine_entry_body as it announced; the unit count is kept in the header. The ordinal of a unit is the number of
+ * units before it. The caller looks at buffer size and unit count against the limits: see machine_entry_room. */
+void machine_entry_begin(struct buffer *entry, uint64_t stamp_ms);
+/* Appends a unit and returns its ordinal. */
+uint32_t machine_entry_command(struct buffer *entry, unsigned protocol, const struct command_spec *spec,
+                               const struct arguments *arguments);
+uint32_t machine_entry_transaction(struct buffer *entry, unsigned protocol, const struct machine_watch *watches,
+                                   size_t watch_count, size_t command_count);
+/* Appends one command of the transaction begun last. */
+void machine_entry_body(struct buffer *entry, const struct command_spec *spec, const struct arguments *arguments);
+uint32_t machine_entry_units(const struct buffer *entry);
+/* Sets the stamp late, when the entry is proposed. */
+void machine_entry_set_stamp(struct buffer *entry, uint64_t stamp_ms);
+/* Encoded size of a command, to see whether it still fits. */
+size_t machine_entry_command_size(const struct arguments *arguments);
+
+/* ---- Reading ----
+ * machine_entry_open checks nothing but the header; machine_entry_validate walks the whole payload, so that an entry is
+ * applied as a whole or not at all. */
+struct machine_unit {
+    enum machine_unit_kind kind;
+    unsigned protocol;
+    uint32_t ordinal;
+    uint32_t watch_count;
+    uint32_t command_count;
+};
+struct machine_entry_reader {
+    struct cursor cursor;
+    uint64_t stamp_ms;
+    uint32_t unit_count;
+    uint32_t units_read;
+    struct hf_bytes *items; /* owned: the argument array of the command read last */
+    size_t items_capacity;
+};
+/* HF_EPROTOCOL malformed, HF_EVERSION unknown. */
+int machine_entry_open(struct machine_entry_reader *reader, struct hf_bytes payload);
+int machine_entry_validate(struct hf_bytes payload);
+/* false after the last unit. After a unit: its watches, then its commands, all of them, then the next unit. Only on a
+ * payload that validated. */
+bool machine_entry_next_unit(struct machine_entry_reader *reader, struct machine_unit *unit);
+void machine_entry_next_watch(struct machine_entry_reader *reader, struct machine_watch *watch);
+/* The arguments are lent until the next call. */
+void machine_entry_next_command(struct machine_entry_reader *reader, const struct command_spec **spec,
+                                struct arguments *arguments);
+void machine_entry_close(struct machine_entry_reader *reader);
+
+#endif
