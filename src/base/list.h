@@ -10,8 +10,14 @@ struct list {
     struct list *previous;
 };
 
-static inline void list_init(struct list *list) { list->next = list->previous = list; }
-static inline bool list_empty(const struct list *list) { return list->next == list; }
+static inline void list_init(struct list *list)
+{
+    list->next = list->previous = list;
+}
+static inline bool list_empty(const struct list *list)
+{
+    return list->next == list;
+}
 static inline void list_append(struct list *list, struct list *item)
 {
     item->previous = list->previous;
@@ -38,10 +44,12 @@ static inline void list_splice(struct list *target, struct list *source)
     list_init(source);
 }
 
-#define list_entry(item, type, member) ((type *)(void *)((char *)(item) - offsetof(type, member)))
-#define list_each(list, item) for (struct list *item = (list)->next; item != (list); item = item->next)
+#define list_entry(item, type, member) ((type *)(void *)((char *)(item)-offsetof(type, member)))
+/* The parameter is not called list: it would also replace the word in `struct list`. */
+#define list_each(head, item) for (struct list *item = (head)->next; item != (head); item = item->next)
 /* Allows the body to remove `item`. */
-#define list_each_safe(list, item) \
-    for (struct list *item = (list)->next, *item##_next = item->next; item != (list); item = item##_next, item##_next = item->next)
+#define list_each_safe(head, item)                                                    \
+    for (struct list *item = (head)->next, *item##_next = item->next; item != (head); \
+         item = item##_next, item##_next = item->next)
 
 #endif
