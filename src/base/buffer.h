@@ -1,5 +1,5 @@
 /* A growing byte buffer that its holder owns. Zero-initialised is empty and valid. Allocation failure aborts the
- * process with a message: sizes that come from outside are bounded before they get here, and the ledger bounds the sum. */
+ * process with a message: sizes from outside are bounded before they get here, and the ledger bounds the sum. */
 #ifndef BASE_BUFFER_H
 #define BASE_BUFFER_H
 
@@ -14,11 +14,11 @@ struct buffer {
     size_t capacity; /* bytes allocated */
 };
 
-void buffer_close(struct buffer *buffer);                     /* frees; the buffer is empty and valid again */
-void buffer_clear(struct buffer *buffer);                     /* size = 0, capacity kept */
-void buffer_reserve(struct buffer *buffer, size_t extra);     /* room for `extra` more bytes */
-uint8_t *buffer_extend(struct buffer *buffer, size_t extra);  /* grows size by extra, returns the new bytes (unset) */
-void buffer_append(struct buffer *buffer, const void *data, size_t size);
+void buffer_close(struct buffer *buffer);                    /* frees; the buffer is empty and valid again */
+void buffer_clear(struct buffer *buffer);                    /* size = 0, capacity kept */
+void buffer_reserve(struct buffer *buffer, size_t extra);    /* room for `extra` more bytes */
+uint8_t *buffer_extend(struct buffer *buffer, size_t extra); /* grows size by extra, returns the new bytes (unset) */
+void buffer_append(struct buffer *buffer, const void *data, size_t size); /* data: not of this buffer */
 void buffer_append_bytes(struct buffer *buffer, struct hf_bytes bytes);
 void buffer_append_u8(struct buffer *buffer, uint8_t value);
 void buffer_append_u16(struct buffer *buffer, uint16_t value);
@@ -27,11 +27,11 @@ void buffer_append_u64(struct buffer *buffer, uint64_t value);
 void buffer_append_sized(struct buffer *buffer, struct hf_bytes bytes); /* u32 length, then the bytes */
 void buffer_append_text(struct buffer *buffer, const char *text);
 void buffer_format(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void buffer_drop_front(struct buffer *buffer, size_t size);   /* moves the rest to the front */
-struct hf_bytes buffer_bytes(const struct buffer *buffer);    /* lent until the next change */
+void buffer_drop_front(struct buffer *buffer, size_t size); /* moves the rest to the front */
+struct hf_bytes buffer_bytes(const struct buffer *buffer);  /* lent until the next change */
 
 /* malloc that never returns NULL (aborts with a message); size 0 gives a valid pointer. Free with free(). */
-void *memory_new(size_t size);    /* zeroed */
+void *memory_new(size_t size); /* zeroed */
 void *memory_resize(void *old, size_t size);
 char *text_copy(const char *text);
 char *text_format(const char *format, ...) __attribute__((format(printf, 1, 2)));

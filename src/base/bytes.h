@@ -8,7 +8,10 @@
 
 #include "holdfast/bytes.h"
 
-static inline void bytes_put_u8(void *target, uint8_t value) { *(uint8_t *)target = value; }
+static inline void bytes_put_u8(void *target, uint8_t value)
+{
+    *(uint8_t *)target = value;
+}
 static inline void bytes_put_u16(void *target, uint16_t value)
 {
     uint8_t *byte = target;
@@ -25,7 +28,10 @@ static inline void bytes_put_u64(void *target, uint64_t value)
     bytes_put_u32(target, (uint32_t)value);
     bytes_put_u32((uint8_t *)target + 4, (uint32_t)(value >> 32));
 }
-static inline uint8_t bytes_get_u8(const void *source) { return *(const uint8_t *)source; }
+static inline uint8_t bytes_get_u8(const void *source)
+{
+    return *(const uint8_t *)source;
+}
 static inline uint16_t bytes_get_u16(const void *source)
 {
     const uint8_t *byte = source;
@@ -40,8 +46,14 @@ static inline uint64_t bytes_get_u64(const void *source)
     return bytes_get_u32(source) | (uint64_t)bytes_get_u32((const uint8_t *)source + 4) << 32;
 }
 
-static inline struct hf_bytes bytes_of(const void *data, size_t size) { return (struct hf_bytes){data, size}; }
-static inline struct hf_bytes bytes_of_text(const char *text) { return (struct hf_bytes){text, strlen(text)}; }
+static inline struct hf_bytes bytes_of(const void *data, size_t size)
+{
+    return (struct hf_bytes){data, size};
+}
+static inline struct hf_bytes bytes_of_text(const char *text)
+{
+    return (struct hf_bytes){text, strlen(text)};
+}
 /* memcmp order; a prefix sorts before what it is a prefix of. */
 int bytes_compare(struct hf_bytes a, struct hf_bytes b);
 bool bytes_equal(struct hf_bytes a, struct hf_bytes b);

@@ -1,4 +1,5 @@
-/* Raising and wrapping errors. The text lives in the calling thread and is at most ERROR_TEXT_SIZE_MAX bytes. */
+/* Raising and wrapping errors. The text lives in the calling thread and takes at most ERROR_TEXT_SIZE_MAX bytes with
+ * its zero; one that is longer ends in "...". */
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
 
@@ -18,7 +19,8 @@ int error_wrap(int code, const char *format, ...) __attribute__((format(printf, 
  * ENOMEM -> HF_ENOMEM; others -> HF_EIO) with "<text>: <strerror>". error_number > 0. */
 int error_from_errno(int error_number, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Carries an error from the thread that met it to the thread that reports it: copy the text out, set it there. */
+/* Carries an error from the thread that met it to the thread that reports it: copy the text out (cut to target_size,
+ * zero included), set it there. code < 0. */
 void error_text_copy(char *target, size_t target_size);
 int error_restore(int code, const char *text);
 

@@ -21,7 +21,7 @@ struct heap {
 };
 
 void heap_close(struct heap *heap);
-/* Inserts the item, or moves it when it is in the heap already. */
+/* Inserts the item, or moves it when it is in the heap already; either way it stands behind items of the same key. */
 void heap_set(struct heap *heap, struct heap_item *item, uint64_t key);
 void heap_remove(struct heap *heap, struct heap_item *item); /* no-op when outside */
 struct heap_item *heap_first(const struct heap *heap);       /* NULL when empty */

@@ -1,5 +1,6 @@
 /* Log-linear histogram of u64 values (HDR style: 16 sub-buckets per power of two, relative error below 1/16, exact
- * below 16). Fixed size, no allocation. One writer; readers in other threads may see a slightly old picture. */
+ * below 16). Fixed size, no allocation, empty when zeroed. One writer; readers in other threads may see a slightly old
+ * picture. */
 #ifndef BASE_HISTOGRAM_H
 #define BASE_HISTOGRAM_H
 

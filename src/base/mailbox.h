@@ -15,8 +15,9 @@ struct mailbox {
     void *wake_arg;
 };
 
+/* wake may be NULL for a receiver that polls. It may come late, after its message was taken with an earlier one. */
 void mailbox_init(struct mailbox *mailbox, mailbox_wake *wake, void *arg);
-void mailbox_close(struct mailbox *mailbox); /* must be empty */
+void mailbox_close(struct mailbox *mailbox);                      /* must be empty */
 void mailbox_send(struct mailbox *mailbox, struct list *message); /* thread: any */
 /* Moves all messages to the end of `target`; true when there were any. Thread: the receiver's. */
 bool mailbox_take(struct mailbox *mailbox, struct list *target);

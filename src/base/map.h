@@ -19,10 +19,10 @@ struct map {
 };
 
 /* Keyed by u64. A zeroed map is empty and valid. */
-void *map_get(const struct map *map, uint64_t key);          /* NULL when absent */
-void *map_put(struct map *map, uint64_t key, void *value);   /* value != NULL; returns the replaced value or NULL */
-void *map_remove(struct map *map, uint64_t key);             /* returns the removed value or NULL */
-void map_close(struct map *map);                             /* frees the table, not the values */
+void *map_get(const struct map *map, uint64_t key);        /* NULL when absent */
+void *map_put(struct map *map, uint64_t key, void *value); /* value != NULL; returns the replaced value or NULL */
+void *map_remove(struct map *map, uint64_t key);           /* returns the removed value or NULL */
+void map_close(struct map *map);                           /* frees the table, not the values */
 /* Walks the slots: start with *position = 0; false at the end. The map must not change meanwhile. */
 bool map_next(const struct map *map, size_t *position, uint64_t *key, void **value);
 

@@ -1,39 +1,40 @@
 /* Planted bugs. Each name below stands for a rule that somebody could forget; tests switch it on and must then fail.
  * In every normal build MUTATED() is the constant 0 and the compiler drops the branch; only builds made with
- * -DHF_MUTATIONS (build/mutants) carry the switches. A row per mutation: name, the promise, hazard or guard it breaks. */
+ * -DHF_MUTATIONS (build/mutants) carry the switches. A row per mutation: name, the promise, hazard or guard it breaks.
+ */
 #ifndef BASE_MUTATION_H
 #define BASE_MUTATION_H
 
-#define MUTATION_LIST(X)                                                        \
-    X(GUARD_A, "A: an AppendEntries is not split at RAFT_CHANGE")               \
-    X(GUARD_B, "B: a single voter elects itself in the same term")              \
-    X(GUARD_C, "C: a stale non-voter refuses to vote")                          \
-    X(GUARD_D, "D: an AppendEntries below the compacted log is not re-anchored") \
-    X(GUARD_E, "E: messages of an old connection are delivered")                \
-    X(GUARD_F, "F: a stand-by keeps its forgotten leader")                      \
-    X(GUARD_G, "G: two membership changes are not told apart")                  \
+#define MUTATION_LIST(X)                                                                       \
+    X(GUARD_A, "A: an AppendEntries is not split at RAFT_CHANGE")                              \
+    X(GUARD_B, "B: a single voter elects itself in the same term")                             \
+    X(GUARD_C, "C: a stale non-voter refuses to vote")                                         \
+    X(GUARD_D, "D: an AppendEntries below the compacted log is not re-anchored")               \
+    X(GUARD_E, "E: messages of an old connection are delivered")                               \
+    X(GUARD_F, "F: a stand-by keeps its forgotten leader")                                     \
+    X(GUARD_G, "G: two membership changes are not told apart")                                 \
     X(RULE_1_MESSAGE_BEFORE_VOTE, "rule 1: a message leaves before term and vote are durable") \
     X(RULE_3_TRUNCATED_REPORTED, "rule 3: truncated entries are reported as persisted")        \
     X(RULE_4_COMMIT_NOT_CLAMPED, "rule 4: a commit index beyond the durable log is persisted") \
     X(RULE_16_CONFIGURATION_NOT_FED, "rule 16: CONFIGURATION is not fed on restart")           \
     X(READ_WITHOUT_ROUND, "P3: a leader answers a read without asking the voters")             \
     X(READ_BEFORE_OWN_TERM, "P3: a read index is given before an entry of the term commits")   \
-    X(LOG_ACK_BEFORE_DURABLE, "P1: the log acknowledges when a write was submitted")            \
-    X(LOG_ACK_OUT_OF_ORDER, "P1: a later write is acknowledged before an earlier one")          \
-    X(LOG_SKIP_SYNC, "P1: a write is not made durable")                                         \
-    X(LOG_SKIP_DIRECTORY_SYNC, "H4: a new segment's directory entry is not synced")             \
-    X(LOG_RETRY_AFTER_SYNC_ERROR, "H1: the log goes on after a failed sync")                    \
-    X(LOG_CHECKSUM_NOT_SEEDED, "H17: record checksums are not bound to their position")         \
-    X(LOG_TORN_IS_KEPT, "H2/48: a torn batch is partly kept")                                   \
-    X(LOG_DAMAGE_IS_TORN, "H3: damage below a declared position is cut off silently")           \
-    X(LOG_VOTE_LOST, "H9: hard state is not written")                                           \
+    X(LOG_ACK_BEFORE_DURABLE, "P1: the log acknowledges when a write was submitted")           \
+    X(LOG_ACK_OUT_OF_ORDER, "P1: a later write is acknowledged before an earlier one")         \
+    X(LOG_SKIP_SYNC, "P1: a write is not made durable")                                        \
+    X(LOG_SKIP_DIRECTORY_SYNC, "H4: a new segment's directory entry is not synced")            \
+    X(LOG_RETRY_AFTER_SYNC_ERROR, "H1: the log goes on after a failed sync")                   \
+    X(LOG_CHECKSUM_NOT_SEEDED, "H17: record checksums are not bound to their position")        \
+    X(LOG_TORN_IS_KEPT, "H2/48: a torn batch is partly kept")                                  \
+    X(LOG_DAMAGE_IS_TORN, "H3: damage below a declared position is cut off silently")          \
+    X(LOG_VOTE_LOST, "H9: hard state is not written")                                          \
     X(LOG_TAIL_NOT_COPIED, "open goes on without rewriting the tail that was never declared")
 
 enum mutation {
 #define MUTATION_ENUM(name, text) MUTATION_##name,
     MUTATION_LIST(MUTATION_ENUM)
 #undef MUTATION_ENUM
-    MUTATION_COUNT
+        MUTATION_COUNT
 };
 
 #ifdef HF_MUTATIONS

@@ -9,15 +9,17 @@ typedef void trace_sink(void *arg, enum trace_level level, const char *line);
 /* Process-wide; call before threads start. sink NULL restores standard error ("LEVEL room: text"). */
 void trace_set_level(enum trace_level level_min);
 void trace_set_sink(trace_sink *sink, void *arg);
-/* room: "log", "replica", ... Lines longer than 1 KiB are cut. Thread: any. */
-void trace_write(enum trace_level level, const char *room, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* room: "log", "replica", ... Lines ("room: text") longer than 1 KiB are cut, and control characters become '?'.
+ * Thread: any; a sink is called by the thread that traces. */
+void trace_write(enum trace_level level, const char *room, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 int trace_enabled(enum trace_level level);
 
-#define TRACE(level, room, ...)                          \
-    do {                                                 \
-        if (trace_enabled(level)) {                      \
-            trace_write(level, room, __VA_ARGS__);       \
-        }                                                \
+#define TRACE(level, room, ...)                    \
+    do {                                           \
+        if (trace_enabled(level)) {                \
+            trace_write(level, room, __VA_ARGS__); \
+        }                                          \
     } while (0)
 
 #endif
