@@ -40,6 +40,8 @@ enum io_backend { IO_BACKEND_AUTO, IO_BACKEND_URING, IO_BACKEND_THREADS };
 /* The real kernel. AUTO takes io_uring where the kernel and its sandbox allow it, else pwritev2 threads.
  * URING fails with HF_EUNSUPPORTED where it is forbidden. */
 int io_open_kernel(enum io_backend backend, struct io **out);
+/* From here on io_random of a kernel io draws from a seeded generator instead of the kernel's: for runs that replay. */
+void io_kernel_seed(struct io *io, uint64_t seed);
 void io_close(struct io *io); /* accepts NULL; every file and queue must be closed before */
 const char *io_backend_name(const struct io *io); /* "io_uring", "pwritev2" or "sim" */
 
