@@ -26,7 +26,7 @@
 #include "replica/replica.h"
 
 #define NODE_SYSTEM_GROUP               1u
-#define NODE_GROUP_FIRST                2u    /* the routed group with ordinal 0 */
+#define NODE_GROUP_FIRST                2u /* the routed group with ordinal 0 */
 #define NODE_REQUEST_TIMEOUT_MS_DEFAULT 3000u
 #define NODE_COMMAND_SIZE_MAX           (100u << 20) /* one opaque command */
 #define NODE_ENTRY_COMMANDS_MAX         4096u        /* commands that share one entry */
@@ -102,7 +102,8 @@ uint32_t node_group_count(const struct node *node); /* routed groups */
 void node_propose(struct node *node, uint64_t group, struct hf_bytes command, node_done *done, void *arg);
 
 enum node_read_mode { NODE_READ_LINEARIZABLE, NODE_READ_STALE };
-/* Linearizable: sees every write acknowledged before the call, on any node. Stale: this node's applied state, at once. */
+/* Linearizable: sees every write acknowledged before the call, on any node. Stale: this node's applied state, at once.
+ */
 void node_read(struct node *node, uint64_t group, enum node_read_mode mode, struct hf_bytes command, node_done *done,
                void *arg);
 
@@ -125,13 +126,13 @@ struct peer_hub *node_peers(struct node *node);
 
 struct node_group_status {
     uint64_t group;
-    uint32_t ordinal;             /* UINT32_MAX for the system group */
+    uint32_t ordinal; /* UINT32_MAX for the system group */
     struct replica_status replica;
-    uint64_t lag;                 /* commit − applied */
+    uint64_t lag; /* commit − applied */
     uint64_t log_bytes;
     uint64_t digest[2];
     uint64_t proposals_in_flight;
-    bool is_started;              /* false: damaged or frozen; text says why */
+    bool is_started; /* false: damaged or frozen; text says why */
     char text[256];
 };
 /* Walks all groups: position from 0; HF_ENOTFOUND at the end. */

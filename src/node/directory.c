@@ -1,0 +1,317 @@
+#include "node/directory.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "base/error.h"
+
+#define DIRECTORY_MAGIC     "HFNODE\0\1"
+#define DIRECTORY_VERSION   1u
+#define DIRECTORY_NODE_SIZE 56u
+
+struct directory {
+    struct directory_identity identity;
+    struct description *description;
+    struct file *lock;
+    char *log_path;
+};
+
+/* ---- The file `node` ---- */
+
+static uint32_t directory_node_crc(const uint8_t *bytes)
+{
+    uint32_t crc = checksum_crc32c(0, bytes, 12);
+    return checksum_crc32c(crc, bytes + 16, DIRECTORY_NODE_SIZE - 16);
+}
+
+static void directory_encode_node(const struct directory_identity *identity, uint8_t bytes[DIRECTORY_NODE_SIZE])
+{
+    memcpy(bytes, DIRECTORY_MAGIC, 8);
+    bytes_put_u32(bytes + 8, DIRECTORY_VERSION);
+    memcpy(bytes + 16, identity->cluster_id, PEER_CLUSTER_ID_SIZE);
+    bytes_put_u64(bytes + 32, identity->node_id);
+    bytes_put_u64(bytes + 40, identity->node_incarnation);
+    bytes_put_u64(bytes + 48, identity->created_ms);
+    bytes_put_u32(bytes + 12, directory_node_crc(bytes));
+}
+
+static int directory_decode_node(struct hf_bytes bytes, struct directory_identity *out)
+{
+    const uint8_t *data = bytes.data;
+    if (bytes.size < 12 || memcmp(data, DIRECTORY_MAGIC, 8) != 0) {
+        return error_raise(HF_ECORRUPT, "this is not the identity of a node");
+    }
+    if (bytes_get_u32(data + 8) != DIRECTORY_VERSION) {
+        return error_raise(HF_EVERSION, "the data directory has version %" PRIu32 ", this program knows %u",
+                           bytes_get_u32(data + 8), DIRECTORY_VERSION);
+    }
+    if (bytes.size != DIRECTORY_NODE_SIZE) {
+        return error_raise(HF_ECORRUPT, "the identity has %zu bytes instead of %u", bytes.size, DIRECTORY_NODE_SIZE);
+    }
+    if (bytes_get_u32(data + 12) != directory_node_crc(data)) {
+        return error_raise(HF_ECORRUPT, "the checksum of the identity does not match");
+    }
+    memcpy(out->cluster_id, data + 16, PEER_CLUSTER_ID_SIZE);
+    out->node_id = bytes_get_u64(data + 32);
+    out->node_incarnation = bytes_get_u64(data + 40);
+    out->created_ms = bytes_get_u64(data + 48);
+    return 0;
+}
+
+/* ---- Files ---- */
+
+static int directory_read_file(struct io *io, const char *path, size_t size_max, struct buffer *out)
+{
+    struct file *file = NULL;
+    uint64_t size = 0;
+    size_t got = 0;
+    int rc = file_open(io, path, FILE_READ, &file);
+    if (rc == 0) {
+        rc = file_size(file, &size);
+    }
+    if (rc == 0 && size > size_max) {
+        rc = error_raise(HF_ECORRUPT, "%s has %" PRIu64 " bytes, at most %zu are possible", path, size, size_max);
+    }
+    if (rc == 0) {
+        rc = file_read(file, 0, buffer_extend(out, (size_t)size), (size_t)size, &got);
+        out->size = got;
+    }
+    file_close(file);
+    return rc;
+}
+
+/* Writes under a temporary name, syncs and renames; the name is durable after the folder's next sync. */
+static int directory_publish_file(struct io *io, const char *path, const char *name, struct hf_bytes bytes)
+{
+    char *target = text_format("%s/%s", path, name);
+    char *temporary = text_format("%s/%s.tmp", path, name);
+    struct file *file = NULL;
+    int rc = file_open(io, temporary, FILE_READ | FILE_WRITE | FILE_CREATE, &file);
+    if (rc != 0) {
+        goto done;
+    }
+    rc = file_truncate(file, 0); /* what an interrupted attempt left */
+    if (rc != 0) {
+        goto done;
+    }
+    rc = file_write(file, 0, bytes.data, bytes.size);
+    if (rc != 0) {
+        goto done;
+    }
+    rc = file_sync(file);
+    if (rc != 0) {
+        goto done;
+    }
+    rc = path_rename(io, temporary, target);
+    if (rc != 0) {
+        goto done;
+    }
+    rc = directory_sync(io, path);
+done:
+    file_close(file);
+    free(temporary);
+    free(target);
+    return rc;
+}
+
+static int directory_lock(struct io *io, const char *path, struct file **out)
+{
+    char *name = text_format("%s/LOCK", path);
+    struct file *file = NULL;
+    int rc = file_open(io, name, FILE_READ | FILE_WRITE | FILE_CREATE, &file);
+    if (rc == 0) {
+        rc = file_lock(file);
+        if (rc == HF_EBUSY) {
+            rc = error_raise(HF_EBUSY, "data directory %s is in use by another process", path);
+        }
+    }
+    if (rc == 0) {
+        *out = file;
+        file = NULL;
+    }
+    file_close(file);
+    free(name);
+    return rc;
+}
+
+/* ---- Formatting ---- */
+
+static int directory_visit_any(void *arg, const char *name, bool is_directory)
+{
+    *(bool *)arg = true;
+    return 0;
+}
+
+/* A log without an identity next to it belonged to somebody: what it acknowledged would come back under a new one. */
+static int directory_check_unused(struct io *io, const char *path)
+{
+    char *node = text_format("%s/node", path);
+    char *log = text_format("%s/log", path);
+    struct file *file = NULL;
+    bool has_log = false;
+    int rc = file_open(io, node, FILE_READ, &file);
+    if (rc == 0) {
+        rc = error_raise(HF_EEXISTS, "%s is formatted already; nothing was changed", path);
+    } else if (rc == HF_ENOTFOUND) {
+        rc = directory_list(io, log, directory_visit_any, &has_log);
+        rc = rc == HF_ENOTFOUND ? 0 : rc;
+    }
+    if (rc == 0 && has_log) {
+        rc = error_raise(HF_EUNSAFE,
+                         "%s holds a log but no identity (the file \"node\" is missing); nothing was changed. "
+                         "next: restore the file, or move %s away if its data may be lost",
+                         path, log);
+    }
+    file_close(file);
+    free(log);
+    free(node);
+    return rc;
+}
+
+int directory_format(struct io *io, const char *path, const struct description *description, uint64_t node_id)
+{
+    struct buffer bytes = {0};
+    struct file *lock = NULL;
+    uint8_t node[DIRECTORY_NODE_SIZE];
+    struct directory_identity identity = {.node_id = node_id, .created_ms = io_wall_ms(io)};
+    int rc;
+    if (description_node(description, node_id) == NULL) {
+        rc = error_raise(HF_EINVALID, "the cluster description has no node %" PRIu64, node_id);
+        goto done;
+    }
+    rc = directory_create(io, path);
+    if (rc != 0) {
+        goto done;
+    }
+    rc = directory_lock(io, path, &lock);
+    if (rc != 0) {
+        goto done;
+    }
+    rc = directory_check_unused(io, path);
+    if (rc != 0) {
+        goto done;
+    }
+    description_encode(description, &bytes);
+    rc = directory_publish_file(io, path, "cluster", buffer_bytes(&bytes));
+    if (rc != 0) {
+        goto done;
+    }
+    memcpy(identity.cluster_id, description->cluster_id, PEER_CLUSTER_ID_SIZE);
+    while (identity.node_incarnation == 0) {
+        io_random(io, &identity.node_incarnation, sizeof(identity.node_incarnation));
+    }
+    directory_encode_node(&identity, node);
+    rc = directory_publish_file(io, path, "node", bytes_of(node, sizeof(node)));
+done:
+    file_close(lock);
+    buffer_close(&bytes);
+    return rc;
+}
+
+/* ---- Opening ---- */
+
+static int directory_read_identity(struct io *io, const char *path, struct directory_identity *out)
+{
+    char *name = text_format("%s/node", path);
+    struct buffer bytes = {0};
+    int rc = directory_read_file(io, name, 64 * 1024, &bytes);
+    if (rc == HF_ENOTFOUND) {
+        rc = error_raise(HF_ENOTFOUND, "%s is not a data directory. next: holdfast init", path);
+        goto done;
+    }
+    if (rc != 0) {
+        goto done;
+    }
+    rc = directory_decode_node(buffer_bytes(&bytes), out);
+    if (rc != 0) {
+        rc = error_wrap(rc, "%s", name);
+    }
+done:
+    buffer_close(&bytes);
+    free(name);
+    return rc;
+}
+
+static int directory_read_description(struct io *io, const char *path, struct description **out)
+{
+    char *name = text_format("%s/cluster", path);
+    struct buffer bytes = {0};
+    int rc = directory_read_file(io, name, DESCRIPTION_SIZE_MAX, &bytes);
+    if (rc == HF_ENOTFOUND) {
+        /* The identity is published last, so it was there. */
+        rc = error_raise(HF_ECORRUPT, "%s is missing. next: copy it from another node of the cluster", name);
+        goto done;
+    }
+    if (rc != 0) {
+        goto done;
+    }
+    rc = description_decode(buffer_bytes(&bytes), out);
+    if (rc != 0) {
+        rc = error_wrap(rc, "%s", name);
+    }
+done:
+    buffer_close(&bytes);
+    free(name);
+    return rc;
+}
+
+int directory_open(struct io *io, const char *path, struct directory **out)
+{
+    struct directory *directory = memory_new(sizeof(*directory));
+    /* Asked before the lock, so that nothing is created in a folder that is not ours. */
+    int rc = directory_read_identity(io, path, &directory->identity);
+    if (rc != 0) {
+        goto done;
+    }
+    rc = directory_lock(io, path, &directory->lock);
+    if (rc != 0) {
+        goto done;
+    }
+    rc = directory_read_description(io, path, &directory->description);
+    if (rc != 0) {
+        goto done;
+    }
+    if (memcmp(directory->identity.cluster_id, directory->description->cluster_id, PEER_CLUSTER_ID_SIZE) != 0) {
+        rc = error_raise(HF_EMISMATCH, "%s: the files \"node\" and \"cluster\" belong to different clusters", path);
+        goto done;
+    }
+    if (description_node(directory->description, directory->identity.node_id) == NULL) {
+        rc = error_raise(HF_EMISMATCH, "%s: the cluster has no node %" PRIu64, path, directory->identity.node_id);
+        goto done;
+    }
+    directory->log_path = text_format("%s/log", path);
+    *out = directory;
+    directory = NULL;
+done:
+    directory_close(directory);
+    return rc;
+}
+
+void directory_close(struct directory *directory)
+{
+    if (directory == NULL) {
+        return;
+    }
+    file_close(directory->lock);
+    description_close(directory->description);
+    free(directory->log_path);
+    free(directory);
+}
+
+const struct directory_identity *directory_identity(const struct directory *directory)
+{
+    return &directory->identity;
+}
+
+const struct description *directory_description(const struct directory *directory)
+{
+    return directory->description;
+}
+
+const char *directory_log_path(const struct directory *directory)
+{
+    return directory->log_path;
+}
