@@ -11,7 +11,7 @@ raft_version_min=0.22.1
 packages="
 build-essential cmake ninja-build pkg-config git ca-certificates
 libraft-dev libuv1-dev liburing-dev libisal-dev libxxhash-dev
-libcyaml-dev libjansson-dev libmicrohttpd-dev
+libcyaml-dev libyaml-dev libjansson-dev libmicrohttpd-dev
 libcmocka-dev libhiredis-dev redis-tools redis-server python3 python3-redis curl
 clang clang-format libclang-rt-dev llvm
 strace psmisc procps dpkg-dev e2fsprogs

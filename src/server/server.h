@@ -41,7 +41,7 @@ const char *server_http_address(const struct server *server);   /* "" without on
 /* The node's status as JSON, the one source of `RAFT.STATUS JSON`, GET /status and `holdfast status`:
  * {"node", "pid", "cluster", "version", "address", "http", "peer", "io", "groups": [{"group", "ordinal", "role"
  * ("leader", "follower", "candidate", "frozen", "stopped"), "leader", "term", "vote", "commit", "applied", "last",
- * "durable", "first", "lag", "log_bytes", "members": [id, …], "text"}], "peers": [{"node", "address", "up", "error"}],
+ * "durable", "first", "lag", "log_bytes", "members": [id, …], "text"}], "peers": [{"node", "address" (its Redis port), "up", "error"}],
  * "log": {"segments", "bytes", "oldest_unsynced_ms", "failure"}} */
 void server_status_json(struct server *server, struct buffer *out);
 

@@ -1,0 +1,285 @@
+/* holdfast log dump|verify: reads a log directory, also while a server appends to it, and changes nothing. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "cli/progress.h"
+#include "cli/quantity.h"
+#include "cli/verbs.h"
+#include "log/log.h"
+
+#define DUMP_PAYLOAD_SHOWN_MAX 64u
+
+enum log_key { KEY_GROUP = 'g', KEY_FROM = 0x100, KEY_TO };
+
+static struct {
+    const char *directory;
+    uint64_t group; /* 0: all */
+    uint64_t index_from;
+    uint64_t index_to;
+} dump = {.index_to = UINT64_MAX};
+
+static const struct argp_option log_options[] = {
+    {"group", KEY_GROUP, "G", 0, "Only this group", 0},
+    {"from", KEY_FROM, "INDEX", 0, "Only entries from this index on", 0},
+    {"to", KEY_TO, "INDEX", 0, "Only entries up to this index", 0},
+    {0},
+};
+
+static error_t log_parse(int key, char *text, struct argp_state *state)
+{
+    int rc = 0;
+    switch (key) {
+    case KEY_GROUP:
+        rc = quantity_number(text, 1, HF_LOG_GROUP_MAX, &dump.group);
+        break;
+    case KEY_FROM:
+        rc = quantity_number(text, 0, UINT64_MAX, &dump.index_from);
+        break;
+    case KEY_TO:
+        rc = quantity_number(text, 0, UINT64_MAX, &dump.index_to);
+        break;
+    case ARGP_KEY_ARG:
+        dump.directory = text;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    if (rc != 0) {
+        verb_usage_error(state, "%s", hf_error_text());
+    }
+    return 0;
+}
+
+static const char *entry_type_name(enum hf_entry_type type)
+{
+    switch (type) {
+    case HF_ENTRY_NORMAL:
+        return "normal";
+    case HF_ENTRY_CONFIGURATION:
+        return "configuration";
+    case HF_ENTRY_NOOP:
+        return "noop";
+    case HF_ENTRY_SNAPSHOT_MARKER:
+        return "snapshot_marker";
+    }
+    return "unknown";
+}
+
+static bool record_is_entry(const struct log_walk_record *record)
+{
+    return strcmp(record->kind, "append") == 0 || strcmp(record->kind, "moved") == 0;
+}
+
+/* Payload bytes as people can read them: printable ASCII as it is, others as \xNN, cut at DUMP_PAYLOAD_SHOWN_MAX. */
+static void payload_text(struct hf_bytes payload, char *text, size_t size)
+{
+    const uint8_t *bytes = payload.data;
+    size_t at = 0;
+    size_t shown = payload.size < DUMP_PAYLOAD_SHOWN_MAX ? payload.size : DUMP_PAYLOAD_SHOWN_MAX;
+    for (size_t i = 0; i < shown && at + 5 < size; i++) {
+        bool plain = bytes[i] >= 0x20 && bytes[i] < 0x7f && bytes[i] != '\\';
+        at += (size_t)snprintf(text + at, size - at, plain ? "%c" : "\\x%02x", bytes[i]);
+    }
+    snprintf(text + at, size - at, "%s", shown < payload.size ? "…" : "");
+}
+
+static void record_print(const struct log_walk_record *record)
+{
+    printf("%016" PRIx64 ".log %10" PRIu64 "  group %" PRIu64 " %-13s", record->segment, record->offset, record->group,
+           record->kind);
+    if (record_is_entry(record)) {
+        char text[DUMP_PAYLOAD_SHOWN_MAX * 4 + 8];
+        payload_text(record->payload, text, sizeof(text));
+        printf(" index %" PRIu64 " term %" PRIu64 " %s %zu B  %s\n", record->index, record->term,
+               entry_type_name(record->entry_type), record->payload.size, text);
+    } else if (strcmp(record->kind, "hard_state") == 0) {
+        printf(" term %" PRIu64 " vote %" PRIu64 " commit %" PRIu64 "\n", record->hard_state.term,
+               record->hard_state.vote, record->hard_state.commit);
+    } else {
+        printf(" index %" PRIu64 " term %" PRIu64 "\n", record->index, record->term);
+    }
+}
+
+static json_t *record_json(const struct log_walk_record *record)
+{
+    json_t *json = json_pack("{s:I, s:I, s:I, s:s}", "segment", (json_int_t)record->segment, "offset",
+                             (json_int_t)record->offset, "group", (json_int_t)record->group, "kind", record->kind);
+    if (strcmp(record->kind, "hard_state") == 0) {
+        json_object_set_new(json, "term", json_integer((json_int_t)record->hard_state.term));
+        json_object_set_new(json, "vote", json_integer((json_int_t)record->hard_state.vote));
+        json_object_set_new(json, "commit", json_integer((json_int_t)record->hard_state.commit));
+        return json;
+    }
+    json_object_set_new(json, "index", json_integer((json_int_t)record->index));
+    json_object_set_new(json, "term", json_integer((json_int_t)record->term));
+    if (record_is_entry(record)) {
+        char text[DUMP_PAYLOAD_SHOWN_MAX * 4 + 8];
+        payload_text(record->payload, text, sizeof(text));
+        json_object_set_new(json, "type", json_string(entry_type_name(record->entry_type)));
+        json_object_set_new(json, "timestamp_ms", json_integer((json_int_t)record->timestamp_ms));
+        json_object_set_new(json, "size", json_integer((json_int_t)record->payload.size));
+        json_object_set_new(json, "payload", json_string(text));
+    }
+    return json;
+}
+
+static void json_line(json_t *json)
+{
+    char *text = json_dumps(json, JSON_COMPACT);
+    puts(text);
+    free(text);
+    json_decref(json);
+}
+
+struct walk {
+    const struct verb_common *common;
+    struct progress *progress;
+    bool prints_records;
+};
+
+static int walk_record(void *arg, const struct log_walk_record *record)
+{
+    const struct walk *walk = arg;
+    if (!walk->prints_records || (dump.group != 0 && record->group != dump.group)) {
+        return 0;
+    }
+    if (record_is_entry(record) && (record->index < dump.index_from || record->index > dump.index_to)) {
+        return 0;
+    }
+    if (walk->common->json) {
+        json_line(record_json(record));
+    } else {
+        record_print(record);
+    }
+    return ferror(stdout) != 0 ? error_raise(HF_EIO, "standard output cannot be written") : 0;
+}
+
+static int walk_damage(void *arg, const struct hf_log_damage *damage)
+{
+    const struct walk *walk = arg;
+    if (walk->common->json) {
+        json_line(json_pack(
+            "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "kind", "damage", "group", (json_int_t)damage->group, "index",
+            (json_int_t)damage->index, "term", (json_int_t)damage->term, "commit", (json_int_t)damage->commit,
+            "segment", (json_int_t)damage->segment, "offset", (json_int_t)damage->offset, "reason", damage->reason));
+        return 0;
+    }
+    fprintf(stderr, "error: %s in log segment %016" PRIx64 ".log at offset %" PRIu64 "\n", damage->reason,
+            damage->segment, damage->offset);
+    if (damage->group != 0) {
+        fprintf(stderr,
+                "  group %" PRIu64 ", index %" PRIu64 ", term %" PRIu64 "; committed is %" PRIu64
+                ", so this entry %s\n",
+                damage->group, damage->index, damage->term, damage->commit,
+                damage->index <= damage->commit ? "IS committed" : "may or may not be committed");
+    } else {
+        fprintf(stderr, "  the record's header is unreadable, so the group is unknown\n");
+    }
+    return 0;
+}
+
+static void walk_progress(void *arg, uint64_t done, uint64_t total)
+{
+    const struct walk *walk = arg;
+    progress_update(walk->progress, done, total);
+}
+
+/* A data directory holds its log in log/; both are accepted. */
+static char *log_directory(const char *directory)
+{
+    char *inside = text_format("%s/log", directory);
+    struct stat status;
+    if (stat(inside, &status) == 0 && S_ISDIR(status.st_mode)) {
+        return inside;
+    }
+    free(inside);
+    return text_copy(directory);
+}
+
+static void summary_print(const struct verb_common *common, const struct log_walk_summary *summary)
+{
+    if (common->json) {
+        json_line(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "kind", "summary", "segments",
+                            (json_int_t)summary->segments, "frames", (json_int_t)summary->frames, "records",
+                            (json_int_t)summary->records, "bytes", (json_int_t)summary->bytes, "torn_bytes",
+                            (json_int_t)summary->torn_bytes, "damaged", (json_int_t)summary->damaged));
+    } else if (!common->quiet) {
+        printf("%" PRIu64 " segments, %" PRIu64 " frames, %" PRIu64 " records, %" PRIu64 " bytes: %s\n",
+               summary->segments, summary->frames, summary->records, summary->bytes,
+               summary->damaged == 0 ? "good" : "DAMAGED");
+        if (summary->torn_bytes > 0) {
+            printf("%" PRIu64
+                   " bytes at the end are torn: they were never acknowledged and are dropped when it opens\n",
+                   summary->torn_bytes);
+        }
+    }
+}
+
+static int log_run(const struct verb_common *common, bool prints_records)
+{
+    struct walk walk = {.common = common, .prints_records = prints_records};
+    const struct log_walk_callbacks callbacks = {walk_record, walk_damage, walk_progress};
+    struct log_walk_summary summary = {0};
+    struct io *io = NULL;
+    char *directory = log_directory(dump.directory);
+    int rc = io_open_kernel(IO_BACKEND_THREADS, &io);
+    if (rc == 0) {
+        walk.progress = progress_open(common, "log");
+        rc = log_walk(io, directory, &callbacks, &walk, &summary);
+        progress_close(walk.progress);
+    }
+    io_close(io);
+    free(directory);
+    if (rc != 0) {
+        return verb_fail(rc, "holdfast log verify names every damaged place; nothing was changed");
+    }
+    if (!prints_records || common->json) {
+        summary_print(common, &summary);
+    }
+    if (summary.damaged > 0) {
+        fprintf(stderr, "  next: keep the files as they are; copy this node's data from another node of the cluster\n");
+        return VERB_EXIT_CORRUPTION;
+    }
+    return VERB_EXIT_OK;
+}
+
+static int dump_run(const struct verb_common *common)
+{
+    return log_run(common, true);
+}
+static int verify_run(const struct verb_common *common)
+{
+    return log_run(common, false);
+}
+
+const struct verb verb_log_dump = {
+    .name = "log dump",
+    .arguments = "DIR",
+    .summary = "Print every record of a log, also while a server runs",
+    .details = "DIR is a data directory or its log folder. With --json, one object per line, then a summary. Exit "
+               "code 4 when damage was found.",
+    .options = log_options,
+    .parse = log_parse,
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .run = dump_run,
+};
+
+const struct verb verb_log_verify = {
+    .name = "log verify",
+    .arguments = "DIR",
+    .summary = "Check every byte of a log, also while a server runs",
+    .details = "Tells a torn tail, which was never acknowledged, from damage. Changes nothing. Exit code 4 when damage "
+               "was found.",
+    .options = log_options,
+    .parse = log_parse,
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .run = verify_run,
+};

@@ -1,0 +1,20 @@
+/* The verbs, one per file src/cli/verb_*.c. */
+#ifndef CLI_VERBS_H
+#define CLI_VERBS_H
+
+#include "cli/verb.h"
+
+extern const struct verb verb_dev;
+extern const struct verb verb_serve;
+extern const struct verb verb_init;
+extern const struct verb verb_status;
+extern const struct verb verb_log_dump;
+extern const struct verb verb_log_verify;
+extern const struct verb verb_bench;
+extern const struct verb verb_config_show;
+extern const struct verb verb_config_check;
+extern const struct verb verb_config_default;
+extern const struct verb verb_completion;
+extern const struct verb verb_man;
+
+#endif
