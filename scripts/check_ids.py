@@ -3,8 +3,8 @@
 
     check_ids.py [--strict] [ROOT]
 
-Reads the table rows of docs/status.md whose first cell is an id (P1, H22, GA, L60, ...) and the names of all tests under
-tests/. A test shows an id when its name holds `ID_` as a word of its own: H2_torn_tail_is_dropped,
+Reads the table rows of docs/status.md whose first cell is an id (P1, H22, GA, L60, ...) and the names of all tests
+under tests/. A test shows an id when its name holds `ID_` as a word of its own: H2_torn_tail_is_dropped,
 test_GB_single_voter. Prints the ids without a test, and ids in names that status.md does not know.
 
 Exits 0: it informs. With --strict it exits 1 when a row that claims `done` has no test, or docs/status.md has no rows.
