@@ -66,6 +66,8 @@ static void a_mutex_lets_one_thread_in_at_a_time(void **state)
     }
     assert_int_equal(shared.count, THREADS * ROUNDS);
     shared_close(&shared);
+    mutex_close(NULL);
+    condition_close(NULL);
 }
 
 static void a_timed_wait_ends_not_before_its_time_and_says_so(void **state)
