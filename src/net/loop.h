@@ -49,6 +49,9 @@ void loop_remove_turn_end(struct loop *loop, struct loop_hook *hook);
 /* Calls ready(arg) in every turn in which the queue has something to reap. */
 struct loop_watch;
 int loop_watch_queue(struct loop *loop, struct io_queue *queue, void (*ready)(void *arg), void *arg, struct loop_watch **out);
+/* Calls ready(arg) in every turn in which a descriptor of a library (libmicrohttpd's epoll) is readable. The descriptor
+ * must stay open until loop_watch_close. HF_EUNSUPPORTED in the simulator. */
+int loop_watch_descriptor(struct loop *loop, int descriptor, void (*ready)(void *arg), void *arg, struct loop_watch **out);
 void loop_watch_close(struct loop *loop, struct loop_watch *watch);
 
 /* Runs call(arg) in a turn of the loop. Thread: any. Every post made before loop_close runs. */
@@ -109,6 +112,8 @@ struct loop_ops {
     void (*add_turn_end)(struct loop *loop, struct loop_hook *hook);
     void (*remove_turn_end)(struct loop *loop, struct loop_hook *hook);
     int (*watch_queue)(struct loop *loop, struct io_queue *queue, void (*ready)(void *arg), void *arg, struct loop_watch **out);
+    int (*watch_descriptor)(struct loop *loop, int descriptor, void (*ready)(void *arg), void *arg,
+                            struct loop_watch **out); /* NULL: unsupported */
     void (*watch_close)(struct loop *loop, struct loop_watch *watch);
     void (*post)(struct loop *loop, void (*call)(void *arg), void *arg);
     int (*connect)(struct loop *loop, const char *address, const struct stream_callbacks *callbacks, void *arg, struct stream **out);
