@@ -1,0 +1,29 @@
+/* The memory backend: one tree.h tree per tree number. */
+#ifndef STORE_MEMORY_STORE_H
+#define STORE_MEMORY_STORE_H
+
+#include <stdatomic.h>
+
+#include "store/backend.h"
+#include "store/tree.h"
+
+/* The state of a view: trees 0 … count − 1. */
+struct memory_trees {
+    struct tree *items;
+    uint32_t count;
+};
+
+struct memory_store {
+    struct hf_store base;
+    struct memory_trees trees;
+    struct tree_context context;
+    _Atomic uint64_t cuts_open;
+};
+
+/* The tree of a store opened with HF_STORE_MEMORY, NULL when nothing was ever put there. For tests. */
+const struct tree *memory_store_tree(const struct hf_store *store, uint32_t tree);
+/* In memory_cursor.c. */
+int memory_cursor_open(const struct store_view *view, uint32_t tree, const struct store_bounds *bounds,
+                       enum hf_store_order order, struct hf_store_cursor **out);
+
+#endif
