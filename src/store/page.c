@@ -427,7 +427,8 @@ bool page_replace(struct page *page, unsigned position, const struct page_cell *
             memcpy(data + PAGE_FRONT_LEAF + cell->key.size, cell->tail.data, cell->tail.size);
         }
         page->dead += (uint32_t)(size_old - size_new);
-    } else if (size_new <= page_room(page)) {
+    } else if (size_new <= page_room(page) &&
+               page_used(page) + size_new - size_old + sizeof(*page) <= PAGE_SIZE_TARGET) {
         page->dead += (uint32_t)size_old;
         page_place(page, position, cell);
     } else {

@@ -145,7 +145,8 @@ uint64_t page_entries(const struct page *page); /* of the whole subtree */
 size_t page_cell_size(const struct page_cell *cell, unsigned level);
 /* Needs page_room ≥ the cell's size + a slot. An inner page is never inserted into at 0 while it has cells. */
 void page_insert(struct page *page, unsigned position, const struct page_cell *cell);
-/* Puts another cell with the same key into a slot, which needs room for it unless it is no larger. Leaf. */
+/* Puts another cell with the same key in place of one. false, and nothing changed, when there is no room for it or
+ * the page would outgrow the target. Leaf. */
 bool page_replace(struct page *page, unsigned position, const struct page_cell *cell);
 void page_remove(struct page *page, unsigned position, unsigned count);
 void page_set_child(struct page *page, unsigned position, struct page *child);

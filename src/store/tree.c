@@ -219,25 +219,23 @@ static void tree_place_cell(struct tree_context *context, struct tree *tree, str
                             const struct page_cell *cell, bool found)
 {
     struct tree_step *leaf = &path->steps[0];
-    if (found && page_replace(leaf->page, leaf->position, cell)) {
-        return;
+    if (found) {
+        if (page_replace(leaf->page, leaf->position, cell)) {
+            return;
+        }
+        page_remove(leaf->page, leaf->position, 1);
     }
-    size_t cell_size = page_cell_size(cell, 0) + (found ? 0 : sizeof(struct page_slot));
-    size_t used = page_used(leaf->page) + cell_size; /* too much by the old cell when it is replaced: no matter */
+    size_t cell_size = page_cell_size(cell, 0) + sizeof(struct page_slot);
+    size_t used = page_used(leaf->page) + cell_size;
     if (used + sizeof(struct page) > PAGE_SIZE_TARGET) {
-        tree_overflow(context, tree, path, cell, found ? 1 : 0);
+        tree_overflow(context, tree, path, cell);
         return;
     }
     if (page_room(leaf->page) < cell_size) {
         size_t capacity = page_capacity_for(used);
         tree_resize_page(context, tree, path, 0, capacity > leaf->page->capacity ? capacity : leaf->page->capacity);
     }
-    if (found) {
-        bool replaced = page_replace(leaf->page, leaf->position, cell);
-        assert(replaced);
-    } else {
-        page_insert(leaf->page, leaf->position, cell);
-    }
+    page_insert(leaf->page, leaf->position, cell);
 }
 
 bool tree_put(struct tree_context *context, struct tree *tree, struct hf_bytes key, const struct hf_bytes *parts,

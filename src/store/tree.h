@@ -94,9 +94,9 @@ void tree_sharing(const struct tree *tree, struct hf_store_sharing *sharing);
 void tree_resize_page(struct tree_context *context, struct tree *tree, struct tree_path *path, unsigned level,
                       size_t capacity);
 void tree_link(struct tree *tree, struct tree_path *path, unsigned level, struct page *page);
-/* The leaf of an owned path has no room: replaces its cell (when replaces is 1) or inserts before it (0). */
+/* The leaf of an owned path has no room for a cell that belongs where the path points. */
 void tree_overflow(struct tree_context *context, struct tree *tree, struct tree_path *path,
-                   const struct page_cell *cell, unsigned replaces);
+                   const struct page_cell *cell);
 /* After cells were removed from a page of an owned path: merges or removes it when that is due. */
 void tree_settle(struct tree_context *context, struct tree *tree, struct tree_path *path, unsigned level);
 

@@ -246,15 +246,15 @@ static void tree_replace(struct tree_context *context, struct tree *tree, struct
 /* ---- Growing and shrinking ---- */
 
 void tree_overflow(struct tree_context *context, struct tree *tree, struct tree_path *path,
-                   const struct page_cell *cell, unsigned replaces)
+                   const struct page_cell *cell)
 {
     struct page *page = path->steps[0].page;
     unsigned position = path->steps[0].position;
     struct tree_cells *cells = tree_cells_new(0);
     tree_cells_add_page(cells, page, 0, position);
     tree_cells_add(cells, cell);
-    tree_cells_add_page(cells, page, position + replaces, page->count);
-    cells->is_append = replaces == 0 && position == page->count;
+    tree_cells_add_page(cells, page, position, page->count);
+    cells->is_append = position == page->count;
     for (unsigned above = 1; above < tree->height; above++) {
         cells->is_append &= path->steps[above].position + 1 == path->steps[above].page->count;
     }
