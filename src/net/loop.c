@@ -12,18 +12,36 @@ void loop_close(struct loop *loop)
     }
 }
 
-void loop_run(struct loop *loop) { loop->ops->run(loop); }
-void loop_stop(struct loop *loop) { loop->ops->stop(loop); }
-uint64_t loop_now_ms(struct loop *loop) { return loop->ops->now_ms(loop); }
+void loop_run(struct loop *loop)
+{
+    loop->ops->run(loop);
+}
+void loop_stop(struct loop *loop)
+{
+    loop->ops->stop(loop);
+}
+uint64_t loop_now_ms(struct loop *loop)
+{
+    return loop->ops->now_ms(loop);
+}
 
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ms)
 {
     loop->ops->timer_set(loop, timer, deadline_ms);
 }
 
-void loop_timer_stop(struct loop *loop, struct loop_timer *timer) { loop->ops->timer_stop(loop, timer); }
-void loop_add_turn_end(struct loop *loop, struct loop_hook *hook) { loop->ops->add_turn_end(loop, hook); }
-void loop_remove_turn_end(struct loop *loop, struct loop_hook *hook) { loop->ops->remove_turn_end(loop, hook); }
+void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
+{
+    loop->ops->timer_stop(loop, timer);
+}
+void loop_add_turn_end(struct loop *loop, struct loop_hook *hook)
+{
+    loop->ops->add_turn_end(loop, hook);
+}
+void loop_remove_turn_end(struct loop *loop, struct loop_hook *hook)
+{
+    loop->ops->remove_turn_end(loop, hook);
+}
 
 int loop_watch_queue(struct loop *loop, struct io_queue *queue, void (*ready)(void *arg), void *arg,
                      struct loop_watch **out)
@@ -47,7 +65,10 @@ void loop_watch_close(struct loop *loop, struct loop_watch *watch)
     }
 }
 
-void loop_post(struct loop *loop, void (*call)(void *arg), void *arg) { loop->ops->post(loop, call, arg); }
+void loop_post(struct loop *loop, void (*call)(void *arg), void *arg)
+{
+    loop->ops->post(loop, call, arg);
+}
 
 int stream_connect(struct loop *loop, const char *address, const struct stream_callbacks *callbacks, void *arg,
                    struct stream **out)
@@ -60,11 +81,26 @@ void stream_set_callbacks(struct stream *stream, const struct stream_callbacks *
     stream->ops->set_callbacks(stream, callbacks, arg);
 }
 
-void stream_write(struct stream *stream, struct hf_bytes bytes) { stream->ops->write(stream, bytes); }
-size_t stream_unsent_bytes(const struct stream *stream) { return stream->ops->unsent_bytes(stream); }
-void stream_pause(struct stream *stream) { stream->ops->pause(stream); }
-void stream_resume(struct stream *stream) { stream->ops->resume(stream); }
-void stream_close_when_sent(struct stream *stream) { stream->ops->close_when_sent(stream); }
+void stream_write(struct stream *stream, struct hf_bytes bytes)
+{
+    stream->ops->write(stream, bytes);
+}
+size_t stream_unsent_bytes(const struct stream *stream)
+{
+    return stream->ops->unsent_bytes(stream);
+}
+void stream_pause(struct stream *stream)
+{
+    stream->ops->pause(stream);
+}
+void stream_resume(struct stream *stream)
+{
+    stream->ops->resume(stream);
+}
+void stream_close_when_sent(struct stream *stream)
+{
+    stream->ops->close_when_sent(stream);
+}
 
 void stream_close(struct stream *stream)
 {
@@ -73,7 +109,10 @@ void stream_close(struct stream *stream)
     }
 }
 
-const char *stream_peer_address(const struct stream *stream) { return stream->ops->peer_address(stream); }
+const char *stream_peer_address(const struct stream *stream)
+{
+    return stream->ops->peer_address(stream);
+}
 
 int listener_open(struct loop *loop, const char *address, void (*accepted)(void *arg, struct stream *stream), void *arg,
                   struct listener **out)
@@ -81,7 +120,10 @@ int listener_open(struct loop *loop, const char *address, void (*accepted)(void 
     return loop->ops->listen(loop, address, accepted, arg, out);
 }
 
-const char *listener_address(const struct listener *listener) { return listener->ops->address(listener); }
+const char *listener_address(const struct listener *listener)
+{
+    return listener->ops->address(listener);
+}
 
 void listener_close(struct listener *listener)
 {

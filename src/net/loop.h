@@ -24,7 +24,7 @@ struct loop {
 
 int loop_open(struct io *io, struct loop **out); /* libuv's */
 void loop_close(struct loop *loop);              /* everything on it must be closed; accepts NULL */
-void loop_run(struct loop *loop);                /* until loop_stop. Not in the simulator, which runs its loops itself */
+void loop_run(struct loop *loop); /* until loop_stop. Not in the simulator, which runs its loops itself */
 void loop_stop(struct loop *loop);
 uint64_t loop_now_ms(struct loop *loop); /* monotonic, cached per turn */
 
@@ -35,7 +35,8 @@ struct loop_timer {
     uint64_t deadline_ms;
     void *handle; /* the loop's */
 };
-void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ms); /* (re)arms; may be in the past */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer,
+                    uint64_t deadline_ms); /* (re)arms; may be in the past */
 void loop_timer_stop(struct loop *loop, struct loop_timer *timer);
 
 struct loop_hook {
@@ -48,10 +49,12 @@ void loop_remove_turn_end(struct loop *loop, struct loop_hook *hook);
 
 /* Calls ready(arg) in every turn in which the queue has something to reap. */
 struct loop_watch;
-int loop_watch_queue(struct loop *loop, struct io_queue *queue, void (*ready)(void *arg), void *arg, struct loop_watch **out);
+int loop_watch_queue(struct loop *loop, struct io_queue *queue, void (*ready)(void *arg), void *arg,
+                     struct loop_watch **out);
 /* Calls ready(arg) in every turn in which a descriptor of a library (libmicrohttpd's epoll) is readable. The descriptor
  * must stay open until loop_watch_close. HF_EUNSUPPORTED in the simulator. */
-int loop_watch_descriptor(struct loop *loop, int descriptor, void (*ready)(void *arg), void *arg, struct loop_watch **out);
+int loop_watch_descriptor(struct loop *loop, int descriptor, void (*ready)(void *arg), void *arg,
+                          struct loop_watch **out);
 void loop_watch_close(struct loop *loop, struct loop_watch *watch);
 
 /* Runs call(arg) in a turn of the loop. Thread: any. Every post made before loop_close runs. */
@@ -76,20 +79,22 @@ struct stream_callbacks {
 #define STREAM_LOW_WATER_BYTES (256u * 1024u)
 
 /* address: "host:port", "[v6]:port"; names are resolved. Returns at once; the result comes in connected. */
-int stream_connect(struct loop *loop, const char *address, const struct stream_callbacks *callbacks, void *arg, struct stream **out);
+int stream_connect(struct loop *loop, const char *address, const struct stream_callbacks *callbacks, void *arg,
+                   struct stream **out);
 void stream_set_callbacks(struct stream *stream, const struct stream_callbacks *callbacks, void *arg);
 /* Queues a copy of the bytes; they are written at the end of the turn at the latest. Never fails: a broken connection
  * shows in ended. */
 void stream_write(struct stream *stream, struct hf_bytes bytes);
 size_t stream_unsent_bytes(const struct stream *stream);
-void stream_pause(struct stream *stream);  /* stops reading: back-pressure */
+void stream_pause(struct stream *stream); /* stops reading: back-pressure */
 void stream_resume(struct stream *stream);
-void stream_close_when_sent(struct stream *stream); /* no more callbacks; sends what is queued, then closes */
-void stream_close(struct stream *stream);           /* at once; no more callbacks; accepts NULL */
+void stream_close_when_sent(struct stream *stream);           /* no more callbacks; sends what is queued, then closes */
+void stream_close(struct stream *stream);                     /* at once; no more callbacks; accepts NULL */
 const char *stream_peer_address(const struct stream *stream); /* "ip:port", lent until closed */
 
 /* address as above; port 0 chooses one. accepted hands over a stream without callbacks: set them at once. */
-int listener_open(struct loop *loop, const char *address, void (*accepted)(void *arg, struct stream *stream), void *arg, struct listener **out);
+int listener_open(struct loop *loop, const char *address, void (*accepted)(void *arg, struct stream *stream), void *arg,
+                  struct listener **out);
 const char *listener_address(const struct listener *listener); /* with the port that was bound */
 void listener_close(struct listener *listener);
 
@@ -111,13 +116,16 @@ struct loop_ops {
     void (*timer_stop)(struct loop *loop, struct loop_timer *timer);
     void (*add_turn_end)(struct loop *loop, struct loop_hook *hook);
     void (*remove_turn_end)(struct loop *loop, struct loop_hook *hook);
-    int (*watch_queue)(struct loop *loop, struct io_queue *queue, void (*ready)(void *arg), void *arg, struct loop_watch **out);
+    int (*watch_queue)(struct loop *loop, struct io_queue *queue, void (*ready)(void *arg), void *arg,
+                       struct loop_watch **out);
     int (*watch_descriptor)(struct loop *loop, int descriptor, void (*ready)(void *arg), void *arg,
                             struct loop_watch **out); /* NULL: unsupported */
     void (*watch_close)(struct loop *loop, struct loop_watch *watch);
     void (*post)(struct loop *loop, void (*call)(void *arg), void *arg);
-    int (*connect)(struct loop *loop, const char *address, const struct stream_callbacks *callbacks, void *arg, struct stream **out);
-    int (*listen)(struct loop *loop, const char *address, void (*accepted)(void *arg, struct stream *stream), void *arg, struct listener **out);
+    int (*connect)(struct loop *loop, const char *address, const struct stream_callbacks *callbacks, void *arg,
+                   struct stream **out);
+    int (*listen)(struct loop *loop, const char *address, void (*accepted)(void *arg, struct stream *stream), void *arg,
+                  struct listener **out);
 };
 struct stream_ops {
     void (*set_callbacks)(struct stream *stream, const struct stream_callbacks *callbacks, void *arg);
