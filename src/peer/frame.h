@@ -22,28 +22,58 @@
 
 #include <stdint.h>
 
-#define FRAME_HEADER_SIZE        32u
-#define FRAME_PAYLOAD_SIZE_MAX   (64u * 1024u)
-#define FRAME_FIRST              1u
-#define FRAME_LAST               2u
-#define PEER_PROTOCOL_VERSION    1u
-#define PEER_MESSAGE_SIZE_MAX    (136u << 20) /* an entry of 128 MiB and its envelope */
-#define PEER_STREAMS_MAX         64u
+#include "holdfast/bytes.h"
+
+#define FRAME_HEADER_SIZE      32u
+#define FRAME_PAYLOAD_SIZE_MAX (64u * 1024u)
+#define FRAME_FIRST            1u
+#define FRAME_LAST             2u
+#define PEER_PROTOCOL_VERSION  1u
+#define PEER_MESSAGE_SIZE_MAX  (136u << 20) /* an entry of 128 MiB and its envelope */
+#define PEER_STREAMS_MAX       64u
+#define PEER_SMALL_SIZE_MAX    1024u /* a message in a vector */
+#define PEER_UNFINISHED_SIZE_MAX                                                         \
+    (2ull * PEER_MESSAGE_SIZE_MAX + (4u << 20)) /* of one connection, in all its streams \
+                                                 */
+#define FRAME_VECTOR_HEADER_SIZE 19u
+#define FRAME_KIND_SKIPPED_MIN   128u /* unknown kinds from here on are skipped */
 
 /* Numbers are on the wire: never reuse one. */
 enum frame_kind {
-    FRAME_HELLO = 1,           /* handshake, both directions: see peer/handshake.h */
-    FRAME_REFUSED = 2,         /* handshake refused: code, text */
-    FRAME_RAFT = 3,            /* one raft message: see replica/codec.h */
-    FRAME_VECTOR = 4,          /* many small messages of several groups in one frame: see below */
-    FRAME_READ_PING = 5,       /* read index round: see replica/read_index.h */
+    FRAME_HELLO = 1,     /* handshake, both directions: see peer/handshake.h */
+    FRAME_REFUSED = 2,   /* handshake refused: code, text */
+    FRAME_RAFT = 3,      /* one raft message: see replica/codec.h */
+    FRAME_VECTOR = 4,    /* many small messages of several groups in one frame: see below */
+    FRAME_READ_PING = 5, /* read index round: see replica/read_index.h */
     FRAME_READ_PONG = 6,
-    FRAME_FORWARD = 7,         /* a client's command on its way to the leader: see node/forward.h */
+    FRAME_FORWARD = 7, /* a client's command on its way to the leader: see node/forward.h */
     FRAME_FORWARD_REPLY = 8,
-    FRAME_CLOCK = 9,           /* wall clock exchange: see node/clock.h */
-    FRAME_KEEPALIVE = 10,      /* nothing; shows that the connection lives */
-    FRAME_STATUS = 11,         /* status request for `holdfast status` of other nodes: see node/status.h */
+    FRAME_CLOCK = 9,      /* wall clock exchange: see node/clock.h */
+    FRAME_KEEPALIVE = 10, /* nothing; shows that the connection lives */
+    FRAME_STATUS = 11,    /* status request for `holdfast status` of other nodes: see node/status.h */
     FRAME_STATUS_REPLY = 12
 };
+#define FRAME_KIND_KNOWN_MAX 12u
+
+struct frame_header {
+    uint32_t size;
+    uint8_t kind;
+    uint8_t flags;
+    uint16_t stream;
+    uint32_t message_size;
+    uint64_t group;
+    uint64_t group_incarnation;
+};
+
+/* Writes the header, checksum included, in front of header->size bytes of payload that stand at
+ * target + FRAME_HEADER_SIZE already. */
+void frame_seal(uint8_t *target, const struct frame_header *header);
+/* Reads FRAME_HEADER_SIZE bytes. HF_EPROTOCOL: a size, flag, kind or message size that no sender may write. The
+ * checksum needs the payload: see frame_check. */
+int frame_header_decode(const uint8_t *source, struct frame_header *out);
+/* Verifies the checksum of a whole frame. HF_EPROTOCOL. */
+int frame_check(const uint8_t *frame, const struct frame_header *header);
+/* 0 for a kind that may travel inside a vector; HF_EPROTOCOL. */
+int frame_check_vector_kind(uint8_t kind);
 
 #endif

@@ -30,6 +30,8 @@
 #define PEER_RECONNECT_MAX_MS       1000u
 #define PEER_KEEPALIVE_MS           500u  /* an idle connection sends one */
 #define PEER_SILENCE_MAX_MS         5000u /* a connection that hears nothing for so long is ended */
+#define PEER_HANDSHAKE_MAX_MS       2000u /* from dialing or accepting until the connection is up */
+#define PEER_PENDING_MAX            64u   /* accepted connections before their handshake; beyond it the oldest goes */
 #define PEER_CLUSTER_ID_SIZE        16u
 
 struct peer_hub;
@@ -58,6 +60,7 @@ struct peer_identity {
     uint64_t node_id;
     uint64_t node_incarnation;
     uint64_t routing_version;
+    uint64_t seed; /* from io_random: spreads reconnects; not sent */
 };
 
 struct peer_callbacks {
@@ -73,11 +76,18 @@ struct peer_callbacks {
 /* Listens on listen_address. Fails with HF_EBUSY when the port is in use. */
 int peer_hub_open(struct loop *loop, const struct peer_identity *identity, const char *listen_address,
                   const struct peer_callbacks *callbacks, void *arg, struct peer_hub **out);
-void peer_hub_close(struct peer_hub *hub); /* releases what is queued; accepts NULL */
+/* Releases what is queued; no other callback runs. Not from inside a callback of the hub or of a message. Accepts NULL.
+ */
+void peer_hub_close(struct peer_hub *hub);
 /* Adds a node to talk to (dials when our id is the higher one). */
 int peer_hub_add(struct peer_hub *hub, uint64_t node_id, const char *address);
+/* Where the hub listens, with the port that was bound; lent until closed. */
+const char *peer_hub_address(const struct peer_hub *hub);
 /* Takes the message over. When the connection is down it is released at once (from the turn's end, not from here). */
 void peer_send(struct peer_hub *hub, uint64_t node_id, struct peer_message *message);
+/* Hands what is queued to the sockets now. The hub does it at every turn's end; a turn-end hook that was added after
+ * peer_hub_open and sends messages calls this when it is done, otherwise they leave one turn later. */
+void peer_flush(struct peer_hub *hub);
 bool peer_is_up(const struct peer_hub *hub, uint64_t node_id);
 
 struct peer_status {
