@@ -19,7 +19,8 @@
 
 #include "base/list.h"
 
-#define IO_BLOCK_SIZE 4096u /* alignment of direct I/O: offset, length and memory */
+#define IO_BLOCK_SIZE      4096u /* alignment of direct I/O: offset, length and memory */
+#define IO_QUEUE_DEPTH_MAX 4096u /* of io_queue_open */
 
 struct io_ops;
 struct file_ops;
@@ -40,7 +41,8 @@ enum io_backend { IO_BACKEND_AUTO, IO_BACKEND_URING, IO_BACKEND_THREADS };
 /* The real kernel. AUTO takes io_uring where the kernel and its sandbox allow it, else pwritev2 threads.
  * URING fails with HF_EUNSUPPORTED where it is forbidden. */
 int io_open_kernel(enum io_backend backend, struct io **out);
-/* From here on io_random of a kernel io draws from a seeded generator instead of the kernel's: for runs that replay. */
+/* From here on io_random of a kernel io draws from a seeded generator instead of the kernel's: for runs that replay.
+ * Before other threads use the io. */
 void io_kernel_seed(struct io *io, uint64_t seed);
 void io_close(struct io *io); /* accepts NULL; every file and queue must be closed before */
 const char *io_backend_name(const struct io *io); /* "io_uring", "pwritev2" or "sim" */
@@ -108,7 +110,7 @@ struct io_operation {
     uint64_t progress;     /* the backend's own */
 };
 
-/* depth: at most that many operations in flight. */
+/* depth: at most that many operations in flight; HF_EINVALID above IO_QUEUE_DEPTH_MAX or 0. */
 int io_queue_open(struct io *io, unsigned depth, struct io_queue **out);
 void io_queue_close(struct io_queue *queue); /* waits for what is in flight; accepts NULL */
 /* HF_EBUSY when `depth` operations are in flight. Submission may be deferred to io_queue_flush. */
@@ -120,14 +122,17 @@ unsigned io_queue_reap(struct io_queue *queue, struct list *done, uint64_t timeo
 /* Becomes readable when there is something to reap (level-triggered until reaped); -1 in the simulator, where the
  * loop learns it from the simulator itself (net/loop.h, loop_watch_queue). */
 int io_queue_descriptor(struct io_queue *queue);
-/* Interrupts a wait in io_queue_reap. Thread: any. */
+/* Interrupts a wait in io_queue_reap, the next one if nobody waits (so a wake is never lost). It also makes the
+ * descriptor readable. Thread: any. */
 void io_queue_wake(struct io_queue *queue);
 
 /* A thread that runs turns: calls turn(arg) again and again until executor_close. `turn` blocks by itself (in
  * io_queue_reap). In the simulator there are no executors: owners are driven by the simulator instead. */
 struct executor;
 int executor_open(const char *name, void (*turn)(void *arg), void *arg, struct executor **out);
-void executor_close(struct executor *executor); /* waits for the turn that runs; wake it first */
+/* No further turn starts. A turn that runs (or starts just now) must be woken after it: stop, io_queue_wake, close. */
+void executor_stop(struct executor *executor);
+void executor_close(struct executor *executor); /* executor_stop, and waits for the turn that runs; accepts NULL */
 
 /* ---- for implementers ---- */
 struct io_ops {

@@ -1,0 +1,109 @@
+#include "io/workers.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "io/kernel.h"
+#include "io/thread.h"
+
+void workers_init(struct workers *workers, const char *name, unsigned thread_count_max, struct mailbox *done)
+{
+    assert(thread_count_max >= 1 && thread_count_max <= WORKERS_WRITE_THREADS_MAX);
+    *workers = (struct workers){.name = name, .thread_count_max = thread_count_max, .done = done};
+    mutex_init(&workers->mutex);
+    condition_init(&workers->ready);
+    list_init(&workers->waiting);
+}
+
+static int workers_perform(struct io_operation *operation)
+{
+    switch (operation->kind) {
+    case IO_WRITE:
+        return file_write(operation->file, operation->offset, operation->data, operation->size);
+    case IO_WRITE_DURABLE:
+        return file_write_durable(operation->file, operation->offset, operation->data, operation->size);
+    case IO_SYNC:
+        return file_sync(operation->file);
+    case IO_WORK:
+        /* An error of earlier work must not explain this one's. */
+        (void)error_restore(HF_EIO, "");
+        return operation->work(operation->arg);
+    }
+    assert(!"a kind of operation");
+    return HF_EINVALID;
+}
+
+static void workers_run_one(struct workers *workers, struct io_operation *operation)
+{
+    operation->result = workers_perform(operation);
+    if (operation->result < 0) {
+        error_text_copy(operation->text, sizeof(operation->text));
+        if (operation->text[0] == '\0') {
+            snprintf(operation->text, sizeof(operation->text), "%s", hf_error_name(operation->result));
+        }
+    }
+    operation->completed_ns = kernel_monotonic_ns();
+    mailbox_send(workers->done, &operation->link);
+}
+
+static void *workers_run(void *arg)
+{
+    struct workers *workers = arg;
+    mutex_lock(&workers->mutex);
+    for (;;) {
+        while (list_empty(&workers->waiting) && !workers->closing) {
+            workers->idle_count++;
+            condition_wait(&workers->ready, &workers->mutex);
+            workers->idle_count--;
+        }
+        if (list_empty(&workers->waiting)) {
+            break;
+        }
+        struct list *first = workers->waiting.next;
+        list_remove(first);
+        workers->waiting_count--;
+        mutex_unlock(&workers->mutex);
+        workers_run_one(workers, list_entry(first, struct io_operation, link));
+        mutex_lock(&workers->mutex);
+    }
+    mutex_unlock(&workers->mutex);
+    return NULL;
+}
+
+int workers_submit(struct workers *workers, struct io_operation *operation)
+{
+    int rc = 0;
+    mutex_lock(&workers->mutex);
+    assert(!workers->closing);
+    if (workers->waiting_count >= workers->idle_count && workers->thread_count < workers->thread_count_max) {
+        rc = thread_start(workers->name, workers_run, workers, &workers->threads[workers->thread_count]);
+        if (rc == 0) {
+            workers->thread_count++;
+        } else if (workers->thread_count > 0) {
+            rc = 0; /* slower, but those that run will come to it */
+        }
+    }
+    if (rc == 0) {
+        list_append(&workers->waiting, &operation->link);
+        workers->waiting_count++;
+        condition_signal(&workers->ready);
+    }
+    mutex_unlock(&workers->mutex);
+    return rc;
+}
+
+void workers_close(struct workers *workers)
+{
+    mutex_lock(&workers->mutex);
+    workers->closing = true;
+    condition_broadcast(&workers->ready);
+    mutex_unlock(&workers->mutex);
+    for (unsigned i = 0; i < workers->thread_count; i++) {
+        int rc = pthread_join(workers->threads[i], NULL);
+        assert(rc == 0); /* a worker must not close its own queue */
+        (void)rc;
+    }
+    condition_close(&workers->ready);
+    mutex_close(&workers->mutex);
+}

@@ -1,0 +1,38 @@
+/* A few threads that run blocking operations of a queue. They start when there is more to do than idle threads, up to
+ * a limit, and stay until the close. Private to the room. */
+#ifndef IO_WORKERS_H
+#define IO_WORKERS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "base/mailbox.h"
+#include "base/mutex.h"
+#include "io/io.h"
+
+#define WORKERS_WRITE_THREADS_MAX 8u /* of one queue: writes and syncs (threads_queue) */
+#define WORKERS_WORK_THREADS_MAX  4u /* of one queue: IO_WORK, so that long work never holds up a write */
+
+struct workers {
+    struct mutex mutex; /* taken before the mailbox's, never after */
+    struct condition ready;
+    struct list waiting;
+    unsigned waiting_count;
+    unsigned idle_count;
+    bool closing;
+    unsigned thread_count;
+    unsigned thread_count_max;
+    pthread_t threads[WORKERS_WRITE_THREADS_MAX];
+    const char *name;
+    struct mailbox *done;
+};
+
+/* Finished operations go to `done`, which is lent. */
+void workers_init(struct workers *workers, const char *name, unsigned thread_count_max, struct mailbox *done);
+/* HF_ENOMEM when not even one thread could be started; nothing was taken then. */
+int workers_submit(struct workers *workers, struct io_operation *operation);
+/* Runs what waits, then ends the threads. */
+void workers_close(struct workers *workers);
+
+#endif
