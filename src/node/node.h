@@ -59,6 +59,9 @@ struct node_machine_ops {
     /* Equal on every replica at equal applied index. */
     void (*digest)(void *machine, uint64_t digest[2]);
     void *arg;
+    /* Both or none, for data_size_max_bytes: how much there is, and whether a command may make it more. */
+    uint64_t (*data_bytes)(void *machine);
+    bool (*may_grow)(void *machine, struct hf_bytes command);
 };
 
 /* ---- Life ---- */
@@ -83,8 +86,8 @@ struct node_callbacks {
 int node_open(struct io *io, struct loop *loop, const struct node_options *options,
               const struct node_machine_ops *machine, const struct node_callbacks *callbacks, void *arg,
               struct node **out);
-/* Answers everything that waits (HF_ECLOSED, or HF_EINDETERMINATE for what was proposed). Hands leadership over first
- * when node_leave was called. Accepts NULL. */
+/* Answers everything that waits (HF_ECLOSED, or HF_EINDETERMINATE for what was proposed); what is proposed from inside
+ * these answers is refused at once. Accepts NULL. */
 void node_close(struct node *node);
 
 /* ---- Commands ---- */
@@ -109,20 +112,22 @@ void node_read(struct node *node, uint64_t group, enum node_read_mode mode, stru
 
 /* Done when everything committed before the call is applied on this node. */
 void node_barrier(struct node *node, uint64_t group, node_done *done, void *arg);
-/* to_node 0: any. */
+/* to_node 0: any. HF_ENOTLEADER when another node leads the group. */
 int node_transfer(struct node *node, uint64_t group, uint64_t to_node);
-/* Hands the leadership of every group over, for a clean stop. */
+/* Hands the leadership of every group over and takes none back, for a clean stop: call it some time before node_close,
+ * until node_is_leading is false. */
 void node_leave(struct node *node);
+bool node_is_leading(const struct node *node); /* any group */
 /* Voters that hold the index of a group (WAIT). Asked where the group is led; 0 elsewhere. */
 unsigned node_voters_at(const struct node *node, uint64_t group, uint64_t index);
-void *node_machine(struct node *node, uint64_t group); /* NULL: unknown group */
+void *node_machine(struct node *node, uint64_t group); /* NULL: no routed group has this id */
 
 /* ---- Status ---- */
 
 const struct description *node_description(const struct node *node);
 uint64_t node_id(const struct node *node);
 struct hf_log *node_log(struct node *node);
-struct peer_hub *node_peers(struct node *node);
+struct peer_hub *node_peers(struct node *node); /* NULL in a cluster of one */
 
 struct node_group_status {
     uint64_t group;

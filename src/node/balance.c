@@ -1,0 +1,106 @@
+#include "node/balance.h"
+
+#include <inttypes.h>
+
+#include "base/trace.h"
+
+uint32_t balance_choice(const struct node *node, const struct hosted_group *group, uint32_t i)
+{
+    uint32_t ordinal = group->ordinal != UINT32_MAX ? group->ordinal : node->description->group_count;
+    return (uint32_t)(((uint64_t)ordinal + i) % node->description->node_count);
+}
+
+/* Connected for a while, with a clock that agrees with the others'. */
+static bool balance_is_fit(const struct node *node, const struct node_peer *peer)
+{
+    int64_t offset_ms = 0;
+    if (!peer->is_up || loop_now_ms(node->loop) - peer->up_since_ms < BALANCE_PEER_UP_MS) {
+        return false;
+    }
+    /* Their clock against the median: their offset to ours, and ours to the median. */
+    if (clock_peer_offset_ms(&peer->clock, &offset_ms)) {
+        offset_ms += node->counters.clock_offset_ms;
+        return node->description->node_count < 3 ||
+               (offset_ms <= (int64_t)NODE_CLOCK_SKEW_MAX_MS && offset_ms >= -(int64_t)NODE_CLOCK_SKEW_MAX_MS);
+    }
+    return true;
+}
+
+static bool balance_holds_the_log(const struct hosted_group *group, const struct node_peer *peer,
+                                  const struct replica_status *status)
+{
+    uint64_t match_index = 0;
+    return replica_match_index(group->replica, peer->id, &match_index) == 0 &&
+           match_index + BALANCE_LAG_MAX >= status->last_index;
+}
+
+/* The best node for a group as its leader sees it: NULL when this one should go on. must_leave: any fit node is better
+ * than this one. */
+static struct node_peer *balance_target(struct node *node, const struct hosted_group *group,
+                                        const struct replica_status *status, bool must_leave)
+{
+    for (uint32_t i = 0; i < node->description->node_count; i++) {
+        struct node_peer *peer = &node->peers[balance_choice(node, group, i)];
+        if (peer == node->self) {
+            if (must_leave) {
+                continue;
+            }
+            return NULL;
+        }
+        if (balance_is_fit(node, peer) && balance_holds_the_log(group, peer, status)) {
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+static bool balance_log_is_stuck(struct node *node)
+{
+    struct hf_log_stat stat;
+    hf_log_stat(node->log, &stat);
+    return stat.oldest_unsynced_ns > (uint64_t)BALANCE_STALL_MS * 1000000;
+}
+
+static void balance_group(struct node *node, struct hosted_group *group, bool must_leave)
+{
+    struct replica_status status;
+    uint64_t now_ms = loop_now_ms(node->loop);
+    bool is_starting = now_ms - node->opened_ms < BALANCE_START_MS;
+    uint64_t hold_ms = is_starting ? BALANCE_START_HOLD_MS : BALANCE_HOLD_MS;
+    if (!hosted_group_is_led_here(group) || now_ms < group->balance_next_ms ||
+        (!must_leave && now_ms - group->led_since_ms < hold_ms)) {
+        return;
+    }
+    /* Cheap questions first: most leaders are where they belong. */
+    if (!must_leave && &node->peers[balance_choice(node, group, 0)] == node->self) {
+        group->balance_attempts = 0;
+        return;
+    }
+    replica_status(group->replica, &status);
+    if (!status.is_ready || status.transferring) {
+        return;
+    }
+    struct node_peer *target = balance_target(node, group, &status, must_leave);
+    if (target == NULL) {
+        return;
+    }
+    uint64_t retry_ms = (uint64_t)BALANCE_RETRY_MIN_MS << (group->balance_attempts < 7 ? group->balance_attempts : 7);
+    group->balance_next_ms = now_ms + (retry_ms < BALANCE_RETRY_MAX_MS ? retry_ms : BALANCE_RETRY_MAX_MS);
+    group->balance_attempts++;
+    TRACE(TRACE_DEBUG, "node", "group %" PRIu64 " is handed to node %" PRIu64, group->id, target->id);
+    (void)replica_transfer(group->replica, target->id);
+    hosted_group_touch(group);
+}
+
+void balance_run(struct node *node)
+{
+    if (node->description->node_count == 1 || node->phase != NODE_RUNNING) {
+        return;
+    }
+    bool must_leave = node->is_leaving || node->clock_is_off || balance_log_is_stuck(node);
+    uint32_t count = node->groups_open < BALANCE_GROUPS_PER_RUN ? node->groups_open : BALANCE_GROUPS_PER_RUN;
+    for (uint32_t i = 0; i < count; i++) {
+        node->balance_cursor = (node->balance_cursor + 1) % node->groups_open;
+        balance_group(node, &node->groups[node->balance_cursor], must_leave);
+    }
+}

@@ -1,0 +1,35 @@
+/* Who should lead: the leaders of the groups spread over the nodes, and nobody leads who should not.
+ *
+ * The group with ordinal k belongs with the first node in the order nodes[k], nodes[k + 1], … (modulo their number, in
+ * the description's order; the system group after the last ordinal) that is connected, has a good clock and holds the
+ * log. A leader that knows a better one hands over. So every leader decides for itself, and with all nodes up each
+ * leads its share.
+ *
+ * A leader hands over to any node that is fit when it is leaving, when its clock is off, or when its own log has not
+ * finished a write for too long.
+ *
+ * A transfer that does not succeed is tried again after a time that doubles. Leadership that was given on purpose
+ * (node_transfer) stays for BALANCE_HOLD_MS.
+ *
+ * Thread: the loop's. */
+#ifndef NODE_BALANCE_H
+#define NODE_BALANCE_H
+
+#include "node/node_state.h"
+
+#define BALANCE_START_MS       10000u /* after the start, leaders settle quickly */
+#define BALANCE_START_HOLD_MS  200u
+#define BALANCE_HOLD_MS        15000u /* later, a leader leads at least so long */
+#define BALANCE_PEER_UP_MS     200u   /* a node must be connected so long */
+#define BALANCE_RETRY_MIN_MS   500u
+#define BALANCE_RETRY_MAX_MS   60000u
+#define BALANCE_LAG_MAX        1024u /* entries that the next leader may lack when the transfer starts */
+#define BALANCE_GROUPS_PER_RUN 1024u
+#define BALANCE_STALL_MS       2000u /* the log has not finished a write for so long */
+
+/* Looks at the groups that are led here, some at a time. Called by the node's upkeep. */
+void balance_run(struct node *node);
+/* The position of the i-th choice for a group. */
+uint32_t balance_choice(const struct node *node, const struct hosted_group *group, uint32_t i);
+
+#endif

@@ -1,0 +1,104 @@
+/* The inside of a node, shared by the files of the room. Thread: the loop's. */
+#ifndef NODE_NODE_STATE_H
+#define NODE_NODE_STATE_H
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "log/log.h"
+#include "node/clock.h"
+#include "node/directory.h"
+#include "node/hosted_group.h"
+#include "node/node.h"
+
+#define NODE_WAITING_BYTES_MAX (512u << 20) /* commands of all groups that are not proposed yet: beyond it HF_EBUSY */
+
+enum node_phase { NODE_RUNNING, NODE_FAILED, NODE_CLOSING };
+
+struct node_peer {
+    uint64_t id;
+    uint32_t position; /* in the description */
+    bool is_up;
+    uint64_t epoch;
+    uint64_t up_since_ms;
+    uint64_t incarnation; /* under which it was seen first; 0: never seen */
+    uint64_t clock_asked_ms;
+    struct clock_peer clock;
+};
+
+/* An answer to a call that could not be taken in: given in a turn, never from inside the call. */
+struct node_refusal {
+    struct proposal_owner owner;
+    int result;
+    uint64_t group;
+};
+
+/* Who asked for a forwarded command: the owner of the command on the leader's side. */
+struct relay_ticket {
+    struct relay_ticket *next; /* in the list of free ones */
+    struct hosted_group *group;
+    struct node_peer *peer;
+    uint64_t epoch;
+    uint64_t id;
+};
+
+struct node {
+    struct io *io;
+    struct loop *loop;
+    struct node_options options;
+    const struct node_machine_ops *machine_ops;
+    struct node_callbacks callbacks;
+    void *arg;
+
+    struct directory *directory;
+    const struct description *description;
+    uint64_t id;
+    struct hf_log *log;
+    struct peer_hub *hub; /* NULL: a cluster of one */
+    struct loop_watch *watch;
+    struct loop_hook turn_end;
+    struct loop_timer group_timer; /* the first of `deadlines` */
+    struct loop_timer log_timer;
+    struct loop_timer upkeep_timer;
+    bool is_hooked;
+
+    struct node_peer peers[DESCRIPTION_NODES_MAX]; /* by position in the description, this node among them */
+    struct node_peer *self;
+    struct hosted_group *groups; /* group_count + 1, the system group first */
+    uint32_t groups_open;
+    struct list touched;
+    struct heap deadlines;
+
+    struct node_refusal *refusals;
+    size_t refusal_count;
+    size_t refusal_capacity;
+    struct relay_ticket *tickets_free;
+    size_t waiting_bytes; /* the sum of the groups' queues */
+    uint64_t data_bytes;  /* the sum of the groups' data */
+
+    /* used within one call */
+    struct buffer payload;
+    struct buffer reply;
+    struct hf_bytes *commands; /* NODE_ENTRY_COMMANDS_MAX */
+
+    enum node_phase phase;
+    int failure;
+    char failure_text[HOSTED_GROUP_TEXT_SIZE_MAX];
+    bool is_fatal_told;
+    bool is_leaving;
+    bool is_turn_posted;
+    bool system_in_flight;
+    uint32_t balance_cursor;
+    uint64_t opened_ms;
+    struct clock_self clock_self;
+    bool clock_is_off;
+    struct node_counters counters;
+};
+
+struct node_peer *node_peer(struct node *node, uint64_t node_id); /* NULL: not of this cluster */
+struct hosted_group *node_hosted_group(const struct node *node, uint64_t group);
+/* Something that this process must not outlive: from the next turn's end on nothing is fed or sent any more. */
+void node_fail(struct node *node, int result, const char *text);
+/* Sends a message, or drops it when the node no longer speaks. */
+void node_send(struct node *node, uint64_t to_node, struct peer_message *message);
+
+#endif

@@ -1,0 +1,47 @@
+#include <stdio.h>
+
+#include "base/error.h"
+#include "node/node_state.h"
+
+const struct description *node_description(const struct node *node)
+{
+    return node->description;
+}
+uint64_t node_id(const struct node *node)
+{
+    return node->id;
+}
+struct hf_log *node_log(struct node *node)
+{
+    return node->log;
+}
+struct peer_hub *node_peers(struct node *node)
+{
+    return node->hub;
+}
+void node_counters(const struct node *node, struct node_counters *out)
+{
+    *out = node->counters;
+}
+
+int node_group_status(const struct node *node, uint32_t position, struct node_group_status *out)
+{
+    if (position >= node->groups_open) {
+        return error_raise(HF_ENOTFOUND, "there is no group at position %u", position);
+    }
+    const struct hosted_group *group = &node->groups[position];
+    struct hf_log_group_state state;
+    *out = (struct node_group_status){.group = group->id, .ordinal = group->ordinal};
+    if (group->replica != NULL) {
+        replica_status(group->replica, &out->replica);
+    }
+    out->lag = out->replica.commit_index > group->applied_index ? out->replica.commit_index - group->applied_index : 0;
+    if (hf_log_group_state(node->log, group->id, &state) == 0) {
+        out->log_bytes = state.bytes;
+    }
+    group->ops->digest(group->machine, out->digest);
+    out->proposals_in_flight = group->queue.count + group->pending.owners_count + group->forwards.proposals_in_flight;
+    out->is_started = !group->is_failed && node->phase == NODE_RUNNING;
+    snprintf(out->text, sizeof(out->text), "%s", node->phase == NODE_FAILED ? node->failure_text : group->text);
+    return 0;
+}

@@ -1,0 +1,233 @@
+#include "node/system_group.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/hash.h"
+
+struct system_group {
+    const struct description *description;
+    struct buffer description_bytes;
+    bool has_description;
+    uint64_t incarnations[DESCRIPTION_NODES_MAX]; /* in the description's order of nodes */
+};
+
+/* A command that was read and found valid. */
+struct system_command {
+    enum system_kind kind;
+    struct hf_bytes description;
+    uint64_t node_id;
+    uint64_t incarnation;
+};
+
+/* ---- Reading entries ---- */
+
+static int system_group_open_entry(struct hf_bytes payload, struct cursor *cursor, uint32_t *count)
+{
+    *cursor = cursor_of(payload);
+    uint8_t version = cursor_u8(cursor);
+    uint8_t zero = cursor_u8(cursor);
+    *count = cursor_u16(cursor);
+    if (cursor->failed) {
+        return error_raise(HF_EPROTOCOL, "a system entry is truncated");
+    }
+    if (version != SYSTEM_VERSION || zero != 0) {
+        return error_raise(HF_EVERSION, "a system entry has version %u, this program knows %u. next: upgrade this node",
+                           version, SYSTEM_VERSION);
+    }
+    return 0;
+}
+
+static int system_group_read_command(struct hf_bytes bytes, struct system_command *out)
+{
+    struct cursor cursor = cursor_of(bytes);
+    uint8_t version = cursor_u8(&cursor);
+    uint8_t kind = cursor_u8(&cursor);
+    uint16_t zero = cursor_u16(&cursor);
+    if (cursor.failed) {
+        return error_raise(HF_EPROTOCOL, "a system command is truncated");
+    }
+    if (version != SYSTEM_VERSION || zero != 0 || (kind != SYSTEM_DESCRIPTION && kind != SYSTEM_REGISTER)) {
+        return error_raise(HF_EVERSION,
+                           "a system command has version %u and kind %u, which this program does not know. "
+                           "next: upgrade this node",
+                           version, kind);
+    }
+    *out = (struct system_command){.kind = (enum system_kind)kind};
+    if (kind == SYSTEM_DESCRIPTION) {
+        out->description = cursor_bytes(&cursor, cursor.left);
+        return 0;
+    }
+    out->node_id = cursor_u64(&cursor);
+    out->incarnation = cursor_u64(&cursor);
+    return cursor_finish(&cursor, "a system command");
+}
+
+int system_group_scan(struct hf_bytes payload, system_group_registered *registered, void *arg)
+{
+    struct cursor cursor;
+    uint32_t count;
+    int rc = system_group_open_entry(payload, &cursor, &count);
+    for (uint32_t i = 0; i < count && rc == 0; i++) {
+        struct system_command command;
+        rc = system_group_read_command(cursor_sized(&cursor, NODE_COMMAND_SIZE_MAX), &command);
+        if (rc == 0 && command.kind == SYSTEM_REGISTER) {
+            registered(arg, command.node_id, command.incarnation);
+        }
+    }
+    return rc != 0 ? rc : cursor_finish(&cursor, "a system entry");
+}
+
+/* ---- The machine ---- */
+
+static void *system_group_open(void *arg, uint64_t group, uint32_t ordinal)
+{
+    struct system_group *system = memory_new(sizeof(*system));
+    system->description = arg;
+    description_encode(system->description, &system->description_bytes);
+    return system;
+}
+
+static void system_group_close(void *machine)
+{
+    struct system_group *system = machine;
+    if (system == NULL) {
+        return;
+    }
+    buffer_close(&system->description_bytes);
+    free(system);
+}
+
+static void system_group_compose(void *machine, uint64_t stamp_ms, const struct hf_bytes *commands, uint32_t count,
+                                 struct buffer *out)
+{
+    buffer_append_u8(out, SYSTEM_VERSION);
+    buffer_append_u8(out, 0);
+    buffer_append_u16(out, (uint16_t)count);
+    for (uint32_t i = 0; i < count; i++) {
+        buffer_append_sized(out, commands[i]);
+    }
+}
+
+static int system_group_find_node(const struct system_group *system, uint64_t node_id)
+{
+    for (uint32_t i = 0; i < system->description->node_count; i++) {
+        if (system->description->nodes[i].id == node_id) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static int system_group_apply_command(struct system_group *system, const struct system_command *command)
+{
+    if (command->kind == SYSTEM_DESCRIPTION) {
+        if (!bytes_equal(command->description, buffer_bytes(&system->description_bytes))) {
+            return error_raise(HF_EMISMATCH, "the cluster agreed on another description than the file \"cluster\" of "
+                                             "this data directory holds");
+        }
+        system->has_description = true;
+        return 0;
+    }
+    int position = system_group_find_node(system, command->node_id);
+    if (position < 0) {
+        return error_raise(HF_EMISMATCH, "the cluster registered node %" PRIu64 ", which its description lacks",
+                           command->node_id);
+    }
+    if (system->incarnations[position] == 0) {
+        system->incarnations[position] = command->incarnation;
+    }
+    return 0;
+}
+
+static int system_group_apply(void *machine, const struct hf_entry *entry, node_reply_sink *sink, void *sink_arg)
+{
+    struct system_group *system = machine;
+    struct cursor cursor;
+    uint32_t count;
+    int rc = system_group_open_entry(entry->payload, &cursor, &count);
+    for (uint32_t i = 0; i < count && rc == 0; i++) {
+        struct system_command command;
+        rc = system_group_read_command(cursor_sized(&cursor, NODE_COMMAND_SIZE_MAX), &command);
+        if (rc == 0) {
+            rc = system_group_apply_command(system, &command);
+        }
+        if (rc == 0 && sink != NULL) {
+            sink(sink_arg, i, (struct hf_bytes){0});
+        }
+    }
+    return rc != 0 ? rc : cursor_finish(&cursor, "a system entry");
+}
+
+static int system_group_read(void *machine, struct hf_bytes command, uint64_t stamp_ms, struct buffer *reply)
+{
+    return error_raise(HF_EUNSUPPORTED, "the system group answers no reads");
+}
+
+static uint64_t system_group_expire_due_ms(void *machine)
+{
+    return UINT64_MAX;
+}
+
+static void system_group_expire(void *machine, uint64_t stamp_ms, struct buffer *command) {}
+
+static void system_group_digest(void *machine, uint64_t digest[2])
+{
+    const struct system_group *system = machine;
+    digest[0] = system->has_description ? hash_fnv1a_64(buffer_bytes(&system->description_bytes)) : 0;
+    digest[1] = 0;
+    for (uint32_t i = 0; i < system->description->node_count; i++) {
+        digest[1] = hash_mix_64(digest[1] ^ system->incarnations[i]);
+    }
+}
+
+const struct node_machine_ops *system_group_ops(void)
+{
+    static const struct node_machine_ops ops = {
+        .open = system_group_open,
+        .close = system_group_close,
+        .compose = system_group_compose,
+        .apply = system_group_apply,
+        .read = system_group_read,
+        .expire_due_ms = system_group_expire_due_ms,
+        .expire = system_group_expire,
+        .digest = system_group_digest,
+    };
+    return &ops;
+}
+
+bool system_group_has_description(const struct system_group *system)
+{
+    return system->has_description;
+}
+
+uint64_t system_group_incarnation(const struct system_group *system, uint64_t node_id)
+{
+    int position = system_group_find_node(system, node_id);
+    return position >= 0 ? system->incarnations[position] : 0;
+}
+
+/* ---- Commands ---- */
+
+static void system_group_begin(enum system_kind kind, struct buffer *command)
+{
+    buffer_append_u8(command, SYSTEM_VERSION);
+    buffer_append_u8(command, (uint8_t)kind);
+    buffer_append_u16(command, 0);
+}
+
+void system_group_describe(const struct description *description, struct buffer *command)
+{
+    system_group_begin(SYSTEM_DESCRIPTION, command);
+    description_encode(description, command);
+}
+
+void system_group_register(uint64_t node_id, uint64_t incarnation, struct buffer *command)
+{
+    system_group_begin(SYSTEM_REGISTER, command);
+    buffer_append_u64(command, node_id);
+    buffer_append_u64(command, incarnation);
+}

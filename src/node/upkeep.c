@@ -1,0 +1,220 @@
+#include "node/upkeep.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "node/balance.h"
+#include "node/system_group.h"
+
+#define UPKEEP_SCAN_BYTES (1u << 20)
+
+/* ---- The system group: registrations ---- */
+
+static void upkeep_system_done(void *arg, int result, struct hf_bytes reply, uint64_t index)
+{
+    struct node *node = arg;
+    node->system_in_flight = false;
+}
+
+static struct system_group *upkeep_system(const struct node *node)
+{
+    return node->groups[0].machine;
+}
+
+/* As leader of the system group: proposes what the cluster has not agreed on yet. */
+static void upkeep_propose_system(struct node *node)
+{
+    struct hosted_group *group = &node->groups[0];
+    struct system_group *system = upkeep_system(node);
+    struct buffer command = {0};
+    if (!hosted_group_is_led_here(group) || node->system_in_flight) {
+        return;
+    }
+    if (!system_group_has_description(system)) {
+        system_group_describe(node->description, &command);
+    } else {
+        for (uint32_t i = 0; i < node->description->node_count && command.size == 0; i++) {
+            const struct node_peer *peer = &node->peers[i];
+            if (peer->incarnation != 0 && system_group_incarnation(system, peer->id) == 0) {
+                system_group_register(peer->id, peer->incarnation, &command);
+            }
+        }
+    }
+    if (command.size > 0) {
+        struct proposal_owner owner = {upkeep_system_done, node};
+        node->system_in_flight = hosted_group_propose(group, buffer_bytes(&command), owner, false) == 0;
+    }
+    buffer_close(&command);
+}
+
+static void upkeep_see_registration(void *arg, uint64_t node_id, uint64_t incarnation)
+{
+    struct node *node = arg;
+    struct node_peer *peer = node_peer(node, node_id);
+    if (peer != NULL && peer != node->self && peer->incarnation == 0) {
+        peer->incarnation = incarnation;
+    } else if (peer == node->self && peer->incarnation != incarnation) {
+        node->failure = HF_EMISMATCH;
+    }
+}
+
+/* Before anything is committed, the log already says under which incarnations the nodes are known. */
+int upkeep_scan_registrations(struct node *node)
+{
+    struct hf_log_group_state state;
+    int rc = hf_log_group_state(node->log, NODE_SYSTEM_GROUP, &state);
+    uint64_t index = state.first_index;
+    if (rc != 0 || state.damaged) {
+        return rc; /* the group will not start, and says why */
+    }
+    while (rc == 0 && index <= state.last_index) {
+        struct hf_log_view view = {0};
+        rc = hf_log_read(node->log, NODE_SYSTEM_GROUP, index, state.last_index + 1, UPKEEP_SCAN_BYTES, 0, &view);
+        for (size_t i = 0; rc == 0 && i < view.count; i++) {
+            if (view.entries[i].type == HF_ENTRY_NORMAL) {
+                /* An entry that this program does not know stops the group when it is applied, not here. */
+                (void)system_group_scan(view.entries[i].payload, upkeep_see_registration, node);
+            }
+        }
+        index += view.count;
+        hf_log_view_close(&view);
+    }
+    if (rc == HF_ECORRUPT) {
+        return 0;
+    }
+    if (rc == 0 && node->failure != 0) {
+        return error_raise(HF_EMISMATCH,
+                           "node %" PRIu64
+                           " is known to the cluster under another incarnation than this data directory's: "
+                           "its log was copied here from somewhere else",
+                           node->id);
+    }
+    return rc;
+}
+
+/* ---- Clocks ---- */
+
+struct upkeep_clock_frame {
+    struct peer_message message;
+    struct clock_message clock;
+};
+
+static int upkeep_clock_encode(struct peer_message *message, struct buffer *out)
+{
+    clock_encode(&list_entry(message, struct upkeep_clock_frame, message)->clock, out);
+    return 0;
+}
+
+static void upkeep_clock_release(struct peer_message *message, int sent)
+{
+    free(list_entry(message, struct upkeep_clock_frame, message));
+}
+
+static void upkeep_send_clock(struct node *node, struct node_peer *peer, struct clock_message clock)
+{
+    struct upkeep_clock_frame *frame = memory_new(sizeof(*frame));
+    frame->clock = clock;
+    list_init(&frame->message.link);
+    frame->message.kind = FRAME_CLOCK;
+    frame->message.class = PEER_URGENT;
+    frame->message.independent = true;
+    frame->message.small = true;
+    frame->message.encode = upkeep_clock_encode;
+    frame->message.release = upkeep_clock_release;
+    node_send(node, peer->id, &frame->message);
+}
+
+int upkeep_receive_clock(struct node *node, struct node_peer *peer, struct hf_bytes payload)
+{
+    struct clock_message message;
+    int rc = clock_decode(payload, &message);
+    if (rc != 0) {
+        return rc;
+    }
+    uint64_t wall_ms = io_wall_ms(node->io);
+    if (message.kind == CLOCK_QUESTION) {
+        upkeep_send_clock(node, peer, (struct clock_message){CLOCK_ANSWER, message.asked_ns, wall_ms});
+    } else {
+        clock_peer_answer(&peer->clock, &message, io_monotonic_ns(node->io), wall_ms);
+    }
+    return 0;
+}
+
+/* Asks the others for their time, and judges our own clock against the median of all. */
+static void upkeep_check_clocks(struct node *node)
+{
+    int64_t offsets_ms[DESCRIPTION_NODES_MAX] = {0}; /* our own is the first */
+    size_t count = 1;
+    uint64_t now_ms = loop_now_ms(node->loop);
+    bool jumped = clock_self_jumped(&node->clock_self, io_monotonic_ns(node->io), io_wall_ms(node->io));
+    for (uint32_t i = 0; i < node->description->node_count; i++) {
+        struct node_peer *peer = &node->peers[i];
+        if (peer == node->self || !peer->is_up) {
+            continue;
+        }
+        if (jumped) {
+            clock_peer_forget(&peer->clock);
+        }
+        if (jumped || peer->clock_asked_ms == 0 || now_ms - peer->clock_asked_ms >= CLOCK_INTERVAL_MS) {
+            peer->clock_asked_ms = now_ms;
+            upkeep_send_clock(node, peer, (struct clock_message){CLOCK_QUESTION, io_monotonic_ns(node->io), 0});
+        }
+        count += clock_peer_offset_ms(&peer->clock, &offsets_ms[count]);
+    }
+    /* With two clocks nobody can tell which one is wrong. */
+    if (count < 3 || count <= node->description->node_count / 2) {
+        node->clock_is_off = false;
+        node->counters.clock_offset_ms = 0;
+        return;
+    }
+    node->counters.clock_offset_ms = -clock_median_ms(offsets_ms, count);
+    node->clock_is_off = llabs(node->counters.clock_offset_ms) > (int64_t)NODE_CLOCK_SKEW_MAX_MS;
+}
+
+int upkeep_admit(void *arg, uint64_t node_id, uint64_t node_incarnation)
+{
+    struct node *node = arg;
+    struct node_peer *peer = node_peer(node, node_id);
+    if (peer == NULL || peer == node->self) {
+        return error_raise(HF_EMISMATCH, "node %" PRIu64 " is not another node of this cluster", node_id);
+    }
+    uint64_t registered = system_group_incarnation(upkeep_system(node), node_id);
+    uint64_t known = registered != 0 ? registered : peer->incarnation;
+    if (known != 0 && known != node_incarnation) {
+        return error_raise(
+            HF_EMISMATCH,
+            "node %" PRIu64 " comes with incarnation %016" PRIx64 " but is known as %016" PRIx64
+            ": its data directory was formatted anew, so it may have lost what it acknowledged and must not "
+            "vote. next: restore its data directory",
+            node_id, node_incarnation, known);
+    }
+    peer->incarnation = node_incarnation;
+    return 0;
+}
+
+/* ---- The interval ---- */
+
+void upkeep_run(struct node *node)
+{
+    struct hf_log_stat stat;
+    if (node->phase != NODE_RUNNING) {
+        return;
+    }
+    hf_log_stat(node->log, &stat);
+    if (stat.failure != 0) {
+        node_fail(node, stat.failure, stat.failure_text);
+        return;
+    }
+    uint64_t registered = system_group_incarnation(upkeep_system(node), node->id);
+    if (registered != 0 && registered != node->self->incarnation) {
+        node_fail(
+            node, HF_EMISMATCH,
+            "this node is known to the cluster under another incarnation: its data directory was formatted anew, so "
+            "it may have lost what it acknowledged");
+        return;
+    }
+    upkeep_check_clocks(node);
+    upkeep_propose_system(node);
+    balance_run(node);
+}

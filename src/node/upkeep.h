@@ -1,0 +1,25 @@
+/* What a node looks after by itself, a few times a second: the health of its log, the clocks of the cluster, what the
+ * system group has still to agree on, and who should lead.
+ *
+ * Thread: the loop's. */
+#ifndef NODE_UPKEEP_H
+#define NODE_UPKEEP_H
+
+#include "node/node_state.h"
+
+#define UPKEEP_INTERVAL_MS 100u
+
+void upkeep_run(struct node *node);
+
+/* FRAME_CLOCK: answers a question, or learns from an answer. */
+int upkeep_receive_clock(struct node *node, struct node_peer *peer, struct hf_bytes payload);
+
+/* Whether a node that shakes hands is the one we know: peer_callbacks.admit. The first incarnation that is seen counts,
+ * even before the cluster has agreed on it. */
+int upkeep_admit(void *arg, uint64_t node_id, uint64_t node_incarnation);
+
+/* When the node starts, before anything is committed: its log already says under which incarnations the nodes are
+ * known. HF_EMISMATCH when this node itself is known under another one. */
+int upkeep_scan_registrations(struct node *node);
+
+#endif
