@@ -279,10 +279,11 @@ struct sim_choice {
 typedef unsigned sim_disk_chooser(void *arg, const struct sim_choice *choice); /* returns [0, alternatives) */
 /* NULL: the world's rng, which at each decision keeps everything, nothing, or any subset with a random bias. */
 void sim_disk_set_chooser(struct sim_host *host, sim_disk_chooser *chooser, void *arg);
-/* How many outcomes a power loss would have now (saturates at UINT64_MAX); of a host that is powered off: how many the
- * next start has. Names and sizes are counted as if they were independent of each other. */
+/* Of a powered-off host: how many outcomes its next start can have (saturates at UINT64_MAX). Names and sizes are
+ * counted as if they were independent of each other. */
 uint64_t sim_disk_outcome_count(const struct sim_host *host);
-/* Has the next start take the outcome `index` of [0, outcome count): 0 is durable only, count − 1 is everything. */
+/* Has the next start take the outcome `index` of [0, outcome count): 0 is durable only, count - 1 is everything.
+ * Holds for one start and goes before the chooser. */
 void sim_disk_choose_outcome(struct sim_host *host, uint64_t index);
 
 /* A copy of a powered-off disk with everything still undecided, so that many outcomes of one crash can be tried. */
