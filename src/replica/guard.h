@@ -1,0 +1,68 @@
+/* The guards of docs/decisions/0002: what has to be done around libraft 0.22 so that it keeps Raft's promises. Each is
+ * a function with its own switch (base/mutation.h), and each has a test that fails without it.
+ *
+ * This is the one file that writes fields of struct raft: it holds for the headers it is compiled against, and the
+ * configure step refuses others. */
+#ifndef REPLICA_GUARD_H
+#define REPLICA_GUARD_H
+
+#include <raft.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "replica/codec.h"
+#include "replica/replica.h"
+
+/* A, RAFT_CHANGE first: how many entries from the front may go into one RECEIVE. The core takes the index of the first
+ * new entry for that of every configuration among them. */
+unsigned guard_receive_count(const struct hf_entry *entries, unsigned count);
+
+/* B, single voter: the core elects a lone voter in the term it has. It may do so only in a term that nobody else can
+ * have used: raised by us, with our own vote, and durable before the core hears of it. */
+bool guard_is_only_voter(const struct raft *raft);
+bool guard_is_only_voter_of(const struct replica_member *members, unsigned count, uint64_t node_id); /* before START */
+void guard_raise_term(struct raft *raft);
+
+/* C, stale non-voter: a server whose configuration is behind may be a voter already, and the vote may be needed.
+ * Between the two calls the server looks like a voter to itself. */
+struct guard_vote {
+    struct raft_configuration configuration; /* the real one, while a stand-in takes its place */
+    struct raft_server self;
+    int role; /* the real one */
+    unsigned position;
+    bool is_changed;
+    bool is_replaced;
+};
+void guard_vote_begin(struct guard_vote *guard, struct raft *raft);
+void guard_vote_end(struct guard_vote *guard, struct raft *raft);
+
+/* D, below the compacted log: entries up to our snapshot are committed, so they need no comparing. Moves the request's
+ * anchor to the snapshot and drops what lies before. Returns how many entries at the front were dropped. */
+unsigned guard_reanchor(const struct raft *raft, struct raft_append_entries *request, unsigned count);
+
+/* E, order: a reject at or below what is known to match is from before. */
+bool guard_is_stale_reject(const struct raft *raft, uint64_t from, const struct raft_append_entries_result *result);
+
+/* F, forgotten leader: after a TIMEOUT that left us a follower the leader is gone, and nobody may be refused a vote
+ * because of it. */
+void guard_forget_leader(struct raft *raft);
+
+/* G, two changes: a leader appends a configuration only when the one before is committed. Returns the index of the
+ * configuration that a RECEIVE beginning with another one proves committed, or 0. local_prev_term: the term of our
+ * entry before the new one, 0 when there is none. */
+uint64_t guard_superseded_change(const struct raft *raft, const struct raft_append_entries *request,
+                                 enum hf_entry_type first_type, uint64_t local_prev_term);
+
+/* H, stale append: the core answers an AppendEntries of an older term with an uninitialised field, and at prev = 0 as
+ * if it had succeeded. We answer instead: true when `result` is the answer and the core must not see the request. */
+bool guard_answer_stale_append(const struct raft *raft, const struct raft_append_entries *request,
+                               struct raft_append_entries_result *result);
+
+/* I, vote results outside an election: the core looks at a candidate's field of a union that holds something else. */
+bool guard_is_pointless_vote(const struct raft *raft, const struct raft_request_vote_result *result);
+
+/* J, early TimeoutNow: the core sends it before the transferee has caught up, which then ignores it. True when the
+ * message must be dropped; the core then sends it again when the next result arrives. */
+bool guard_is_early_timeout_now(struct raft *raft, const struct raft_message *message);
+
+#endif

@@ -1,0 +1,451 @@
+#include "replica/replica.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/trace.h"
+#include "replica/guard.h"
+#include "replica/propose.h"
+#include "replica/receive.h"
+#include "replica/recovery.h"
+#include "replica/replica_configuration.h"
+#include "replica/step.h"
+
+/* ---- ticking ---- */
+
+/* A lone voter's term was raised, and is on its way to the disk. */
+static bool replica_is_raising(const struct replica *replica)
+{
+    return replica->raised_term == raft_current_term(&replica->engine.raft) && !step_is_leader(replica) &&
+           replica->appends.sequence_durable < replica->appends.sequence_promised;
+}
+
+static void replica_time_out(struct replica *replica)
+{
+    struct raft *raft = &replica->engine.raft;
+    if (raft->state == RAFT_FOLLOWER && guard_is_only_voter(raft)) {
+        if (replica->raised_term != raft_current_term(raft)) {
+            guard_raise_term(raft);
+            replica->raised_term = raft_current_term(raft);
+            step_persist(replica);
+            return; /* TIMEOUT follows when that is durable */
+        }
+        if (replica_is_raising(replica)) {
+            return;
+        }
+    }
+    if (raft->state == RAFT_LEADER) {
+        probe_timeout(&replica->probe, raft);
+    }
+    struct raft_event event = {.type = RAFT_TIMEOUT};
+    if (step_event(replica, &event, NULL, NULL) == 0) {
+        guard_forget_leader(raft);
+    }
+}
+
+static void replica_retry(struct replica *replica)
+{
+    replica->retry_ms = 0;
+    int rc = appends_retry(&replica->appends);
+    if (rc != 0) {
+        step_freeze(replica, rc, "appending to the log");
+    } else if (appends_is_blocked(&replica->appends)) {
+        replica->retry_ms = engine_now_ms(&replica->engine) + REPLICA_RETRY_MS;
+    }
+}
+
+void replica_tick(struct replica *replica)
+{
+    uint64_t now_ms = engine_now_ms(&replica->engine);
+    if (replica->retry_ms != 0 && now_ms >= replica->retry_ms) {
+        replica_retry(replica);
+    }
+    if (replica->phase == REPLICA_PHASE_READY) {
+        step_start(replica);
+    } else if (replica->phase == REPLICA_PHASE_RUNNING && now_ms >= raft_timeout(&replica->engine.raft)) {
+        replica_time_out(replica);
+    }
+    if (replica->phase == REPLICA_PHASE_RUNNING) {
+        read_index_tick(replica);
+    }
+    step_settle(replica);
+}
+
+static uint64_t replica_earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t replica_deadline_ms(const struct replica *replica)
+{
+    uint64_t deadline_ms = replica->retry_ms != 0 ? replica->retry_ms : UINT64_MAX;
+    switch (replica->phase) {
+    case REPLICA_PHASE_READY:
+        return 0;
+    case REPLICA_PHASE_RUNNING:
+        deadline_ms = replica_earlier(deadline_ms, read_index_deadline_ms(replica));
+        return replica_is_raising(replica) ? deadline_ms
+                                           : replica_earlier(deadline_ms, raft_timeout(&replica->engine.raft));
+    case REPLICA_PHASE_OPENING:
+        return deadline_ms;
+    case REPLICA_PHASE_FROZEN:
+        break;
+    }
+    return UINT64_MAX;
+}
+
+/* ---- the log's answers ---- */
+
+static void replica_persisted(struct replica *replica, uint64_t last_index)
+{
+    struct raft *raft = &replica->engine.raft;
+    /* The planted bug of rule 3 may name an index that is no longer there. */
+    last_index = replica_earlier(last_index, raft_last_index(raft));
+    if (last_index > raft->last_stored) {
+        struct raft_event event = {.type = RAFT_PERSISTED_ENTRIES, .persisted_entries = {.index = last_index}};
+        step_event(replica, &event, NULL, NULL);
+    }
+}
+
+static void replica_append_ended(void *arg, int result, uint64_t last_index)
+{
+    struct replica *replica = arg;
+    if (replica->phase == REPLICA_PHASE_FROZEN) {
+        return;
+    }
+    if (result != 0) {
+        step_freeze(replica, result, "an append was not made durable");
+    } else if (replica->phase == REPLICA_PHASE_OPENING) {
+        step_start(replica);
+    } else if (replica->phase == REPLICA_PHASE_RUNNING) {
+        bool was_raising = replica->raised_term == raft_current_term(&replica->engine.raft) &&
+                           replica->engine.raft.state == RAFT_FOLLOWER;
+        replica_persisted(replica, last_index);
+        if (was_raising && replica->phase == REPLICA_PHASE_RUNNING && !replica_is_raising(replica) &&
+            engine_now_ms(&replica->engine) >= raft_timeout(&replica->engine.raft)) {
+            replica_time_out(replica);
+        }
+    }
+    if (replica->phase != REPLICA_PHASE_FROZEN && appends_is_blocked(&replica->appends)) {
+        replica_retry(replica);
+    }
+    step_settle(replica);
+}
+
+static void replica_send(void *arg, uint64_t to_node, struct peer_message *message)
+{
+    struct replica *replica = arg;
+    replica->callbacks.send(replica->arg, to_node, message);
+}
+
+static void replica_read_failed(void *arg, int result)
+{
+    struct replica *replica = arg;
+    step_freeze(replica, result, "reading the log for a message");
+    step_settle(replica);
+}
+
+static const struct appends_callbacks replica_appends_callbacks = {.ended = replica_append_ended};
+static const struct outbox_callbacks replica_outbox_callbacks = {.send = replica_send, .failed = replica_read_failed};
+
+/* ---- opening ---- */
+
+static int replica_check_state(const struct replica_options *options, const struct hf_log_group_state *state)
+{
+    if (state->removed) {
+        return error_raise(HF_ENOTFOUND, "group %" PRIu64 " was removed from this log", options->group);
+    }
+    if (state->damaged) {
+        return error_raise(HF_ECORRUPT, "the log of group %" PRIu64 " is damaged", options->group);
+    }
+    /* What this member promised it must still have: it would vote as if it had less. */
+    if (state->hard_state.commit > state->last_index) {
+        return error_raise(HF_ECORRUPT,
+                           "the log of group %" PRIu64 " ends at %" PRIu64 ", but %" PRIu64 " was committed",
+                           options->group, state->last_index, state->hard_state.commit);
+    }
+    if (options->applied_index > state->last_index) {
+        return error_raise(HF_ECORRUPT, "the log of group %" PRIu64 " ends at %" PRIu64 ", but %" PRIu64 " was applied",
+                           options->group, state->last_index, options->applied_index);
+    }
+    return 0;
+}
+
+static int replica_check_history(const struct replica *replica, const struct replica_options *options)
+{
+    const struct engine_history *history = &replica->history;
+    if (history->run_count > 0 && history->runs[history->run_count - 1].term > replica->appends.hard_state.term) {
+        return error_raise(HF_ECORRUPT, "group %" PRIu64 " has entries of term %" PRIu64 ", but reached term %" PRIu64,
+                           options->group, history->runs[history->run_count - 1].term,
+                           replica->appends.hard_state.term);
+    }
+    if (history->change_count > 0 && options->bootstrap_count > 0 &&
+        replica_configuration_distance(options->bootstrap, options->bootstrap_count, history->changes[0].members,
+                                       history->changes[0].member_count) != 0) {
+        return error_raise(HF_EMISMATCH,
+                           "entry 1 of group %" PRIu64 " names other members than this cluster's "
+                           "description",
+                           options->group);
+    }
+    return 0;
+}
+
+/* What START needs to find on disk: entry 1, and a lone voter's next term (guard B). */
+static int replica_prepare(struct replica *replica, const struct replica_options *options)
+{
+    struct hf_hard_state state = replica->appends.hard_state;
+    struct appends_change change = {.term = state.term, .vote = state.vote, .commit = state.commit};
+    struct buffer payload = {0};
+    struct hf_entry entry;
+    int rc = 0;
+    if (replica->history.last_index == 0 && state.term == 0 && options->bootstrap_count > 0) {
+        replica_configuration_encode(options->bootstrap, options->bootstrap_count, &payload);
+        entry = (struct hf_entry){.index = 1,
+                                  .term = 1,
+                                  .timestamp_ms = options->bootstrap_stamp_ms,
+                                  .type = HF_ENTRY_CONFIGURATION,
+                                  .payload = buffer_bytes(&payload)};
+        rc = recovery_add(&replica->history, &entry);
+        change = (struct appends_change){.first_index = 1, .entries = &entry, .entry_count = 1, .term = 1, .commit = 1};
+        replica->stamp_last_ms = entry.timestamp_ms;
+    }
+    if (replica->history.change_count > 0) {
+        const struct engine_change *latest = &replica->history.changes[replica->history.change_count - 1];
+        if (guard_is_only_voter_of(latest->members, latest->member_count, options->node_id)) {
+            change.term++;
+            change.vote = options->node_id;
+        }
+    }
+    uint64_t truncated;
+    if (rc == 0) {
+        rc = appends_write(&replica->appends, &change, &truncated);
+    }
+    replica->phase = replica->appends.sequence_last > 0 ? REPLICA_PHASE_OPENING : REPLICA_PHASE_READY;
+    if (appends_is_blocked(&replica->appends)) {
+        replica->retry_ms = engine_now_ms(&replica->engine) + REPLICA_RETRY_MS;
+    }
+    buffer_close(&payload);
+    return rc;
+}
+
+static void replica_set_options(struct replica *replica, const struct replica_options *options)
+{
+    replica->options = *options;
+    replica->options.bootstrap = NULL;
+    replica->options.bootstrap_count = 0;
+    if (options->election_timeout_ms == 0) {
+        replica->options.election_timeout_ms = REPLICA_ELECTION_TIMEOUT_MS_DEFAULT;
+    }
+    if (options->heartbeat_timeout_ms == 0) {
+        replica->options.heartbeat_timeout_ms = REPLICA_HEARTBEAT_TIMEOUT_MS_DEFAULT;
+    }
+}
+
+int replica_open(const struct replica_options *options, const struct replica_callbacks *callbacks, void *arg,
+                 struct replica **out)
+{
+    struct hf_log_group_state state;
+    int rc = hf_log_group_open(options->log, options->group, options->group_incarnation);
+    if (rc == 0) {
+        rc = hf_log_group_state(options->log, options->group, &state);
+    }
+    if (rc == 0) {
+        rc = replica_check_state(options, &state);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    struct replica *replica = memory_new(sizeof(*replica));
+    replica_set_options(replica, options);
+    replica->callbacks = *callbacks;
+    replica->arg = arg;
+    engine_open(&replica->engine, &replica->options);
+    appends_open(&replica->appends, options->log, options->group, &state, &replica_appends_callbacks, replica);
+    outbox_open(&replica->outbox, options->log, options->group, options->group_incarnation, &replica_outbox_callbacks,
+                replica);
+    apply_open(&replica->apply, options->applied_index, state.hard_state.commit);
+    read_index_open(&replica->reads);
+    rc = recovery_read(options->log, options->group, &state, &replica->history, &replica->stamp_last_ms);
+    if (rc == 0) {
+        rc = replica_check_history(replica, options);
+    }
+    if (rc == 0) {
+        rc = replica_prepare(replica, options);
+    }
+    if (rc != 0) {
+        goto done;
+    }
+    *out = replica;
+    replica = NULL; /* the caller owns it now */
+done:
+    replica_close(replica);
+    return rc;
+}
+
+void replica_close(struct replica *replica)
+{
+    if (replica == NULL) {
+        return;
+    }
+    assert(!replica->is_settling); /* not from within a callback */
+    outbox_close(&replica->outbox);
+    appends_close(&replica->appends);
+    read_index_close(&replica->reads);
+    engine_close(&replica->engine);
+    recovery_close(&replica->history);
+    free(replica);
+}
+
+/* ---- the rest of the door ---- */
+
+int replica_receive(struct replica *replica, uint64_t from_node, enum frame_kind kind, struct hf_bytes payload)
+{
+    int rc;
+    switch (kind) {
+    case FRAME_RAFT:
+        rc = receive_raft(replica, from_node, payload);
+        break;
+    case FRAME_READ_PING:
+        rc = read_index_receive_ping(replica, from_node, payload);
+        break;
+    case FRAME_READ_PONG:
+        rc = read_index_receive_pong(replica, from_node, payload);
+        break;
+    default:
+        rc = error_raise(HF_EPROTOCOL, "frame of kind %d for group %" PRIu64, (int)kind, replica->options.group);
+    }
+    step_settle(replica);
+    return rc;
+}
+
+void replica_peer_changed(struct replica *replica, uint64_t node_id, bool is_up)
+{
+    outbox_peer_changed(&replica->outbox, node_id, is_up);
+}
+
+int replica_submit(struct replica *replica, const struct hf_bytes *payloads, unsigned count, uint64_t stamp_ms,
+                   uint64_t *index, uint64_t *term)
+{
+    int rc = propose_entries(replica, payloads, count, stamp_ms, index, term);
+    step_settle(replica);
+    return rc;
+}
+
+int replica_submit_configuration(struct replica *replica, const struct replica_member *members, unsigned count)
+{
+    int rc = propose_configuration(replica, members, count);
+    step_settle(replica);
+    return rc;
+}
+
+int replica_transfer(struct replica *replica, uint64_t to_node)
+{
+    int rc = propose_transfer(replica, to_node);
+    step_settle(replica);
+    return rc;
+}
+
+int replica_read(struct replica *replica, replica_read_done *done, void *arg)
+{
+    if (!step_is_leader(replica)) {
+        return error_raise(HF_ENOTLEADER, "node %" PRIu64 " does not lead group %" PRIu64, replica->options.node_id,
+                           replica->options.group);
+    }
+    return read_index_add(&replica->reads, done, arg);
+}
+
+void replica_flush_reads(struct replica *replica)
+{
+    if (step_is_leader(replica)) {
+        read_index_flush(replica);
+    }
+    step_settle(replica);
+}
+
+static int replica_check_snapshot(const struct replica *replica, uint64_t index)
+{
+    const struct raft *raft = &replica->engine.raft;
+    if (replica->phase != REPLICA_PHASE_RUNNING) {
+        return error_raise(HF_ECLOSED, "group %" PRIu64 " does not run", replica->options.group);
+    }
+    if (index > replica->apply.cursor || index > raft->last_stored || index <= raft->trail.snapshot.index ||
+        index < raft->configuration_committed_index || engine_term(&replica->engine, index) == 0) {
+        return error_raise(
+            HF_ECONFLICT,
+            "a snapshot of group %" PRIu64 " at %" PRIu64 " (applied %" PRIu64 ", durable %llu, last snapshot %llu)",
+            replica->options.group, index, replica->apply.cursor, raft->last_stored, raft->trail.snapshot.index);
+    }
+    return 0;
+}
+
+int replica_snapshot_taken(struct replica *replica, uint64_t index, unsigned trailing)
+{
+    int rc = replica_check_snapshot(replica, index);
+    if (rc != 0) {
+        return rc;
+    }
+    const struct raft *raft = &replica->engine.raft;
+    struct replica_member members[REPLICA_MEMBERS_MAX];
+    unsigned count = replica_configuration_from_raft(&raft->configuration_committed, members);
+    struct raft_event event = {.type = RAFT_SNAPSHOT, .snapshot = {.trailing = trailing}};
+    event.snapshot.metadata.index = index;
+    event.snapshot.metadata.term = engine_term(&replica->engine, index);
+    event.snapshot.metadata.configuration_index = raft->configuration_committed_index;
+    replica_configuration_to_raft(members, count, &event.snapshot.metadata.configuration); /* the core consumes it */
+    rc = step_event(replica, &event, NULL, NULL);
+    step_settle(replica);
+    return rc;
+}
+
+void replica_status(const struct replica *replica, struct replica_status *out)
+{
+    const struct raft *raft = &replica->engine.raft;
+    struct replica_told told = step_view(replica);
+    struct hf_log_group_state state;
+    bool is_readable = hf_log_group_state(replica->options.log, replica->options.group, &state) == 0;
+    *out = (struct replica_status){
+        .state = told.state,
+        .term = told.term,
+        .vote = raft_voted_for(raft),
+        .leader = told.leader,
+        .commit_index = raft_commit_index(raft),
+        .applied_index = replica->apply.cursor,
+        .last_index = replica->appends.last_index,
+        .durable_index = replica->appends.durable_index,
+        .first_index = is_readable ? state.first_index : 0,
+        .transferring = step_is_leader(replica) && raft_transferee(raft) != 0,
+        .is_ready = step_is_ready(replica),
+    };
+    out->member_count = replica_configuration_from_raft(&raft->configuration, out->members);
+}
+
+int replica_match_index(const struct replica *replica, uint64_t node_id, uint64_t *out)
+{
+    if (!step_is_leader(replica)) {
+        return error_raise(HF_ENOTLEADER, "node %" PRIu64 " does not lead group %" PRIu64, replica->options.node_id,
+                           replica->options.group);
+    }
+    raft_index index;
+    if (raft_match_index(&replica->engine.raft, node_id, &index) != 0) {
+        return error_raise(HF_ENOTFOUND, "node %" PRIu64 " is no member of group %" PRIu64, node_id,
+                           replica->options.group);
+    }
+    *out = index;
+    return 0;
+}
+
+unsigned replica_voters_at(const struct replica *replica, uint64_t index)
+{
+    const struct raft *raft = &replica->engine.raft;
+    unsigned voters = 0;
+    for (unsigned i = 0; step_is_leader(replica) && i < raft->configuration.n; i++) {
+        raft_index match;
+        if (raft->configuration.servers[i].role == RAFT_VOTER &&
+            raft_match_index(raft, raft->configuration.servers[i].id, &match) == 0 && match >= index) {
+            voters++;
+        }
+    }
+    return voters;
+}
