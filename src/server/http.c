@@ -1,0 +1,163 @@
+#include "server/http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+struct http {
+    struct loop *loop;
+    struct http_pages pages;
+    struct MHD_Daemon *daemon;
+    struct loop_watch *watch;
+    struct loop_timer timer;
+    char address[160];
+};
+
+/* ---- pages ---- */
+
+static int http_reply(struct MHD_Connection *connection, unsigned status, const char *type, struct buffer *body)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(body->size, body->data, MHD_RESPMEM_MUST_COPY);
+    if (response == NULL) {
+        return MHD_NO;
+    }
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    int queued = (int)MHD_queue_response(connection, status, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+static enum MHD_Result http_request(void *arg, struct MHD_Connection *connection, const char *path, const char *method,
+                                    const char *version, const char *upload, size_t *upload_size, void **request)
+{
+    struct http *http = arg;
+    struct buffer body = {0};
+    unsigned status = MHD_HTTP_OK;
+    const char *type = "text/plain; charset=utf-8";
+    (void)version;
+    (void)upload;
+    (void)request;
+    *upload_size = 0; /* bodies are not read: nothing here takes one */
+    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+        status = MHD_HTTP_METHOD_NOT_ALLOWED;
+        buffer_append_text(&body, "only GET and HEAD\n");
+    } else if (strcmp(path, "/health") == 0) {
+        status = http->pages.health(http->pages.arg, &body) ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+    } else if (strcmp(path, "/metrics") == 0) {
+        type = "text/plain; version=0.0.4; charset=utf-8";
+        http->pages.metrics(http->pages.arg, &body);
+    } else if (strcmp(path, "/status") == 0) {
+        type = "application/json";
+        http->pages.status(http->pages.arg, &body);
+    } else {
+        status = MHD_HTTP_NOT_FOUND;
+        buffer_append_text(&body, "not found; there are /health, /metrics and /status\n");
+    }
+    int queued = http_reply(connection, status, type, &body);
+    buffer_close(&body);
+    return (enum MHD_Result)queued;
+}
+
+/* ---- turns ---- */
+
+static void http_run(void *arg)
+{
+    struct http *http = arg;
+    MHD_UNSIGNED_LONG_LONG timeout_ms;
+    MHD_run(http->daemon);
+    if (MHD_get_timeout(http->daemon, &timeout_ms) == MHD_YES) {
+        loop_timer_set(http->loop, &http->timer, loop_now_ms(http->loop) + timeout_ms);
+    } else {
+        loop_timer_stop(http->loop, &http->timer);
+    }
+}
+
+/* ---- life ---- */
+
+static int http_resolve(const char *address, struct addrinfo **out)
+{
+    const char *colon = strrchr(address, ':');
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    if (colon == NULL || colon == address) {
+        return error_raise(HF_EINVALID, "'%s' is not an address (host:port)", address);
+    }
+    size_t size = (size_t)(colon - address);
+    bool bracketed = size > 2 && address[0] == '[' && address[size - 1] == ']';
+    char *host = text_format("%.*s", (int)(bracketed ? size - 2 : size), bracketed ? address + 1 : address);
+    int status = getaddrinfo(host, colon + 1, &hints, out);
+    free(host);
+    return status == 0 ? 0 : error_raise(HF_EINVALID, "listen on %s: %s", address, gai_strerror(status));
+}
+
+static void http_bound_address(struct http *http, const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    const union MHD_DaemonInfo *port = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    snprintf(http->address, sizeof(http->address), "%.*s:%u", (int)(colon - address), address,
+             port != NULL ? port->port : 0);
+}
+
+static int http_start(struct http *http, const char *address)
+{
+    struct addrinfo *resolved = NULL;
+    int rc = http_resolve(address, &resolved);
+    if (rc != 0) {
+        return rc;
+    }
+    unsigned flags = MHD_USE_EPOLL | (resolved->ai_family == AF_INET6 ? (unsigned)MHD_USE_IPv6 : 0u);
+    errno = 0;
+    http->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, http_request, http, MHD_OPTION_SOCK_ADDR, resolved->ai_addr, MHD_OPTION_CONNECTION_LIMIT,
+        HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_MEMORY,
+        MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_TIMEOUT_S, MHD_OPTION_LISTENING_ADDRESS_REUSE, 0u, MHD_OPTION_END);
+    int error_number = errno;
+    freeaddrinfo(resolved);
+    if (http->daemon == NULL) {
+        return error_number == EADDRINUSE
+                   ? error_raise(HF_EBUSY, "listen on %s: the address is in use by another process", address)
+                   : error_raise(HF_EIO, "listen on %s for HTTP: %s", address, strerror(error_number));
+    }
+    http_bound_address(http, address);
+    const union MHD_DaemonInfo *epoll = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    return loop_watch_descriptor(http->loop, epoll->epoll_fd, http_run, http, &http->watch);
+}
+
+int http_open(struct loop *loop, const char *address, const struct http_pages *pages, struct http **out)
+{
+    struct http *http = memory_new(sizeof(*http));
+    http->loop = loop;
+    http->pages = *pages;
+    http->timer = (struct loop_timer){.fire = http_run, .arg = http};
+    int rc = http_start(http, address);
+    if (rc == 0) {
+        *out = http;
+        http = NULL;
+    }
+    http_close(http);
+    return rc;
+}
+
+void http_close(struct http *http)
+{
+    if (http == NULL) {
+        return;
+    }
+    loop_timer_stop(http->loop, &http->timer);
+    loop_watch_close(http->loop, http->watch);
+    if (http->daemon != NULL) {
+        MHD_stop_daemon(http->daemon);
+    }
+    free(http);
+}
+
+const char *http_address(const struct http *http)
+{
+    return http->address;
+}

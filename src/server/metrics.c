@@ -1,0 +1,113 @@
+#include "server/metrics.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "log/log.h"
+
+static void metric(struct buffer *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+    buffer_format(out, "# HELP holdfast_%s %s\n# TYPE holdfast_%s %s\nholdfast_%s %" PRIu64 "\n", name, help, name,
+                  type, name, value);
+}
+
+static void sessions_write(const struct metrics_sessions *sessions, struct buffer *out)
+{
+    metric(out, "connections", "gauge", "Client connections that are open", sessions->connections);
+    metric(out, "connections_total", "counter", "Client connections accepted", sessions->connections_total);
+    metric(out, "connections_refused_total", "counter", "Client connections refused at the limit",
+           sessions->connections_refused_total);
+    metric(out, "slow_readers_cut_total", "counter", "Clients cut off because they did not read",
+           sessions->slow_readers_cut_total);
+    metric(out, "protocol_errors_total", "counter", "Clients closed because of malformed input",
+           sessions->protocol_errors_total);
+    metric(out, "commands_total", "counter", "Commands received", sessions->commands_total);
+}
+
+static void log_write(struct node *node, struct buffer *out)
+{
+    struct hf_log_stat stat;
+    hf_log_stat(node_log(node), &stat);
+    metric(out, "log_segments", "gauge", "Segments of the log", stat.segments);
+    metric(out, "log_bytes", "gauge", "Bytes of the log on disk", stat.bytes_on_disk);
+    metric(out, "log_appended_entries_total", "counter", "Entries appended", stat.appended_entries);
+    metric(out, "log_appended_bytes_total", "counter", "Payload bytes appended", stat.appended_bytes);
+    metric(out, "log_writes_total", "counter", "Durable writes", stat.writes);
+    metric(out, "log_written_bytes_total", "counter", "Bytes written, with padding", stat.written_bytes);
+    metric(out, "log_oldest_unsynced_microseconds", "gauge", "Age of the oldest append that is not durable",
+           stat.oldest_unsynced_ns / 1000);
+    metric(out, "log_queued_bytes", "gauge", "Bytes that wait for the device", stat.queued_bytes);
+    metric(out, "log_damaged_groups", "gauge", "Groups with damaged records", stat.damaged_groups);
+    metric(out, "log_failed", "gauge", "1 when the log failed and the node stops", stat.failure != 0);
+}
+
+static void node_write(struct node *node, struct buffer *out)
+{
+    struct node_counters counters;
+    node_counters(node, &counters);
+    metric(out, "proposals_total", "counter", "Commands proposed here", counters.proposals);
+    metric(out, "entries_submitted_total", "counter", "Entries they became", counters.entries_submitted);
+    metric(out, "applied_entries_total", "counter", "Entries applied", counters.applied_entries);
+    metric(out, "reads_total", "counter", "Linearizable reads", counters.reads);
+    metric(out, "read_rounds_total", "counter", "Rounds to the voters that they took", counters.read_rounds);
+    metric(out, "forwards_sent_total", "counter", "Commands forwarded to another leader", counters.forwards_sent);
+    metric(out, "forwards_received_total", "counter", "Commands received from other nodes", counters.forwards_received);
+    metric(out, "indeterminate_total", "counter", "Writes answered with an unknown outcome", counters.indeterminate);
+    metric(out, "no_leader_total", "counter", "Commands refused for want of a leader", counters.no_leader);
+    metric(out, "elections_won_total", "counter", "Elections that this node won", counters.elections_won);
+}
+
+typedef uint64_t group_value(const struct node_group_status *status);
+
+static uint64_t value_leads(const struct node_group_status *status)
+{
+    return status->is_started && status->replica.state == REPLICA_LEADER;
+}
+static uint64_t value_term(const struct node_group_status *status)
+{
+    return status->replica.term;
+}
+static uint64_t value_commit(const struct node_group_status *status)
+{
+    return status->replica.commit_index;
+}
+static uint64_t value_applied(const struct node_group_status *status)
+{
+    return status->replica.applied_index;
+}
+static uint64_t value_lag(const struct node_group_status *status)
+{
+    return status->lag;
+}
+static uint64_t value_started(const struct node_group_status *status)
+{
+    return status->is_started;
+}
+
+static void group_metric(struct node *node, const char *name, const char *help, group_value *value, struct buffer *out)
+{
+    struct node_group_status status;
+    buffer_format(out, "# HELP holdfast_group_%s %s\n# TYPE holdfast_group_%s gauge\n", name, help, name);
+    for (uint32_t position = 0; node_group_status(node, position, &status) == 0; position++) {
+        buffer_format(out, "holdfast_group_%s{group=\"%" PRIu64 "\"} %" PRIu64 "\n", name, status.group,
+                      value(&status));
+    }
+}
+
+void metrics_write(struct node *node, const struct metrics_sessions *sessions, struct buffer *out)
+{
+    buffer_format(
+        out,
+        "# HELP holdfast_info The program\n# TYPE holdfast_info gauge\nholdfast_info{version=\"%s\",node=\"%" PRIu64
+        "\"} 1\n",
+        HF_VERSION, node_id(node));
+    sessions_write(sessions, out);
+    node_write(node, out);
+    log_write(node, out);
+    group_metric(node, "leads", "1 where this node leads the group", value_leads, out);
+    group_metric(node, "started", "1 while the group runs here", value_started, out);
+    group_metric(node, "term", "Current term", value_term, out);
+    group_metric(node, "commit_index", "Commit index", value_commit, out);
+    group_metric(node, "applied_index", "Applied index", value_applied, out);
+    group_metric(node, "lag", "Committed entries that are not applied yet", value_lag, out);
+}

@@ -1,0 +1,90 @@
+#include "server/status_json.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log/log.h"
+
+static const char *role_name(const struct node_group_status *status)
+{
+    static const char *const names[] = {"follower", "candidate", "leader", "frozen"};
+    return status->is_started ? names[status->replica.state] : "stopped";
+}
+
+static json_t *members_json(const struct replica_status *replica)
+{
+    json_t *members = json_array();
+    for (unsigned i = 0; i < replica->member_count; i++) {
+        json_array_append_new(members, json_integer((json_int_t)replica->members[i].node_id));
+    }
+    return members;
+}
+
+static json_t *group_json(const struct node_group_status *status)
+{
+    const struct replica_status *replica = &status->replica;
+    return json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s}", "group",
+                     (json_int_t)status->group, "ordinal",
+                     status->ordinal == UINT32_MAX ? (json_int_t)-1 : (json_int_t)status->ordinal, "role",
+                     role_name(status), "leader", (json_int_t)replica->leader, "term", (json_int_t)replica->term,
+                     "vote", (json_int_t)replica->vote, "commit", (json_int_t)replica->commit_index, "applied",
+                     (json_int_t)replica->applied_index, "last", (json_int_t)replica->last_index, "durable",
+                     (json_int_t)replica->durable_index, "first", (json_int_t)replica->first_index, "lag",
+                     (json_int_t)status->lag, "log_bytes", (json_int_t)status->log_bytes, "members",
+                     members_json(replica), "text", status->text);
+}
+
+static json_t *groups_json(struct node *node)
+{
+    json_t *groups = json_array();
+    struct node_group_status status;
+    for (uint32_t position = 0; node_group_status(node, position, &status) == 0; position++) {
+        json_array_append_new(groups, group_json(&status));
+    }
+    return groups;
+}
+
+static json_t *peers_json(struct node *node)
+{
+    json_t *peers = json_array();
+    const struct description *description = node_description(node);
+    for (uint32_t i = 0; i < description->node_count; i++) {
+        const struct description_node *member = &description->nodes[i];
+        struct peer_status status;
+        if (member->id == node_id(node) || peer_status(node_peers(node), member->id, &status) != 0) {
+            continue;
+        }
+        json_array_append_new(peers, json_pack("{s:I, s:s, s:b, s:s}", "node", (json_int_t)member->id, "address",
+                                               member->client_address, "up", status.up, "error", status.last_error));
+    }
+    return peers;
+}
+
+static json_t *log_json(const struct hf_log_stat *stat)
+{
+    return json_pack("{s:I, s:I, s:I, s:s}", "segments", (json_int_t)stat->segments, "bytes",
+                     (json_int_t)stat->bytes_on_disk, "oldest_unsynced_ms",
+                     (json_int_t)(stat->oldest_unsynced_ns / 1000000), "failure",
+                     stat->failure != 0 ? stat->failure_text : "");
+}
+
+void status_json_write(struct node *node, const struct status_addresses *addresses, struct buffer *out)
+{
+    const struct description *description = node_description(node);
+    const struct description_node *self = description_node(description, node_id(node));
+    char cluster[33];
+    struct hf_log_stat stat;
+    description_cluster_id_text(description, cluster);
+    hf_log_stat(node_log(node), &stat);
+    json_t *json =
+        json_pack("{s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "node", (json_int_t)node_id(node), "pid",
+                  (int)getpid(), "cluster", cluster, "version", HF_VERSION, "address", addresses->client, "http",
+                  addresses->http, "peer", self->peer_address, "io", stat.io_name, "groups", groups_json(node), "peers",
+                  peers_json(node), "log", log_json(&stat));
+    char *text = json_dumps(json, JSON_COMPACT);
+    buffer_append_text(out, text);
+    free(text);
+    json_decref(json);
+}
