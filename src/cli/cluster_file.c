@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "cli/input.h"
 
 /* base64 of the largest description, with its marker lines */
 #define CLUSTER_FILE_SIZE_MAX (DESCRIPTION_SIZE_MAX / 3 * 4 + 4096)
@@ -51,24 +52,11 @@ done:
 int cluster_file_read(struct io *io, const char *path, struct description **out)
 {
     struct buffer text = {0};
-    struct file *file = NULL;
-    uint64_t size = 0;
-    size_t got = 0;
-    int rc = file_open(io, path, FILE_READ, &file);
+    int rc = input_read(io, path, CLUSTER_FILE_SIZE_MAX, &text);
     if (rc == 0) {
-        rc = file_size(file, &size);
-    }
-    if (rc == 0 && size > CLUSTER_FILE_SIZE_MAX) {
-        rc = error_raise(HF_ETOOBIG, "%s is larger than any cluster description", path);
-    }
-    if (rc == 0) {
-        rc = file_read(file, 0, buffer_extend(&text, size), size, &got);
-    }
-    if (rc == 0) {
-        rc = description_decode_text(bytes_of(text.data, got), out);
+        rc = description_decode_text(buffer_bytes(&text), out);
         rc = rc == 0 ? 0 : error_wrap(rc, "cluster description %s", path);
     }
-    file_close(file);
     buffer_close(&text);
     return rc;
 }

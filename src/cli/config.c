@@ -2,7 +2,6 @@
 
 #include <ctype.h>
 #include <cyaml/cyaml.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/trace.h"
+#include "cli/input.h"
 #include "cli/quantity.h"
 
 enum setting_kind { SETTING_TEXT, SETTING_BYTES, SETTING_MS, SETTING_NUMBER, SETTING_CHOICE };
@@ -295,25 +295,19 @@ static bool document_unknown_key(yaml_document_t *document, yaml_node_t *node, c
     return false;
 }
 
-static int document_open(const char *path, yaml_document_t *document)
+static int document_open(const char *path, const struct buffer *text, yaml_document_t *document)
 {
     yaml_parser_t parser;
-    FILE *file = fopen(path, "r");
-    if (file == NULL) {
-        return error_from_errno(errno, "configuration %s", path);
-    }
     int rc = 0;
     if (!yaml_parser_initialize(&parser)) {
-        fclose(file);
         return error_raise(HF_ENOMEM, "YAML parser");
     }
-    yaml_parser_set_input_file(&parser, file);
+    yaml_parser_set_input_string(&parser, text->data, text->size);
     if (!yaml_parser_load(&parser, document)) {
         rc = error_raise(HF_EINVALID, "%s:%zu: %s", path, parser.problem_mark.line + 1,
                          parser.problem != NULL ? parser.problem : "not YAML");
     }
     yaml_parser_delete(&parser);
-    fclose(file);
     return rc;
 }
 
@@ -346,34 +340,44 @@ static int config_values(struct config *config, const char *path, const struct c
     return 0;
 }
 
-int config_load(struct config *config, const char *path)
+static int config_decode(struct config *config, const char *path, const struct buffer *file, yaml_document_t *document)
 {
     struct cyaml_message message = {{0}};
     const cyaml_config_t cyaml = {
         .log_fn = cyaml_message_keep, .log_ctx = &message, .log_level = CYAML_LOG_ERROR, .mem_fn = cyaml_mem};
     struct config_text *text = NULL;
-    yaml_document_t document;
     char unknown[512];
     unsigned line;
-    int rc = document_open(path, &document);
-    if (rc != 0) {
-        return rc;
+    yaml_node_t *root = yaml_document_get_root_node(document);
+    if (root == NULL) {
+        return 0; /* an empty file says nothing */
     }
-    if (yaml_document_get_root_node(&document) == NULL) {
-        goto done; /* an empty file says nothing */
+    if (document_unknown_key(document, root, "", unknown, sizeof(unknown), &line)) {
+        return error_raise(HF_EINVALID, "%s:%u: unknown key '%s'", path, line, unknown);
     }
-    if (document_unknown_key(&document, yaml_document_get_root_node(&document), "", unknown, sizeof(unknown), &line)) {
-        rc = error_raise(HF_EINVALID, "%s:%u: unknown key '%s'", path, line, unknown);
-        goto done;
-    }
-    if (cyaml_load_file(path, &cyaml, &config_schema, (cyaml_data_t **)&text, NULL) != CYAML_OK) {
+    int rc = 0;
+    if (cyaml_load_data(file->data, file->size, &cyaml, &config_schema, (cyaml_data_t **)&text, NULL) != CYAML_OK) {
         rc = error_raise(HF_EINVALID, "%s: %s", path, message.text[0] != '\0' ? message.text : "not a configuration");
-        goto done;
+    } else {
+        rc = config_values(config, path, text, document);
     }
-    rc = config_values(config, path, text, &document);
-done:
     cyaml_free(&cyaml, &config_schema, text, 0);
-    yaml_document_delete(&document);
+    return rc;
+}
+
+int config_load(struct io *io, struct config *config, const char *path)
+{
+    struct buffer file = {0};
+    yaml_document_t document;
+    int rc = input_read(io, path, CONFIG_FILE_SIZE_MAX, &file);
+    if (rc == 0) {
+        rc = document_open(path, &file, &document);
+        if (rc == 0) {
+            rc = config_decode(config, path, &file, &document);
+            yaml_document_delete(&document);
+        }
+    }
+    buffer_close(&file);
     return rc;
 }
 
@@ -423,34 +427,51 @@ int config_environment(struct config *config)
 
 /* ---- printing ---- */
 
-static void setting_print(const struct setting *setting, const struct config *config, int indent, FILE *out)
+/* As a double-quoted YAML text. */
+static void text_print(const char *text, FILE *out)
 {
-    const char *dot = strchr(setting->path, '.');
-    const char *key = dot != NULL ? dot + 1 : setting->path;
+    fputc('"', out);
+    for (; *text != '\0'; text++) {
+        if (*text == '"' || *text == '\\') {
+            fputc('\\', out);
+        }
+        fputc(*text, out);
+    }
+    fputc('"', out);
+}
+
+static void setting_value_print(const struct setting *setting, const struct config *config, FILE *out)
+{
     uint64_t number = *setting_number(setting, (struct config *)config);
-    char value[CONFIG_TEXT_SIZE_MAX + 4];
     switch (setting->kind) {
     case SETTING_TEXT:
-        snprintf(value, sizeof(value), "\"%s\"", (const char *)config + setting->offset);
+        text_print((const char *)config + setting->offset, out);
         break;
     case SETTING_BYTES:
         if (number > 0 && number % MIB == 0) {
-            snprintf(value, sizeof(value), "%" PRIu64 "MiB", (uint64_t)(number / MIB));
+            fprintf(out, "%" PRIu64 "MiB", (uint64_t)(number / MIB));
         } else {
-            snprintf(value, sizeof(value), "%" PRIu64, number);
+            fprintf(out, "%" PRIu64, number);
         }
         break;
     case SETTING_MS:
-        snprintf(value, sizeof(value), "%" PRIu64 "ms", number);
+        fprintf(out, "%" PRIu64 "ms", number);
         break;
     case SETTING_NUMBER:
-        snprintf(value, sizeof(value), "%" PRIu64, number);
+        fprintf(out, "%" PRIu64, number);
         break;
     case SETTING_CHOICE:
-        snprintf(value, sizeof(value), "%s", setting->choices[number]);
+        fprintf(out, "%s", setting->choices[number]);
         break;
     }
-    fprintf(out, "%*s# %s\n%*s%s: %s\n", indent, "", setting->comment, indent, "", key, value);
+}
+
+static void setting_print(const struct setting *setting, const struct config *config, int indent, FILE *out)
+{
+    const char *dot = strchr(setting->path, '.');
+    fprintf(out, "%*s# %s\n%*s%s: ", indent, "", setting->comment, indent, "", dot != NULL ? dot + 1 : setting->path);
+    setting_value_print(setting, config, out);
+    fputc('\n', out);
 }
 
 void config_print(const struct config *config, FILE *out)

@@ -10,8 +10,10 @@
 #include <stdio.h>
 
 #include "holdfast/log.h"
+#include "io/io.h"
 
 #define CONFIG_TEXT_SIZE_MAX 1024u
+#define CONFIG_FILE_SIZE_MAX (1u << 20)
 
 struct config {
     char data[CONFIG_TEXT_SIZE_MAX];          /* the data directory */
@@ -36,8 +38,8 @@ struct config {
 
 /* Fills in the defaults. */
 void config_default(struct config *config);
-/* Reads the file over what config holds. HF_EINVALID names file and line. */
-int config_load(struct config *config, const char *path);
+/* Reads the file ("-": standard input) over what config holds. HF_EINVALID names file and line. */
+int config_load(struct io *io, struct config *config, const char *path);
 /* Reads the HOLDFAST_* variables over what config holds. HF_EINVALID names the variable; unknown ones are refused. */
 int config_environment(struct config *config);
 /* Sets one key by its path ("raft.heartbeat"), as a flag does. */

@@ -372,7 +372,7 @@ static json_t *node_leads_json(const struct dev_node *node)
     return leads;
 }
 
-char *dev_node_leads(const struct dev_node *node)
+char *dev_cluster_node_leads(const struct dev_node *node)
 {
     struct buffer text = {0};
     json_t *leads = node_leads_json(node);

@@ -56,6 +56,6 @@ void dev_cluster_kill(struct dev_cluster *cluster, struct dev_node *node); /* SI
 /* {"nodes": [{"id", "pid", "address", "http", "leads": [group, …]}]}, from the last poll. */
 json_t *dev_cluster_json(const struct dev_cluster *cluster);
 /* The routed groups that the node leads, as text "2 5". The caller frees it. */
-char *dev_node_leads(const struct dev_node *node);
+char *dev_cluster_node_leads(const struct dev_node *node);
 
 #endif

@@ -16,11 +16,22 @@ static error_t config_parse(int key, char *text, struct argp_state *state)
     return 0;
 }
 
+static int config_read(struct config *config)
+{
+    struct io *io = NULL;
+    int rc = io_open_kernel(IO_BACKEND_THREADS, &io);
+    config_default(config);
+    if (rc == 0 && config_file != NULL) {
+        rc = config_load(io, config, config_file);
+    }
+    io_close(io);
+    return rc;
+}
+
 static int show_run(const struct verb_common *common)
 {
     struct config config;
-    config_default(&config);
-    int rc = config_file != NULL ? config_load(&config, config_file) : 0;
+    int rc = config_read(&config);
     if (rc == 0) {
         rc = config_environment(&config);
     }
@@ -34,8 +45,7 @@ static int show_run(const struct verb_common *common)
 static int check_run(const struct verb_common *common)
 {
     struct config config;
-    config_default(&config);
-    int rc = config_load(&config, config_file);
+    int rc = config_read(&config);
     if (rc != 0) {
         return verb_fail(rc, "holdfast config default prints every key");
     }

@@ -107,7 +107,7 @@ static void cluster_print(const struct verb_common *common, const struct dev_clu
            colour(common, "\x1b[0m"));
     for (uint32_t i = 0; i < cluster->node_count; i++) {
         const struct dev_node *node = &cluster->nodes[i];
-        char *leads = dev_node_leads(node);
+        char *leads = dev_cluster_node_leads(node);
         bool is_up = node->pid != 0 && node->status != NULL;
         printf("  %s%-4" PRIu64 "%s  %-17s  %-8d  %s\n", colour(common, is_up ? "\x1b[32m" : "\x1b[31m"), node->id,
                colour(common, "\x1b[0m"), node->client_address, (int)node->pid,

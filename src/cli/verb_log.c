@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/buffer.h"
 #include "base/error.h"
@@ -190,12 +189,16 @@ static void walk_progress(void *arg, uint64_t done, uint64_t total)
     progress_update(walk->progress, done, total);
 }
 
+static int nothing_visit(void *arg, const char *name, bool is_directory)
+{
+    return 0;
+}
+
 /* A data directory holds its log in log/; both are accepted. */
-static char *log_directory(const char *directory)
+static char *log_directory(struct io *io, const char *directory)
 {
     char *inside = text_format("%s/log", directory);
-    struct stat status;
-    if (stat(inside, &status) == 0 && S_ISDIR(status.st_mode)) {
+    if (directory_list(io, inside, nothing_visit, NULL) == 0) {
         return inside;
     }
     free(inside);
@@ -227,9 +230,10 @@ static int log_run(const struct verb_common *common, bool prints_records)
     const struct log_walk_callbacks callbacks = {walk_record, walk_damage, walk_progress};
     struct log_walk_summary summary = {0};
     struct io *io = NULL;
-    char *directory = log_directory(dump.directory);
+    char *directory = NULL;
     int rc = io_open_kernel(IO_BACKEND_THREADS, &io);
     if (rc == 0) {
+        directory = log_directory(io, dump.directory);
         walk.progress = progress_open(common, "log");
         rc = log_walk(io, directory, &callbacks, &walk, &summary);
         progress_close(walk.progress);

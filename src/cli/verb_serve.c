@@ -99,10 +99,21 @@ static error_t serve_parse(int key, char *text, struct argp_state *state)
     }
 }
 
+static int serve_config_file(struct config *config)
+{
+    struct io *io = NULL;
+    int rc = serve.config_file != NULL ? io_open_kernel(IO_BACKEND_THREADS, &io) : 0;
+    if (rc == 0 && serve.config_file != NULL) {
+        rc = config_load(io, config, serve.config_file);
+    }
+    io_close(io);
+    return rc;
+}
+
 static int serve_config(struct config *config)
 {
     config_default(config);
-    int rc = serve.config_file != NULL ? config_load(config, serve.config_file) : 0;
+    int rc = serve_config_file(config);
     if (rc == 0) {
         rc = config_environment(config);
     }

@@ -19,7 +19,7 @@ static error_t words_parse(int key, char *text, struct argp_state *state)
 static void options_print_words(const struct argp_option *option)
 {
     for (; option != NULL && (option->name != NULL || option->key != 0 || option->doc != NULL); option++) {
-        if (option->name != NULL) {
+        if (option->name != NULL && (option->flags & OPTION_HIDDEN) == 0) {
             printf(" --%s", option->name);
         }
     }
@@ -78,7 +78,7 @@ static int completion_run(const struct verb_common *common)
 static void man_options(const struct argp_option *option)
 {
     for (; option != NULL && (option->name != NULL || option->key != 0 || option->doc != NULL); option++) {
-        if (option->name != NULL) {
+        if (option->name != NULL && (option->flags & OPTION_HIDDEN) == 0) {
             printf(".TP\n.B \\-\\-%s%s%s\n%s\n", option->name, option->arg != NULL ? "=" : "",
                    option->arg != NULL ? option->arg : "", option->doc);
         }
