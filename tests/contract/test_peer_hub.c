@@ -14,7 +14,6 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "base/mutation.h"
 #include "base/trace.h"
 #include "peer/handshake.h"
 #include "peer/incoming.h"
@@ -633,7 +632,7 @@ static void wrong_identities_are_refused(struct world *world)
     }
 }
 
-static void a_refused_dialer_learns_why(struct world *world)
+static void a_refused_dialer_is_told(struct world *world)
 {
     struct node one;
     struct node two;
@@ -654,7 +653,7 @@ static void a_refused_dialer_learns_why(struct world *world)
     peer_hub_close(two.hub);
 }
 
-static void H20_malformed_bytes_end_their_connection(struct world *world)
+static void malformed_bytes_end_their_connection(struct world *world)
 {
     static const struct {
         const char *bytes;
@@ -732,7 +731,7 @@ static void silent_strangers_are_sent_away(struct world *world)
     peer_hub_close(one.hub);
 }
 
-static void an_idle_pair_stays_up(struct world *world)
+static void an_idle_pair_is_kept(struct world *world)
 {
     struct node one;
     struct node two;
@@ -743,7 +742,7 @@ static void an_idle_pair_stays_up(struct world *world)
     peer_hub_close(two.hub);
 }
 
-static void addresses_that_lead_nowhere_show_in_status(struct world *world)
+static void addresses_lead_nowhere(struct world *world)
 {
     struct node two;
     node_open(&two, world, 2);
@@ -767,75 +766,88 @@ static void addresses_that_lead_nowhere_show_in_status(struct world *world)
     peer_hub_close(two.hub);
 }
 
-#define OVER_BOTH(name)                    \
-    static void name##_libuv(void **state) \
-    {                                      \
-        struct world world;                \
-        world_open_uv(&world);             \
-        name(&world);                      \
-        world_close(&world);               \
-    }                                      \
-    static void name##_sim(void **state)   \
-    {                                      \
-        struct world world;                \
-        world_open_sim(&world);            \
-        name(&world);                      \
-        world_close(&world);               \
-    }
+static void in_the_simulator(void (*check)(struct world *world))
+{
+    struct world world;
+    world_open_sim(&world);
+    check(&world);
+    world_close(&world);
+}
 
-OVER_BOTH(three_hubs_echo)
-OVER_BOTH(restart_makes_a_new_epoch)
-OVER_BOTH(queued_messages_are_dropped)
-OVER_BOTH(old_connections_are_not_heard)
-OVER_BOTH(wrong_identities_are_refused)
-OVER_BOTH(a_refused_dialer_learns_why)
-OVER_BOTH(H20_malformed_bytes_end_their_connection)
-OVER_BOTH(addresses_that_lead_nowhere_show_in_status)
+static void over_both(void (*check)(struct world *world))
+{
+    struct world world;
+    world_open_uv(&world);
+    check(&world);
+    world_close(&world);
+    in_the_simulator(check);
+}
+
+static void three_hubs_echo_each_others_messages_whole_and_equal(void **state)
+{
+    over_both(three_hubs_echo);
+}
+
+static void a_restart_of_either_side_makes_a_new_epoch(void **state)
+{
+    over_both(restart_makes_a_new_epoch);
+}
+
+static void queued_messages_are_dropped_and_released_exactly_once(void **state)
+{
+    over_both(queued_messages_are_dropped);
+}
+
+static void GE_no_message_of_an_old_connection_is_delivered(void **state)
+{
+    over_both(old_connections_are_not_heard);
+}
+
+static void wrong_identities_are_refused_and_both_sides_keep_the_reason(void **state)
+{
+    over_both(wrong_identities_are_refused);
+}
+
+static void a_refused_dialer_learns_why(void **state)
+{
+    over_both(a_refused_dialer_is_told);
+}
+
+static void H20_malformed_bytes_end_their_connection_and_nothing_else(void **state)
+{
+    over_both(malformed_bytes_end_their_connection);
+}
+
+static void addresses_that_lead_nowhere_show_in_status(void **state)
+{
+    over_both(addresses_lead_nowhere);
+}
 
 /* Long waits cost nothing in the simulator. */
-static void silent_strangers_are_sent_away_sim(void **state)
+static void silent_strangers_and_silent_nodes_are_sent_away(void **state)
 {
-    struct world world;
-    world_open_sim(&world);
-    silent_strangers_are_sent_away(&world);
-    world_close(&world);
+    in_the_simulator(silent_strangers_are_sent_away);
 }
 
-static void an_idle_pair_stays_up_sim(void **state)
+static void an_idle_pair_stays_up(void **state)
 {
-    struct world world;
-    world_open_sim(&world);
-    an_idle_pair_stays_up(&world);
-    world_close(&world);
+    in_the_simulator(an_idle_pair_is_kept);
 }
-
-#define TEST(sentence, name)             \
-    {                                    \
-        sentence, name, NULL, NULL, NULL \
-    }
 
 int main(void)
 {
     trace_set_level(TRACE_ERROR);
     const struct CMUnitTest tests[] = {
-        TEST("three hubs echo each other's messages, whole and equal (libuv)", three_hubs_echo_libuv),
-        TEST("a restart of either side makes a new epoch (libuv)", restart_makes_a_new_epoch_libuv),
-        TEST("queued messages are dropped and released once (libuv)", queued_messages_are_dropped_libuv),
-        TEST("GE_no_message_of_an_old_connection_is_delivered (libuv)", old_connections_are_not_heard_libuv),
-        TEST("wrong identities are refused with the reason (libuv)", wrong_identities_are_refused_libuv),
-        TEST("a refused dialer learns why (libuv)", a_refused_dialer_learns_why_libuv),
-        TEST("H20_malformed_bytes_end_their_connection (libuv)", H20_malformed_bytes_end_their_connection_libuv),
-        TEST("addresses that lead nowhere show in status (libuv)", addresses_that_lead_nowhere_show_in_status_libuv),
-        TEST("three hubs echo each other's messages, whole and equal (sim)", three_hubs_echo_sim),
-        TEST("a restart of either side makes a new epoch (sim)", restart_makes_a_new_epoch_sim),
-        TEST("queued messages are dropped and released once (sim)", queued_messages_are_dropped_sim),
-        TEST("GE_no_message_of_an_old_connection_is_delivered (sim)", old_connections_are_not_heard_sim),
-        TEST("wrong identities are refused with the reason (sim)", wrong_identities_are_refused_sim),
-        TEST("a refused dialer learns why (sim)", a_refused_dialer_learns_why_sim),
-        TEST("H20_malformed_bytes_end_their_connection (sim)", H20_malformed_bytes_end_their_connection_sim),
-        TEST("addresses that lead nowhere show in status (sim)", addresses_that_lead_nowhere_show_in_status_sim),
-        TEST("silent strangers are sent away (sim)", silent_strangers_are_sent_away_sim),
-        TEST("an idle pair stays up (sim)", an_idle_pair_stays_up_sim),
+        cmocka_unit_test(three_hubs_echo_each_others_messages_whole_and_equal),
+        cmocka_unit_test(a_restart_of_either_side_makes_a_new_epoch),
+        cmocka_unit_test(queued_messages_are_dropped_and_released_exactly_once),
+        cmocka_unit_test(GE_no_message_of_an_old_connection_is_delivered),
+        cmocka_unit_test(wrong_identities_are_refused_and_both_sides_keep_the_reason),
+        cmocka_unit_test(a_refused_dialer_learns_why),
+        cmocka_unit_test(H20_malformed_bytes_end_their_connection_and_nothing_else),
+        cmocka_unit_test(addresses_that_lead_nowhere_show_in_status),
+        cmocka_unit_test(silent_strangers_and_silent_nodes_are_sent_away),
+        cmocka_unit_test(an_idle_pair_stays_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
