@@ -153,8 +153,7 @@ static int memory_store_remove_range(struct hf_store *store, uint32_t number, co
     struct memory_store *memory = memory_store_of(store);
     struct hf_bytes low = bounds->low;
     struct hf_bytes high = bounds->high;
-    /* Bounds come from outside and may be longer than any key: cut after one byte more than a key can have, which
-     * leaves every comparison with a key as it was. Of a loan, only what is copied survives. */
+    /* A bound may be longer than any key; then it is no loan from here and needs no copy. */
     if (low.size <= HF_STORE_KEY_SIZE_MAX) {
         low = memory_key_copy(copy_low, low);
     }

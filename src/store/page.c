@@ -147,7 +147,8 @@ size_t page_capacity_for(size_t used)
     size_t needed = used + sizeof(struct page);
     size_t capacity = PAGE_SIZE_MIN;
     while (capacity < needed && capacity < PAGE_SIZE_TARGET) {
-        capacity *= 2;
+        /* 256, 384, 512, 768, 1024, …: a page wastes a third of itself at most */
+        capacity += (capacity & (capacity - 1)) == 0 ? capacity / 2 : capacity / 3;
     }
     if (capacity < needed) {
         capacity = (needed + PAGE_SIZE_MIN - 1) / PAGE_SIZE_MIN * PAGE_SIZE_MIN;
@@ -262,8 +263,9 @@ static int page_compare_rest(struct hf_bytes a, struct hf_bytes b, size_t skip)
                          bytes_of((const uint8_t *)b.data + skip, b.size - skip));
 }
 
-/* The first position in [low, count) whose key is ≥ key. Right only if key shares the page's prefix. */
-static unsigned page_lower_bound(const struct page *page, struct hf_bytes key, unsigned low)
+/* The first position in [low, count) whose key is ≥ key (order_min 0) or > key (order_min 1). Right only if key shares
+ * the page's prefix. */
+static unsigned page_bound(const struct page *page, struct hf_bytes key, unsigned low, int order_min)
 {
     size_t skip = page->shared_size;
     uint32_t head = page_head(key, skip);
@@ -271,11 +273,11 @@ static unsigned page_lower_bound(const struct page *page, struct hf_bytes key, u
     while (low < high) {
         unsigned middle = (low + high) / 2;
         uint32_t other = page->slots[middle].head;
-        bool is_less = other < head;
+        bool is_before = other < head;
         if (other == head) {
-            is_less = page_compare_rest(page_key(page, middle), key, skip) < 0;
+            is_before = page_compare_rest(page_key(page, middle), key, skip) < order_min;
         }
-        if (is_less) {
+        if (is_before) {
             low = middle + 1;
         } else {
             high = middle;
@@ -306,7 +308,7 @@ unsigned page_find(const struct page *page, struct hf_bytes key, bool *found)
     if (key.size < page->shared_size) {
         return page_compare_shared(page, key, 0) < 0 ? 0 : page->count;
     }
-    unsigned position = page_lower_bound(page, key, 0);
+    unsigned position = page_bound(page, key, 0, 0);
     unsigned near = position < page->count ? position : position - 1;
     int order = page_compare_shared(page, key, near);
     if (order != 0) {
@@ -325,14 +327,13 @@ unsigned page_find_child(const struct page *page, struct hf_bytes key)
     if (key.size < page->shared_size) {
         return page_compare_shared(page, key, 1) < 0 ? 0 : page->count - 1u;
     }
-    unsigned position = page_lower_bound(page, key, 1);
-    unsigned near = position < page->count ? position : position - 1;
-    int order = page_compare_shared(page, key, near);
+    /* One before the first separator above the key. Its cell is read next, for the pointer in it. */
+    unsigned position = page_bound(page, key, 1, 1) - 1;
+    int order = page_compare_shared(page, key, position > 0 ? position : 1);
     if (order != 0) {
         return order < 0 ? 0 : page->count - 1u;
     }
-    bool is_equal = position < page->count && page_compare_rest(page_key(page, position), key, page->shared_size) == 0;
-    return is_equal ? position : position - 1;
+    return position;
 }
 
 /* ---- Changing ---- */

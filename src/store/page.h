@@ -27,6 +27,9 @@
 #ifndef PAGE_SIZE_TARGET
 #define PAGE_SIZE_TARGET 4096u /* a page that would grow beyond it is split; see README.md for the measurement */
 #endif
+#ifndef PAGE_PREFETCH_LINES
+#define PAGE_PREFETCH_LINES 4u
+#endif
 #define PAGE_SIZE_MIN    256u   /* where the root of a small tree begins */
 #define PAGE_SIZE_MAX    32768u /* what large keys can make of a page that has too few cells to be split */
 #define PAGE_FRONT_LEAF  4u
@@ -104,6 +107,14 @@ static inline bool page_is_shared(struct page *page)
 static inline void page_retain(struct page *page)
 {
     atomic_fetch_add_explicit(&page->references, 1, memory_order_relaxed);
+}
+
+/* Asks for the part of a page that a search reads first, all lines at once: one wait for memory instead of four. */
+static inline void page_prefetch(const struct page *page)
+{
+    for (unsigned line = 0; line < PAGE_PREFETCH_LINES; line++) {
+        __builtin_prefetch((const uint8_t *)page + line * 64);
+    }
 }
 
 /* ---- Life ---- */

@@ -28,6 +28,7 @@ bool tree_get(const struct tree *tree, struct hf_bytes key, struct hf_bytes *val
     }
     while (page->level > 0) {
         page = page_child(page, page_find_child(page, key));
+        page_prefetch(page);
     }
     bool found;
     unsigned position = page_find(page, key, &found);
@@ -44,6 +45,7 @@ bool tree_seek(const struct tree *tree, struct hf_bytes key, struct tree_path *p
         unsigned position = page_find_child(page, key);
         path->steps[page->level] = (struct tree_step){page, position};
         page = page_child(page, position);
+        page_prefetch(page);
     }
     bool found;
     unsigned position = page_find(page, key, &found);
