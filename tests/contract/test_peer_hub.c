@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/mutation.h"
 #include "base/trace.h"
 #include "peer/handshake.h"
 #include "peer/incoming.h"
@@ -837,6 +838,12 @@ static void an_idle_pair_stays_up(void **state)
 int main(void)
 {
     trace_set_level(TRACE_ERROR);
+#ifdef HF_MUTATIONS
+    const char *mutation = getenv("HOLDFAST_MUTATION");
+    if (mutation != NULL && mutation_enable(mutation) != 0) {
+        return 2;
+    }
+#endif
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_hubs_echo_each_others_messages_whole_and_equal),
         cmocka_unit_test(a_restart_of_either_side_makes_a_new_epoch),
