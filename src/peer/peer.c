@@ -288,6 +288,15 @@ static void peer_flush_at_turn_end(void *arg)
     peer_flush(arg);
 }
 
+/* Somebody sent from a turn-end hook that runs after ours: from now on ours is the last. */
+static void peer_flush_late(void *arg)
+{
+    struct peer_hub *hub = arg;
+    peer_flush(hub);
+    loop_remove_turn_end(hub->loop, &hub->turn_end);
+    loop_add_turn_end(hub->loop, &hub->turn_end);
+}
+
 void peer_send(struct peer_hub *hub, uint64_t node_id, struct peer_message *message)
 {
     struct peer *peer = peer_of(hub, node_id);
@@ -324,7 +333,7 @@ int peer_hub_open(struct loop *loop, const struct peer_identity *identity, const
     list_init(&hub->pending);
     list_init(&hub->dropped);
     rng_seed(&hub->rng, hash_mix_64(identity->seed ^ identity->node_id));
-    hub->late = (struct loop_timer){.fire = peer_flush_at_turn_end, .arg = hub};
+    hub->late = (struct loop_timer){.fire = peer_flush_late, .arg = hub};
     hub->turn_end = (struct loop_hook){.call = peer_flush_at_turn_end, .arg = hub};
     loop_add_turn_end(loop, &hub->turn_end);
     int rc = listener_open(loop, listen_address, peer_accepted, hub, &hub->listener);

@@ -85,8 +85,8 @@ int peer_hub_add(struct peer_hub *hub, uint64_t node_id, const char *address);
 const char *peer_hub_address(const struct peer_hub *hub);
 /* Takes the message over. When the connection is down it is released at once (from the turn's end, not from here). */
 void peer_send(struct peer_hub *hub, uint64_t node_id, struct peer_message *message);
-/* Hands what is queued to the sockets now. The hub does it at every turn's end; a turn-end hook that was added after
- * peer_hub_open and sends messages calls this when it is done, otherwise they leave one turn later. */
+/* Hands what is queued to the sockets now. The hub does it at every turn's end, as the last of the hooks: it moves
+ * there when a hook that was added later sends something, which then leaves one turn late, once. */
 void peer_flush(struct peer_hub *hub);
 bool peer_is_up(const struct peer_hub *hub, uint64_t node_id);
 
