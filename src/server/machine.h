@@ -5,8 +5,9 @@
  * ordinal, the leader's stamp) and on nothing else — no clock, no locale, no configuration, no randomness, no order of
  * a hash table — so that replicas have equal digests at equal applied indexes.
  *
- * Path of a write:   command_find → machine_check → machine_entry_command → propose → commit → machine_apply → sink
- * Path of a read:    command_find → machine_check → read index, leader's stamp → machine_execute
+ * Path of a write:   command_find → machine_check → machine_unit_command → propose → machine_entry_compose → commit →
+ *                    machine_apply → sink
+ * Path of a read:    command_find → machine_check → machine_unit_command → read index, leader's stamp → machine_read
  *
  * Time: a key past its deadline at the stamp of a command is absent for that command, deleted or not. The stamp used is
  * never less than the greatest stamp applied so far.
@@ -28,7 +29,6 @@
 
 #define MACHINE_KEY_SIZE_MAX   4096u
 #define MACHINE_VALUE_SIZE_MAX (64u << 20)
-#define MACHINE_EXPIRE_DUE_MAX 1000u /* keys that one EXPIRE-DUE deletes */
 
 struct keyspace;
 
@@ -57,6 +57,11 @@ int machine_check(const struct command_spec *spec, const struct arguments *argum
 int machine_execute(struct keyspace *keyspace, const struct command_spec *spec, const struct arguments *arguments,
                     const struct machine_context *context, struct reply *reply);
 
+/* Runs a unit that only reads (a transaction of reads, too: its watches are validated) and appends its reply. The
+ * protocol is the unit's. HF_EPROTOCOL, HF_EVERSION: not a valid unit; HF_EINVALID: it would write. */
+int machine_read(struct keyspace *keyspace, struct hf_bytes unit, const struct machine_context *context,
+                 struct buffer *reply);
+
 /* The replies of an entry, in the order of its units; lent for the call. */
 typedef void machine_sink(void *arg, uint32_t ordinal, struct hf_bytes reply);
 
@@ -79,11 +84,8 @@ int machine_version(struct keyspace *keyspace, struct hf_bytes key, uint64_t sta
 /* The earliest deadline of any key, due or not: HF_ENOTFOUND when no key has one. The leader proposes EXPIRE-DUE when
  * its stamp is past it. */
 int machine_next_deadline(struct keyspace *keyspace, uint64_t *deadline_ms);
-/* Appends the internal command that deletes up to keys_max (≤ MACHINE_EXPIRE_DUE_MAX) keys past their deadline at
- * stamp_ms as a unit of its own; returns its ordinal. */
-uint32_t machine_entry_expire_due(struct buffer *entry, uint64_t stamp_ms, uint32_t keys_max);
-/* Appends to the transaction begun last a body that answers these RESP bytes: a PING inside MULTI. */
-void machine_entry_literal(struct buffer *entry, struct hf_bytes resp);
+/* Whether a valid unit holds a command that may make the data more: for max_data_bytes, before proposing. */
+bool machine_unit_may_grow(struct hf_bytes unit);
 
 /* SCAN: which routed group its cursor argument points to. HF_EINVALID: not a cursor ("ERR invalid cursor"). */
 int machine_scan_ordinal(const struct arguments *arguments, uint32_t *routed_ordinal);

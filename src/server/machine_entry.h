@@ -35,6 +35,7 @@
 #define MACHINE_ENTRY_SIZE_MAX     (128u << 20)
 #define MACHINE_ENTRY_UNITS_MAX    65536u
 #define MACHINE_ENTRY_WATCHES_MAX  4096u
+#define MACHINE_EXPIRE_DUE_MAX     1000u           /* keys that one EXPIRE-DUE deletes */
 #define MACHINE_ENTRY_COMMANDS_MAX (1024u * 1024u) /* of one transaction */
 
 /* Of a key: where in the log it was changed last; {0, 0} when it is absent. */
@@ -51,26 +52,33 @@ struct machine_watch {
 };
 
 /* ---- Building ----
- * machine_entry_begin, then for each unit either machine_entry_command, or machine_entry_transaction followed by as
- * many machine_entry_body as it announced; the unit count is kept in the header. The ordinal of a unit is the number of
- * units before it. The caller looks at buffer size and unit count against the limits: see machine_entry_room. */
-void machine_entry_begin(struct buffer *entry, uint64_t stamp_ms);
-/* Appends a unit and returns its ordinal. */
-uint32_t machine_entry_command(struct buffer *entry, unsigned protocol, const struct command_spec *spec,
-                               const struct arguments *arguments);
-uint32_t machine_entry_transaction(struct buffer *entry, unsigned protocol, const struct machine_watch *watches,
-                                   size_t watch_count, size_t command_count);
-/* Appends one command of the transaction begun last. */
-void machine_entry_body(struct buffer *entry, const struct command_spec *spec, const struct arguments *arguments);
-uint32_t machine_entry_units(const struct buffer *entry);
-/* Sets the stamp late, when the entry is proposed. */
-void machine_entry_set_stamp(struct buffer *entry, uint64_t stamp_ms);
-/* Encoded size of a command, to see whether it still fits. */
-size_t machine_entry_command_size(const struct arguments *arguments);
+ * A unit is what node_propose and node_read take as a command; the leader composes units into entries. All of these
+ * append to the buffer. Limits are the caller's to keep: machine_check does it for a command. */
+void machine_unit_command(struct buffer *unit, unsigned protocol, const struct command_spec *spec,
+                          const struct arguments *arguments);
+/* The head of a transaction; exactly command_count bodies must follow. */
+void machine_unit_transaction(struct buffer *unit, unsigned protocol, const struct machine_watch *watches,
+                              size_t watch_count, size_t command_count);
+void machine_unit_body(struct buffer *unit, const struct command_spec *spec, const struct arguments *arguments);
+/* A body that answers these RESP bytes: what PING is inside a transaction. */
+void machine_unit_body_literal(struct buffer *unit, struct hf_bytes resp);
+/* What the leader proposes when a deadline has passed: deletes up to keys_max (≤ MACHINE_EXPIRE_DUE_MAX) keys that are
+ * past their deadline at the stamp. */
+void machine_unit_expire_due(struct buffer *unit, uint64_t stamp_ms, uint32_t keys_max);
+/* Bytes that a command takes inside a unit: for the limit of a transaction that gathers. */
+size_t machine_unit_command_size(const struct arguments *arguments);
+/* Appends one entry. The ordinal of a unit is its position. count: 1 … MACHINE_ENTRY_UNITS_MAX. Units come from other
+ * nodes too: one that does not validate is replaced by a unit that answers an error, because a malformed entry in the
+ * log would stop the group on every node. */
+void machine_entry_compose(struct buffer *entry, uint64_t stamp_ms, const struct hf_bytes *units, uint32_t count);
 
 /* ---- Reading ----
- * machine_entry_open checks nothing but the header; machine_entry_validate walks the whole payload, so that an entry is
- * applied as a whole or not at all. */
+ * The readers below are for bytes that validated: an entry is applied as a whole or not at all. */
+
+/* Walks everything. HF_EPROTOCOL: malformed. HF_EVERSION: well-formed as far as that can be said, but unknown here. */
+int machine_entry_validate(struct hf_bytes entry);
+int machine_unit_validate(struct hf_bytes unit);
+
 struct machine_unit {
     enum machine_unit_kind kind;
     unsigned protocol;
@@ -86,11 +94,10 @@ struct machine_entry_reader {
     struct hf_bytes *items; /* owned: the argument array of the command read last */
     size_t items_capacity;
 };
-/* HF_EPROTOCOL malformed, HF_EVERSION unknown. */
-int machine_entry_open(struct machine_entry_reader *reader, struct hf_bytes payload);
-int machine_entry_validate(struct hf_bytes payload);
-/* false after the last unit. After a unit: its watches, then its commands, all of them, then the next unit. Only on a
- * payload that validated. */
+void machine_entry_open(struct machine_entry_reader *reader, struct hf_bytes entry);
+/* Reads one unit that stands alone: as if it were the only one of an entry. */
+void machine_entry_open_unit(struct machine_entry_reader *reader, struct hf_bytes unit);
+/* false after the last unit. After a unit: its watches, then its commands, all of them, then the next unit. */
 bool machine_entry_next_unit(struct machine_entry_reader *reader, struct machine_unit *unit);
 void machine_entry_next_watch(struct machine_entry_reader *reader, struct machine_watch *watch);
 /* The arguments are lent until the next call. */

@@ -11,8 +11,9 @@
 #include "base/buffer.h"
 #include "holdfast/bytes.h"
 
-/* One reply is never larger: MGET of a hundred 64 MiB values is refused instead of held in memory. */
-#define REPLY_SIZE_MAX_DEFAULT (256u << 20)
+/* One reply is never larger: MGET of a hundred 64 MiB values is refused instead of held in memory. Less than what node/
+ * forwards. */
+#define REPLY_SIZE_MAX_DEFAULT (128u << 20)
 
 struct reply {
     struct buffer *out; /* NULL: build nothing */
