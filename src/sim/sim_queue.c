@@ -114,7 +114,8 @@ static void sim_queue_land(struct sim_request *request)
     int rc = 0;
     sim_queue_trace(request, "complete");
     if (request->kind == IO_WORK) {
-        sim_queue_end_request(request); /* first: what it does may end the process or take the power */
+        sim_queue_end_request(request);  /* first: what it does may end the process or take the power */
+        (void)error_restore(HF_EIO, ""); /* work that fails without a word is not explained by somebody else's */
         rc = operation->work(operation->arg);
     } else {
         rc = sim_queue_carry_out(request);
