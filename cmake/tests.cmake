@@ -68,3 +68,16 @@ foreach(file ${files})
   endif()
   target_link_libraries(${name} PRIVATE ${rooms})
 endforeach()
+
+# End to end: tests/e2e/test_*.py run the real program, one at a time, since they measure and fill devices.
+add_executable(hiredis_smoke tests/e2e/hiredis_smoke.c)
+target_link_libraries(hiredis_smoke PRIVATE hf_flags PkgConfig::HIREDIS)
+if(TARGET holdfast)
+  file(GLOB files CONFIGURE_DEPENDS tests/e2e/test_*.py)
+  foreach(file ${files})
+    get_filename_component(name ${file} NAME_WE)
+    add_test(NAME e2e_${name} COMMAND /usr/bin/python3 ${file})
+    set_tests_properties(e2e_${name} PROPERTIES LABELS "e2e" TIMEOUT 300 RUN_SERIAL TRUE
+      ENVIRONMENT "HOLDFAST_TEST_BINARY=$<TARGET_FILE:holdfast>")
+  endforeach()
+endif()
