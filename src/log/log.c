@@ -1,0 +1,697 @@
+#include "log/log.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/trace.h"
+#include "log/log_append.h"
+#include "log/log_recovery.h"
+#include "log/log_state.h"
+
+#define LOG_LOCK_NAME            "LOCK"
+#define LOG_SEGMENT_SIZE_MIN     (UINT64_C(1) << 20)
+#define LOG_SEGMENT_SIZE_MAX     (UINT64_C(4) << 30)
+#define LOG_WRITE_SIZE_MIN       (64u << 10)
+#define LOG_WRITE_SIZE_MAX       (16u << 20)
+#define LOG_WRITES_IN_FLIGHT_MAX 16u
+#define LOG_RECYCLE_SEGMENTS_MAX 4u
+#define LOG_QUEUE_DEPTH_EXTRA    2u /* a sync and a preparation, beside the writes */
+
+/* ---- options ---- */
+
+void hf_log_options_init(struct hf_log_options *options)
+{
+    *options = (struct hf_log_options){
+        .segment_size_bytes = UINT64_C(64) << 20,
+        .write_size_max_bytes = 1u << 20,
+        .writes_in_flight_max = 2,
+        .queue_entries_max = 10000,
+        .queue_bytes_max = UINT64_C(256) << 20,
+        .tail_cache_bytes = UINT64_C(64) << 20,
+        .recycle_segments_max = 2,
+        .reserve_bytes = UINT64_C(8) << 20,
+        .sync_interval_ms = 100,
+    };
+}
+
+static uint64_t log_option(uint64_t value, uint64_t fallback)
+{
+    return value != 0 ? value : fallback;
+}
+
+static int log_check_option(const char *name, uint64_t value, uint64_t min, uint64_t max)
+{
+    if (value < min || value > max) {
+        return error_raise(HF_EINVALID, "option %s is %" PRIu64 ", allowed are %" PRIu64 " … %" PRIu64, name, value,
+                           min, max);
+    }
+    return 0;
+}
+
+static int log_set_options(struct hf_log *log, const struct hf_log_options *given)
+{
+    struct hf_log_options fallback;
+    hf_log_options_init(&fallback);
+    struct hf_log_options *options = &log->options;
+    *options = given != NULL ? *given : fallback;
+    options->segment_size_bytes = log_option(options->segment_size_bytes, fallback.segment_size_bytes);
+    options->write_size_max_bytes = (uint32_t)log_option(options->write_size_max_bytes, fallback.write_size_max_bytes);
+    options->writes_in_flight_max = (uint32_t)log_option(options->writes_in_flight_max, fallback.writes_in_flight_max);
+    options->queue_entries_max = log_option(options->queue_entries_max, fallback.queue_entries_max);
+    options->queue_bytes_max = log_option(options->queue_bytes_max, fallback.queue_bytes_max);
+    options->tail_cache_bytes = log_option(options->tail_cache_bytes, fallback.tail_cache_bytes);
+    options->recycle_segments_max = (uint32_t)log_option(options->recycle_segments_max, fallback.recycle_segments_max);
+    options->reserve_bytes = log_option(options->reserve_bytes, fallback.reserve_bytes);
+    options->sync_interval_ms = (uint32_t)log_option(options->sync_interval_ms, fallback.sync_interval_ms);
+    struct {
+        const char *name;
+        uint64_t value, min, max;
+    } checks[] = {
+        {"segment_size_bytes", options->segment_size_bytes, LOG_SEGMENT_SIZE_MIN, LOG_SEGMENT_SIZE_MAX},
+        {"write_size_max_bytes", options->write_size_max_bytes, LOG_WRITE_SIZE_MIN, LOG_WRITE_SIZE_MAX},
+        {"writes_in_flight_max", options->writes_in_flight_max, 1, LOG_WRITES_IN_FLIGHT_MAX},
+        {"recycle_segments_max", options->recycle_segments_max, 1, LOG_RECYCLE_SEGMENTS_MAX},
+        {"sync_policy", (uint64_t)options->sync_policy, 0, HF_LOG_SYNC_NONE},
+        {"driver", (uint64_t)options->driver, 0, HF_LOG_DRIVE_CALLER},
+        {"io", (uint64_t)options->io, 0, HF_LOG_IO_THREADS},
+    };
+    int rc = 0;
+    for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && rc == 0; i++) {
+        rc = log_check_option(checks[i].name, checks[i].value, checks[i].min, checks[i].max);
+    }
+    options->segment_size_bytes = log_format_align_block(options->segment_size_bytes);
+    options->write_size_max_bytes = (uint32_t)log_format_align_block(options->write_size_max_bytes);
+    return rc;
+}
+
+/* ---- opening and closing ---- */
+
+static int log_lock(struct hf_log *log)
+{
+    char *path = text_format("%s/%s", log->directory, LOG_LOCK_NAME);
+    int rc = directory_create(log->io, log->directory);
+    if (rc == 0) {
+        rc = file_open(log->io, path, FILE_READ | FILE_WRITE | FILE_CREATE, &log->lock_file);
+    }
+    if (rc == 0) {
+        rc = file_lock(log->lock_file);
+        rc = rc == HF_EBUSY ? error_raise(HF_EBUSY, "the log in %s is in use", log->directory) : rc;
+    }
+    free(path);
+    return rc;
+}
+
+static void log_configure(struct hf_log *log)
+{
+    const struct hf_log_options *options = &log->options;
+    struct log_writer *writer = &log->writer;
+    log->pool.segment_size_max_bytes = options->segment_size_bytes;
+    log->pool.reserve_bytes = options->reserve_bytes;
+    log->pool.spares_max = options->recycle_segments_max;
+    writer->io = log->io;
+    writer->queue = log->queue;
+    writer->cache = &log->cache;
+    writer->pool = &log->pool;
+    writer->segments = &log->segments;
+    writer->policy = options->sync_policy;
+    writer->writes_in_flight_max = options->writes_in_flight_max;
+    writer->write_size_max_bytes = options->write_size_max_bytes;
+    writer->sync_interval_ns = (uint64_t)options->sync_interval_ms * 1000000;
+    writer->reserve_bytes = options->reserve_bytes;
+    log_writer_open(writer);
+}
+
+static void log_thread_turn(void *arg);
+
+static int log_start(struct hf_log *log)
+{
+    if (log->options.read_only) {
+        return 0;
+    }
+    unsigned depth = log->options.writes_in_flight_max + LOG_QUEUE_DEPTH_EXTRA;
+    int rc = io_queue_open(log->io, depth, &log->queue);
+    if (rc != 0) {
+        return rc;
+    }
+    log_configure(log);
+    if (log->options.driver == HF_LOG_DRIVE_THREAD) {
+        rc = executor_open("log", log_thread_turn, log, &log->executor);
+    } else {
+        log->driver_asleep = true;
+    }
+    return rc;
+}
+
+int log_open(struct io *io, const char *directory, const struct hf_log_options *options, struct hf_log **out)
+{
+    struct hf_log *log = memory_new(sizeof(*log));
+    *out = NULL;
+    log->io = io;
+    log->directory = text_copy(directory);
+    mutex_init(&log->mutex);
+    int rc = log_set_options(log, options);
+    if (rc != 0) {
+        goto done;
+    }
+    log_tail_cache_open(&log->cache, log->options.tail_cache_bytes, log->options.write_size_max_bytes);
+    if (!log->options.read_only) {
+        rc = log_lock(log);
+    }
+    if (rc == 0) {
+        rc = log_recovery_run(log);
+    }
+    if (rc == 0) {
+        rc = log_start(log);
+    }
+    if (rc != 0) {
+        rc = error_wrap(rc, "opening the log in %s", directory);
+        goto done;
+    }
+    *out = log;
+    log = NULL; /* the caller owns it now */
+done:
+    hf_log_close(log);
+    return rc;
+}
+
+int hf_log_open(const char *directory, const struct hf_log_options *options, struct hf_log **out)
+{
+    static const enum io_backend backends[] = {IO_BACKEND_AUTO, IO_BACKEND_URING, IO_BACKEND_THREADS};
+    enum hf_log_io chosen = options != NULL ? options->io : HF_LOG_IO_AUTO;
+    struct io *io = NULL;
+    *out = NULL;
+    if ((unsigned)chosen > HF_LOG_IO_THREADS) {
+        return error_raise(HF_EINVALID, "option io is %d", (int)chosen);
+    }
+    int rc = io_open_kernel(backends[chosen], &io);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = log_open(io, directory, options, out);
+    if (rc != 0) {
+        io_close(io);
+        return rc;
+    }
+    (*out)->io_owned = true;
+    return 0;
+}
+
+static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns);
+
+/* Nothing in flight that could still change anything. The mutex is held. */
+static bool log_is_quiet(struct hf_log *log)
+{
+    const struct log_writer *writer = &log->writer;
+    bool in_flight = writer->in_flight > 0 || writer->sync.busy || log->pool.busy;
+    bool stuck = writer->failure != 0 || (log->pool.no_space && log->pool.waited_for_count > 0);
+    if (in_flight || writer->ready.count > 0) {
+        return false;
+    }
+    return stuck || log_writer_is_idle(writer);
+}
+
+/* Drives what is queued to its end; the thread is gone, so that the caller is the driver. */
+static void log_drain(struct hf_log *log)
+{
+    bool simulated = io_queue_descriptor(log->queue) < 0;
+    for (;;) {
+        mutex_lock(&log->mutex);
+        struct log_writer *writer = &log->writer;
+        if (log_writer_is_idle(writer) && log_writer_trailer_missing(writer)) {
+            log_writer_write_trailer(writer);
+        }
+        writer->sync_wanted |= writer->failure == 0 && !list_empty(&writer->writes);
+        bool quiet = log_is_quiet(log);
+        bool work = log_writer_has_work(writer);
+        mutex_unlock(&log->mutex);
+        if (quiet) {
+            return;
+        }
+        unsigned ran = log_turn(log, work || simulated ? 0 : LOG_POOL_RETRY_NS);
+        if (simulated && ran == 0 && !work) {
+            return; /* its time does not pass while we wait */
+        }
+    }
+}
+
+static void log_fail_rest(struct hf_log *log)
+{
+    mutex_lock(&log->mutex);
+    log_writer_fail_waiters(&log->writer, HF_ECLOSED);
+    log->writer.failure = log->writer.failure != 0 ? log->writer.failure : HF_ECLOSED;
+    mutex_unlock(&log->mutex);
+    log_turn(log, 0);
+}
+
+void hf_log_close(struct hf_log *log)
+{
+    if (log == NULL) {
+        return;
+    }
+    struct io *io = log->io_owned ? log->io : NULL;
+    mutex_lock(&log->mutex);
+    log->closing = true;
+    mutex_unlock(&log->mutex);
+    if (log->executor != NULL) {
+        executor_stop(log->executor);
+        io_queue_wake(log->queue);
+        executor_close(log->executor);
+    }
+    if (log->queue != NULL) {
+        log_drain(log);
+        log_fail_rest(log);
+        io_queue_close(log->queue);
+    }
+    if (log->pool.busy) {
+        file_close(log->pool.preparation.file);
+    }
+    log_writer_close(&log->writer);
+    log_pool_close(&log->pool);
+    log_tail_cache_close(&log->cache);
+    log_groups_close(&log->groups);
+    log_segment_table_close(&log->segments);
+    log_damage_close(&log->damages);
+    file_close(log->lock_file);
+    free(log->calling.items);
+    free(log->directory);
+    mutex_close(&log->mutex);
+    free(log);
+    io_close(io);
+}
+
+/* ---- turns ---- */
+
+static void log_reap(struct hf_log *log, struct list *done, uint64_t now_ns)
+{
+    list_each_safe (done, item) {
+        struct io_operation *operation = list_entry(item, struct io_operation, link);
+        list_remove(item);
+        if (operation != &log->pool.operation) {
+            log_writer_complete(&log->writer, operation, now_ns);
+            continue;
+        }
+        int rc = log_pool_finish(&log->pool, now_ns);
+        if (rc != 0) {
+            log_writer_poison(&log->writer, rc, hf_error_text());
+        }
+    }
+}
+
+/* The mutex is held. */
+static void log_step(struct hf_log *log, uint64_t now_ns)
+{
+    struct log_writer *writer = &log->writer;
+    log_writer_advance(writer, now_ns);
+    if (log_writer_deadline_ns(writer) <= now_ns && log_writer_trailer_missing(writer) && list_empty(&writer->writes) &&
+        !log->closing) {
+        log_writer_write_trailer(writer);
+    }
+    log_writer_submit(writer, now_ns);
+    if (writer->failure == 0 && !log->closing) {
+        int rc = log_pool_start(&log->pool, log->queue, writer->tail_position, now_ns);
+        if (rc != 0) {
+            log_writer_poison(writer, rc, hf_error_text());
+        }
+    } else if (writer->failure == 0 && log->pool.waited_for_count > 0) {
+        (void)log_pool_start(&log->pool, log->queue, writer->tail_position, now_ns);
+    }
+}
+
+/* Runs the callbacks whose turn has come, without the mutex; they may append. */
+static unsigned log_call_ready(struct hf_log *log)
+{
+    unsigned ran = 0;
+    for (size_t i = 0; i < log->calling.count; i++) {
+        struct log_ready *ready = &log->calling.items[i];
+        ready->waiter.done(ready->waiter.arg, ready->result);
+        ran++;
+    }
+    log->calling.count = 0;
+    return ran;
+}
+
+static void log_take_ready(struct hf_log *log)
+{
+    struct log_ready_list taken = log->writer.ready;
+    log->writer.ready = log->calling;
+    log->calling = taken;
+}
+
+/* One turn; waits up to timeout_ns for something to reap. */
+static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns)
+{
+    struct list done;
+    list_init(&done);
+    log->turning = true;
+    io_queue_reap(log->queue, &done, timeout_ns);
+    mutex_lock(&log->mutex);
+    log->driver_asleep = false;
+    uint64_t now_ns = io_monotonic_ns(log->io);
+    log_reap(log, &done, now_ns);
+    log_step(log, now_ns);
+    log_take_ready(log);
+    mutex_unlock(&log->mutex);
+    io_queue_flush(log->queue);
+    unsigned ran = log_call_ready(log);
+    mutex_lock(&log->mutex);
+    if (ran > 0) {
+        log_step(log, now_ns); /* what the callbacks appended */
+    }
+    if (log->options.driver == HF_LOG_DRIVE_CALLER) {
+        log->driver_asleep = !log_writer_has_work(&log->writer);
+    }
+    mutex_unlock(&log->mutex);
+    if (ran > 0) {
+        io_queue_flush(log->queue);
+    }
+    log->turning = false;
+    return ran;
+}
+
+unsigned hf_log_turn(struct hf_log *log)
+{
+    if (log->queue == NULL || log->turning) {
+        return 0;
+    }
+    return log_turn(log, 0);
+}
+
+/* The mutex is held. */
+static uint64_t log_deadline_locked(struct hf_log *log)
+{
+    if (log_writer_has_work(&log->writer)) {
+        return 0;
+    }
+    uint64_t writer_ns = log_writer_deadline_ns(&log->writer);
+    uint64_t pool_ns = log->writer.failure == 0 ? log_pool_deadline_ns(&log->pool) : UINT64_MAX;
+    return writer_ns < pool_ns ? writer_ns : pool_ns;
+}
+
+uint64_t log_deadline_ns(struct hf_log *log)
+{
+    if (log->queue == NULL) {
+        return UINT64_MAX;
+    }
+    mutex_lock(&log->mutex);
+    uint64_t deadline_ns = log_deadline_locked(log);
+    mutex_unlock(&log->mutex);
+    return deadline_ns;
+}
+
+/* How long the driver may sleep; notes that it does. */
+static uint64_t log_sleep_ns(struct hf_log *log)
+{
+    mutex_lock(&log->mutex);
+    uint64_t deadline_ns = log->closing ? 0 : log_deadline_locked(log);
+    uint64_t timeout_ns = 0;
+    if (deadline_ns == UINT64_MAX) {
+        timeout_ns = UINT64_MAX;
+    } else if (deadline_ns != 0) {
+        uint64_t now_ns = io_monotonic_ns(log->io);
+        timeout_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+    }
+    log->driver_asleep = timeout_ns > 0;
+    mutex_unlock(&log->mutex);
+    return timeout_ns;
+}
+
+static void log_thread_turn(void *arg)
+{
+    struct hf_log *log = arg;
+    log_turn(log, log_sleep_ns(log));
+}
+
+int hf_log_descriptor(struct hf_log *log)
+{
+    return log->queue != NULL ? io_queue_descriptor(log->queue) : -1;
+}
+
+struct io_queue *log_queue(struct hf_log *log)
+{
+    return log->queue;
+}
+
+/* ---- appending ---- */
+
+/* Wakes the driver when it sleeps although there is something to do. The mutex is held. */
+static bool log_needs_wake(struct hf_log *log)
+{
+    bool wake = log->driver_asleep && (log_writer_has_work(&log->writer) || log->pool.retry_now);
+    log->driver_asleep = log->driver_asleep && !wake;
+    return wake;
+}
+
+int hf_log_append(struct hf_log *log, const struct hf_log_batch *batch, hf_log_done *done, void *arg)
+{
+    mutex_lock(&log->mutex);
+    int rc = log_append_locked(log, batch, (struct log_waiter){.done = done, .arg = arg});
+    bool wake = log->queue != NULL && log_needs_wake(log);
+    mutex_unlock(&log->mutex);
+    if (wake) {
+        io_queue_wake(log->queue);
+    }
+    return rc;
+}
+
+struct log_waiting {
+    struct mutex mutex;
+    struct condition condition;
+    bool completed;
+    int result;
+};
+
+static void log_waiting_done(void *arg, int result)
+{
+    struct log_waiting *waiting = arg;
+    mutex_lock(&waiting->mutex);
+    waiting->completed = true;
+    waiting->result = result;
+    condition_signal(&waiting->condition);
+    mutex_unlock(&waiting->mutex);
+}
+
+/* The calling thread is the driver. */
+static int log_append_and_drive(struct hf_log *log, const struct hf_log_batch *batch)
+{
+    struct log_waiting waiting = {0};
+    mutex_init(&waiting.mutex);
+    condition_init(&waiting.condition);
+    mutex_lock(&log->mutex);
+    log->driver_asleep = false;
+    int rc = log_append_locked(log, batch, (struct log_waiter){.done = log_waiting_done, .arg = &waiting});
+    mutex_unlock(&log->mutex);
+    while (rc == 0 && !waiting.completed) {
+        uint64_t timeout_ns = log_sleep_ns(log);
+        log_turn(log, timeout_ns);
+    }
+    condition_close(&waiting.condition);
+    mutex_close(&waiting.mutex);
+    return rc != 0 ? rc : waiting.result;
+}
+
+static int log_append_and_wait(struct hf_log *log, const struct hf_log_batch *batch)
+{
+    struct log_waiting waiting = {0};
+    mutex_init(&waiting.mutex);
+    condition_init(&waiting.condition);
+    int rc = hf_log_append(log, batch, log_waiting_done, &waiting);
+    mutex_lock(&waiting.mutex);
+    while (rc == 0 && !waiting.completed) {
+        condition_wait(&waiting.condition, &waiting.mutex);
+    }
+    mutex_unlock(&waiting.mutex);
+    condition_close(&waiting.condition);
+    mutex_close(&waiting.mutex);
+    return rc != 0 ? rc : waiting.result;
+}
+
+int hf_log_append_wait(struct hf_log *log, const struct hf_log_batch *batch)
+{
+    if (log->queue == NULL) {
+        return error_raise(HF_EUNSUPPORTED, "the log was opened read-only");
+    }
+    int rc = 0;
+    if (log->options.driver == HF_LOG_DRIVE_THREAD) {
+        rc = log_append_and_wait(log, batch);
+    } else if (io_queue_descriptor(log->queue) < 0) {
+        return error_raise(HF_EUNSUPPORTED, "in the simulator nothing can wait: append, then run turns");
+    } else {
+        rc = log_append_and_drive(log, batch);
+    }
+    if (rc == HF_EPOISONED || rc == HF_ECLOSED) {
+        struct hf_log_stat stat;
+        hf_log_stat(log, &stat);
+        return error_raise(rc, "the append was not acknowledged: %s", stat.failure_text);
+    }
+    return rc;
+}
+
+int hf_log_group_open(struct hf_log *log, uint64_t group_id, uint64_t incarnation)
+{
+    if (group_id == 0 || group_id > HF_LOG_GROUP_MAX || incarnation == 0) {
+        return error_raise(HF_EINVALID, "group %" PRIu64 " with incarnation %" PRIu64, group_id, incarnation);
+    }
+    mutex_lock(&log->mutex);
+    int rc = 0;
+    struct log_group *group = log_groups_get(&log->groups, group_id);
+    if (group == NULL) {
+        rc = error_raise(HF_ETOOBIG, "more than %u groups", LOG_GROUP_COUNT_MAX);
+    } else if (group->incarnation == 0 && group->tombstone == incarnation) {
+        rc = error_raise(HF_EMISMATCH, "group %" PRIu64 " with this incarnation was removed", group_id);
+    } else if (group->bounds.exists && group->incarnation != incarnation) {
+        rc = error_raise(HF_EMISMATCH, "group %" PRIu64 " exists with another incarnation", group_id);
+    } else {
+        group->incarnation = incarnation;
+    }
+    mutex_unlock(&log->mutex);
+    return rc;
+}
+
+/* ---- space ---- */
+
+/* The mutex is held. */
+static uint64_t log_capacity_locked(struct hf_log *log)
+{
+    if (log->queue == NULL || log->writer.failure != 0) {
+        return 0;
+    }
+    uint64_t capacity = log_writer_capacity(&log->writer);
+    return capacity > log->reserved_bytes ? capacity - log->reserved_bytes : 0;
+}
+
+int hf_log_reserve(struct hf_log *log, uint64_t bytes)
+{
+    mutex_lock(&log->mutex);
+    int rc = log_append_check_state(log);
+    if (rc == 0 && log_capacity_locked(log) < bytes) {
+        log_pool_forget_free_bytes(&log->pool);
+        log->pool.retry_now = true;
+        if (log_capacity_locked(log) < bytes) {
+            rc = error_raise(HF_ENOSPACE, "no space on the device for %" PRIu64 " more bytes of the log", bytes);
+        }
+    }
+    if (rc == 0) {
+        log->reserved_bytes += bytes;
+    }
+    mutex_unlock(&log->mutex);
+    return rc;
+}
+
+void hf_log_unreserve(struct hf_log *log, uint64_t bytes)
+{
+    mutex_lock(&log->mutex);
+    log->reserved_bytes -= bytes < log->reserved_bytes ? bytes : log->reserved_bytes;
+    mutex_unlock(&log->mutex);
+}
+
+uint64_t hf_log_capacity_bytes(struct hf_log *log)
+{
+    mutex_lock(&log->mutex);
+    uint64_t capacity = log_capacity_locked(log);
+    mutex_unlock(&log->mutex);
+    return capacity;
+}
+
+/* ---- state ---- */
+
+int hf_log_group_state(struct hf_log *log, uint64_t group_id, struct hf_log_group_state *out)
+{
+    *out = (struct hf_log_group_state){.first_index = 1};
+    mutex_lock(&log->mutex);
+    const struct log_group *group = log_groups_find(&log->groups, group_id);
+    if (group != NULL) {
+        log_group_describe(group, out);
+    }
+    mutex_unlock(&log->mutex);
+    return 0;
+}
+
+int hf_log_group_next(struct hf_log *log, uint64_t after, uint64_t *out)
+{
+    mutex_lock(&log->mutex);
+    const struct log_group *group = log_groups_next(&log->groups, after);
+    int rc = HF_ENOTFOUND;
+    if (group != NULL) {
+        *out = group->id;
+        rc = 0;
+    }
+    mutex_unlock(&log->mutex);
+    return rc;
+}
+
+int hf_log_term(struct hf_log *log, uint64_t group_id, uint64_t index, uint64_t *out)
+{
+    static const struct log_group nothing = {0};
+    mutex_lock(&log->mutex);
+    const struct log_group *group = log_groups_find(&log->groups, group_id);
+    int rc = log_group_term(group != NULL ? group : &nothing, index, out);
+    mutex_unlock(&log->mutex);
+    return rc;
+}
+
+static uint64_t log_bytes_on_disk(const struct hf_log *log)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < log->segments.count; i++) {
+        bytes += log->segments.items[i]->header.size_bytes;
+    }
+    for (size_t i = 0; i < log->pool.upcoming_count; i++) {
+        bytes += log->pool.upcoming[i]->header.size_bytes;
+    }
+    return bytes;
+}
+
+static uint64_t log_damaged_groups(const struct hf_log *log)
+{
+    size_t position = 0;
+    uint64_t count = 0;
+    uint64_t id = 0;
+    void *value = NULL;
+    while (map_next(&log->groups.by_id, &position, &id, &value)) {
+        const struct log_group *group = value;
+        count += group->damaged;
+    }
+    return count;
+}
+
+void hf_log_stat(struct hf_log *log, struct hf_log_stat *out)
+{
+    mutex_lock(&log->mutex);
+    const struct log_writer *writer = &log->writer;
+    uint64_t oldest_ns = log->queue != NULL && writer->failure == 0 ? log_writer_oldest_ns(writer) : 0;
+    uint64_t now_ns = io_monotonic_ns(log->io);
+    *out = (struct hf_log_stat){
+        .segments = log->segments.count,
+        .bytes_on_disk = log_bytes_on_disk(log),
+        .appended_entries = log->appended_entries,
+        .appended_bytes = log->appended_bytes,
+        .writes = writer->writes_count,
+        .written_bytes = writer->written_bytes,
+        .oldest_unsynced_ns = oldest_ns != 0 && now_ns > oldest_ns ? now_ns - oldest_ns : 0,
+        .queued_entries = writer->queued_entries,
+        .queued_bytes = writer->queued_bytes,
+        .recovery_ns = log->recovery_ns,
+        .recovered_bytes_dropped = log->torn_bytes,
+        .damaged_groups = log_damaged_groups(log),
+        .failure = writer->failure,
+        .io_name = io_backend_name(log->io),
+    };
+    memcpy(out->failure_text, writer->failure_text, sizeof(out->failure_text));
+    mutex_unlock(&log->mutex);
+}
+
+int hf_log_damage_next(struct hf_log *log, size_t *position, struct hf_log_damage *out)
+{
+    mutex_lock(&log->mutex);
+    int rc = HF_ENOTFOUND;
+    if (*position < log->damages.count) {
+        *out = log->damages.items[(*position)++];
+        rc = 0;
+    }
+    mutex_unlock(&log->mutex);
+    return rc;
+}

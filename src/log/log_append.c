@@ -1,0 +1,246 @@
+#include "log/log_append.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+#include "base/error.h"
+#include "base/mutation.h"
+#include "log/log_batch.h"
+#include "log/log_check.h"
+
+/* ---- encoding ---- */
+
+static struct log_frame_builder *log_append_builder(struct hf_log *log)
+{
+    return &log->writer.gathering->builder;
+}
+
+static uint64_t log_append_draw_incarnation(struct hf_log *log, const struct log_group *group)
+{
+    uint64_t incarnation = 0;
+    while (incarnation == 0 || incarnation == group->tombstone) {
+        io_random(log->io, &incarnation, sizeof(incarnation));
+    }
+    return incarnation;
+}
+
+/* Does the operation go under the run that is open in the frame? */
+static bool log_append_fits_run(const struct log_run *run, const struct log_group *group,
+                                const struct log_operation *operation)
+{
+    if (run->group != group->id || run->incarnation != group->incarnation) {
+        return false;
+    }
+    if (operation->kind != LOG_RECORD_APPEND) {
+        return true;
+    }
+    return run->term == operation->term;
+}
+
+/* The operation itself if it is an entry, else the next entry of the same group: its term starts the run, so that the
+ * entry needs none of its own. */
+static const struct log_operation *log_append_run_source(const struct hf_log_batch *batch, size_t at)
+{
+    const struct log_operation *operation = &batch->operations[at];
+    for (size_t i = at; i < batch->count && batch->operations[i].group == operation->group; i++) {
+        if (batch->operations[i].kind == LOG_RECORD_APPEND) {
+            return &batch->operations[i];
+        }
+        if (batch->operations[i].kind == LOG_RECORD_REMOVED) {
+            break;
+        }
+    }
+    return operation;
+}
+
+static void log_append_open_run(struct hf_log *log, struct log_group *group, const struct log_operation *source)
+{
+    if (group->incarnation == 0) {
+        group->incarnation = log_append_draw_incarnation(log, group);
+    }
+    struct log_run run = {
+        .group = group->id, .incarnation = group->incarnation, .number = ++group->run_number, .term = source->term};
+    log_frame_put_run(log_append_builder(log), &run, group->bounds.last);
+}
+
+/* ---- one operation ---- */
+
+static struct log_location log_append_entry(struct hf_log *log, const struct hf_log_batch *batch,
+                                            const struct log_operation *operation)
+{
+    struct log_frame_builder *builder = log_append_builder(log);
+    struct log_record record = {
+        .kind = LOG_RECORD_APPEND,
+        .entry_type = operation->entry_type,
+        .timestamp_ms = operation->value,
+        .index = operation->index,
+        .body = log_batch_body(batch, operation),
+    };
+    size_t at = log_frame_put(builder, record);
+    return (struct log_location){.segment = log->writer.tail,
+                                 .offset = builder->place.offset + at,
+                                 .size = operation->body_size + log_record_wide_size(operation->value),
+                                 .term = operation->term};
+}
+
+static void log_append_hard_state(struct hf_log *log, struct log_group *group, const struct log_operation *operation)
+{
+    struct hf_hard_state state = {.term = operation->term, .vote = operation->value, .commit = operation->commit};
+    uint8_t body[LOG_RECORD_HARD_STATE_BODY_SIZE];
+    log_record_put_hard_state(body, state);
+    struct log_record record = {
+        .kind = LOG_RECORD_HARD_STATE, .index = group->bounds.last, .body = bytes_of(body, sizeof(body))};
+    if (!MUTATED(LOG_VOTE_LOST)) {
+        log_frame_put(log_append_builder(log), record);
+    }
+    bool voted = group->hard_state.term != state.term || group->hard_state.vote != state.vote;
+    log->writer.gathering->must_sync |= voted;
+    log_group_hard_state(group, state, log->writer.tail);
+}
+
+static void log_append_floor(struct hf_log *log, struct log_group *group, const struct hf_log_batch *batch,
+                             const struct log_operation *operation)
+{
+    uint8_t body[LOG_RECORD_FLOOR_BODY_SIZE + HF_LOG_SNAPSHOT_NAME_SIZE_MAX];
+    struct hf_bytes name = log_batch_body(batch, operation);
+    uint64_t term = operation->term;
+    if (operation->kind == LOG_RECORD_COMPACT) {
+        int rc = log_group_term(group, operation->index, &term);
+        assert(rc == 0); /* checked: it lies between first and last of a group without damage */
+        (void)rc;
+    }
+    bytes_put_u64(body, term);
+    if (name.size > 0) {
+        memcpy(body + LOG_RECORD_FLOOR_BODY_SIZE, name.data, name.size);
+    }
+    struct log_record record = {.kind = operation->kind,
+                                .index = operation->index,
+                                .body = bytes_of(body, LOG_RECORD_FLOOR_BODY_SIZE + name.size)};
+    log_frame_put(log_append_builder(log), record);
+    if (operation->kind == LOG_RECORD_RESET) {
+        log_writer_forget_acks(&log->writer, group, 0);
+        log_group_reset(group, operation->index, term, name, log->writer.tail);
+        log->writer.gathering->must_sync = true;
+        log_writer_note_ack(&log->writer, group, operation->index);
+    } else {
+        log_group_compact(group, operation->index, term, log->writer.tail);
+    }
+}
+
+static void log_append_operation(struct hf_log *log, struct log_group *group, const struct hf_log_batch *batch,
+                                 const struct log_operation *operation)
+{
+    struct log_record record = {.kind = operation->kind, .index = operation->index};
+    struct log_location location;
+    switch (operation->kind) {
+    case LOG_RECORD_APPEND:
+        location = log_append_entry(log, batch, operation);
+        log_group_append(group, operation->index, &location);
+        log_writer_note_ack(&log->writer, group, operation->index);
+        return;
+    case LOG_RECORD_TRUNCATE:
+        log_frame_put(log_append_builder(log), record);
+        log_writer_forget_acks(&log->writer, group, operation->index);
+        log_group_truncate(group, operation->index);
+        return;
+    case LOG_RECORD_HARD_STATE:
+        log_append_hard_state(log, group, operation);
+        return;
+    case LOG_RECORD_RESET:
+    case LOG_RECORD_COMPACT:
+        log_append_floor(log, group, batch, operation);
+        return;
+    default:
+        assert(operation->kind == LOG_RECORD_REMOVED);
+        log_frame_put(log_append_builder(log), record);
+        log_writer_forget_acks(&log->writer, group, 0);
+        log_group_remove(group);
+        log->writer.gathering->must_sync = true;
+        return;
+    }
+}
+
+static void log_append_apply(struct hf_log *log, const struct hf_log_batch *batch)
+{
+    size_t used_before = log_append_builder(log)->used;
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct log_operation *operation = &batch->operations[i];
+        struct log_group *group = log_groups_find(&log->groups, operation->group);
+        if (log_check_is_noop(&group->bounds, operation)) {
+            continue;
+        }
+        const struct log_operation *source = log_append_run_source(batch, i);
+        if (!log_append_fits_run(&log_append_builder(log)->run, group, operation)) {
+            log_append_open_run(log, group, source);
+        }
+        log_append_operation(log, group, batch, operation);
+    }
+    struct log_write *write = log->writer.gathering;
+    uint64_t bytes = write->builder.used - used_before;
+    assert(bytes <= batch->encoded_size);
+    write->entry_count += batch->entry_count;
+    write->byte_count += bytes;
+    log->writer.queued_entries += batch->entry_count;
+    log->writer.queued_bytes += bytes;
+    log->appended_entries += batch->entry_count;
+    log->appended_bytes += batch->bodies.size;
+    log->reserved_bytes -= bytes < log->reserved_bytes ? bytes : log->reserved_bytes;
+}
+
+/* ---- admission ---- */
+
+int log_append_check_state(const struct hf_log *log)
+{
+    if (log->closing) {
+        return error_raise(HF_ECLOSED, "the log is being closed");
+    }
+    if (log->options.read_only) {
+        return error_raise(HF_EUNSUPPORTED, "the log was opened read-only");
+    }
+    if (log->writer.failure != 0) {
+        return error_raise(HF_EPOISONED, "the log takes no more since a write or sync failed: %s",
+                           log->writer.failure_text);
+    }
+    return 0;
+}
+
+static int log_append_check_queue(const struct hf_log *log, const struct hf_log_batch *batch)
+{
+    const struct log_writer *writer = &log->writer;
+    if (writer->queued_bytes == 0) {
+        return 0; /* whatever its size, a batch is accepted by an empty queue */
+    }
+    if (writer->queued_entries + batch->entry_count > log->options.queue_entries_max ||
+        writer->queued_bytes + batch->encoded_size > log->options.queue_bytes_max) {
+        return error_raise(HF_EBUSY, "the log's queue is full: %" PRIu64 " entries, %" PRIu64 " bytes",
+                           writer->queued_entries, writer->queued_bytes);
+    }
+    return 0;
+}
+
+int log_append_locked(struct hf_log *log, const struct hf_log_batch *batch, struct log_waiter waiter)
+{
+    bool writes = false;
+    int rc = log_append_check_state(log);
+    if (rc == 0) {
+        rc = log_check_batch(&log->groups, batch, ++log->check_turn, &writes);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (!writes) {
+        log_writer_wait(&log->writer, waiter);
+        return 0;
+    }
+    rc = log_append_check_queue(log, batch);
+    if (rc == 0) {
+        rc = log_writer_make_room(&log->writer, batch->encoded_size,
+                                  batch->essential ? LOG_WRITER_ESSENTIAL : LOG_WRITER_ORDINARY);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    log_append_apply(log, batch);
+    log_writer_wait(&log->writer, waiter);
+    return 0;
+}

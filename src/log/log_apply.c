@@ -1,0 +1,368 @@
+#include "log/log_apply.h"
+
+#include <assert.h>
+
+#include "base/error.h"
+#include "base/trace.h"
+
+/* A gap of lost entries is reported one by one up to this many. */
+#define LOG_APPLY_GAP_REPORTED_MAX 1024u
+
+/* Where the record being applied stands. */
+struct log_apply_place {
+    struct log_segment *segment;
+    uint64_t offset;
+};
+
+static bool log_apply_is_reported(const struct log_apply *apply, uint64_t group, uint64_t index)
+{
+    for (size_t i = 0; i < apply->damages->count; i++) {
+        if (apply->damages->items[i].group == group && apply->damages->items[i].index == index) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void log_apply_report(struct log_apply *apply, struct log_group *group, uint64_t index, uint64_t term,
+                             const struct log_apply_place *place, const char *reason)
+{
+    group->damaged = true;
+    if (log_apply_is_reported(apply, group->id, index)) {
+        return;
+    }
+    struct hf_log_damage damage =
+        log_damage_of(group->id, index, term, place->segment->header.number, place->offset, reason);
+    damage.commit = group->hard_state.commit;
+    log_damage_add(apply->damages, &damage);
+}
+
+static uint64_t log_apply_next_index(const struct log_group *group)
+{
+    return group->bounds.last == HF_LOG_INDEX_MAX ? HF_LOG_INDEX_MAX : group->bounds.last + 1;
+}
+
+static void log_apply_lost(struct log_apply *apply, struct log_group *group, const struct log_apply_place *place,
+                           const char *reason)
+{
+    group->state_lost = true;
+    log_apply_report(apply, group, log_apply_next_index(group), 0, place, reason);
+}
+
+/* Finds the group of a run, and checks that none of its runs is missing. */
+static struct log_group *log_apply_run(struct log_apply *apply, const struct log_run *run,
+                                       const struct log_apply_place *place)
+{
+    struct log_group *group = log_groups_get(apply->groups, run->group);
+    if (group == NULL) {
+        return NULL;
+    }
+    if (group->incarnation != 0 && group->incarnation != run->incarnation) {
+        log_group_remove(group);
+        log_apply_lost(apply, group, place, "the removal of the group's earlier life is missing");
+    } else if (run->number != group->run_number + 1) {
+        log_apply_lost(apply, group, place, "records of the group are missing before this place");
+    }
+    group->incarnation = run->incarnation;
+    group->run_number = run->number;
+    group->holes_cleared = apply->holes;
+    return group;
+}
+
+static void log_apply_gap(struct log_apply *apply, struct log_group *group, uint64_t index, uint64_t term,
+                          const struct log_apply_place *place)
+{
+    uint64_t missing = index - group->bounds.last - 1;
+    for (uint64_t i = 0; i < missing && i < LOG_APPLY_GAP_REPORTED_MAX; i++) {
+        uint64_t term_missing = group->bounds.term_last == term ? term : 0;
+        log_apply_report(apply, group, group->bounds.last + 1 + i, term_missing, place, "the entry is missing");
+    }
+}
+
+static void log_apply_entry(struct log_apply *apply, struct log_group *group, const struct log_run *run,
+                            const struct log_record *record, const struct log_apply_place *place)
+{
+    struct log_group_bounds *bounds = &group->bounds;
+    struct log_location location = {
+        .segment = place->segment,
+        .offset = place->offset,
+        .size = (uint32_t)record->body.size + log_record_wide_size(record->timestamp_ms),
+        .term = run->term,
+    };
+    bool free_start = bounds->last == bounds->floor && !bounds->anchored;
+    if (record->index == 0 || (!free_start && record->index <= bounds->floor)) {
+        log_apply_lost(apply, group, place, "an entry below the group's first index");
+        return;
+    }
+    if (!free_start && record->index <= bounds->last) {
+        if (record->kind == LOG_RECORD_MOVED) {
+            return; /* the copy of an entry that is still where it was */
+        }
+        log_group_truncate(group, record->index);
+        log_apply_lost(apply, group, place, "a truncation of the group is missing");
+    } else if (!free_start && record->index != bounds->last + 1) {
+        log_apply_gap(apply, group, record->index, run->term, place);
+    }
+    log_group_append(group, record->index, &location);
+}
+
+static void log_apply_compact(struct log_apply *apply, struct log_group *group, uint64_t index, uint64_t term,
+                              const struct log_apply_place *place)
+{
+    if (index <= group->bounds.floor) {
+        return;
+    }
+    if (index > group->bounds.last) {
+        log_apply_lost(apply, group, place, "entries up to the floor are missing");
+        log_group_reset(group, index, term, bytes_of(NULL, 0), place->segment);
+        group->damaged = true;
+        return;
+    }
+    log_group_compact(group, index, term, place->segment);
+}
+
+static void log_apply_record(struct log_apply *apply, struct log_group *group, const struct log_run *run,
+                             const struct log_record *record, const struct log_apply_place *place)
+{
+    struct hf_hard_state state = {0};
+    struct hf_bytes name = {0};
+    uint64_t term = 0;
+    int rc = 0;
+    switch (record->kind) {
+    case LOG_RECORD_APPEND:
+    case LOG_RECORD_MOVED:
+        log_apply_entry(apply, group, run, record, place);
+        return;
+    case LOG_RECORD_TRUNCATE:
+        log_group_truncate(group, record->index);
+        return;
+    case LOG_RECORD_HARD_STATE:
+        rc = log_record_get_hard_state(record->body, &state);
+        assert(rc == 0); /* the cursor has checked the body */
+        log_group_hard_state(group, state, place->segment);
+        group->commit_needed = state.commit < record->index ? state.commit : record->index;
+        group->state_lost = false;
+        return;
+    case LOG_RECORD_RESET:
+    case LOG_RECORD_COMPACT:
+        rc = log_record_get_floor(record->body, &term, &name);
+        assert(rc == 0 && record->index < UINT64_MAX); /* likewise */
+        if (record->kind == LOG_RECORD_RESET) {
+            log_group_reset(group, record->index, term, name, place->segment);
+        } else {
+            log_apply_compact(apply, group, record->index, term, place);
+        }
+        return;
+    case LOG_RECORD_REMOVED:
+        log_group_remove(group);
+        return;
+    default:
+        return; /* padding, and what may be ignored */
+    }
+}
+
+void log_apply_frame(struct log_apply *apply, struct hf_bytes frame, struct log_segment *segment, uint64_t offset)
+{
+    struct log_frame_cursor cursor;
+    struct log_record record;
+    struct log_group *group = NULL;
+    size_t at = 0;
+    log_frame_cursor_open(&cursor, frame, segment->header.incarnation, offset);
+    while (log_frame_next(&cursor, &record, &at) == 0) {
+        struct log_apply_place place = {.segment = segment, .offset = offset + at};
+        if (record.kind == LOG_RECORD_RUN) {
+            group = log_apply_run(apply, &cursor.run, &place);
+        } else if (group != NULL) {
+            log_apply_record(apply, group, &cursor.run, &record, &place);
+        }
+    }
+}
+
+/* ---- damaged pieces ---- */
+
+struct log_salvage {
+    struct log_apply *apply;
+    struct log_segment *segment;
+    uint64_t offset; /* of the piece in its file */
+    struct log_frame_cursor cursor;
+    struct log_group *group; /* of the run that was read last; NULL: none is known */
+    struct log_frame_header header;
+    bool header_good;
+    bool reported;
+};
+
+static struct log_apply_place log_salvage_place(const struct log_salvage *salvage, size_t at)
+{
+    return (struct log_apply_place){.segment = salvage->segment, .offset = salvage->offset + at};
+}
+
+static void log_salvage_report_unknown(struct log_salvage *salvage, size_t at, const char *reason)
+{
+    struct hf_log_damage damage = log_damage_of(0, 0, 0, salvage->segment->header.number, salvage->offset + at, reason);
+    log_damage_add(salvage->apply->damages, &damage);
+    salvage->reported = true;
+}
+
+/* The group that a record says it belongs to, when its run is lost. */
+static struct log_group *log_salvage_find_group(const struct log_salvage *salvage, uint32_t check)
+{
+    struct log_group *found = NULL;
+    size_t position = 0;
+    uint64_t id = 0;
+    void *value = NULL;
+    while (map_next(&salvage->apply->groups->by_id, &position, &id, &value)) {
+        struct log_group *group = value;
+        if (group->incarnation != 0 && log_format_group_check(id, group->incarnation) == check) {
+            if (found != NULL) {
+                return NULL; /* two that fit: neither is known */
+            }
+            found = group;
+        }
+    }
+    return found;
+}
+
+/* A frame begins at cursor.at, if anything does. */
+static void log_salvage_begin_frame(struct log_salvage *salvage)
+{
+    size_t at = salvage->cursor.at;
+    const uint8_t *bytes = salvage->cursor.frame.data;
+    salvage->group = NULL;
+    salvage->cursor.run.group = 0;
+    salvage->cursor.record_count = 0;
+    salvage->cursor.trailer_seen = false;
+    salvage->header_good =
+        salvage->cursor.frame.size - at >= LOG_FORMAT_FRAME_HEADER_SIZE &&
+        log_frame_get_header(bytes + at, salvage->segment->header.incarnation, salvage->segment->header.number,
+                             salvage->offset + at, salvage->cursor.frame.size - at, &salvage->header);
+    if (!salvage->header_good) {
+        log_salvage_report_unknown(salvage, at, "the header of a frame is unreadable");
+    }
+    salvage->cursor.at += LOG_FORMAT_FRAME_HEADER_SIZE;
+}
+
+static void log_salvage_good(struct log_salvage *salvage, const struct log_record *record, size_t at)
+{
+    struct log_apply_place place = log_salvage_place(salvage, at);
+    if (record->kind == LOG_RECORD_TRAILER) {
+        salvage->cursor.at = log_format_align_block(salvage->cursor.at);
+        if (salvage->cursor.at < salvage->cursor.frame.size) {
+            log_salvage_begin_frame(salvage);
+        }
+        return;
+    }
+    if (record->kind == LOG_RECORD_RUN) {
+        salvage->group = log_apply_run(salvage->apply, &salvage->cursor.run, &place);
+        return;
+    }
+    const struct log_run *run = &salvage->cursor.run;
+    bool under_run = salvage->group != NULL && run->group != 0 && record->term_low == (uint32_t)run->term &&
+                     record->group_check == log_format_group_check(run->group, run->incarnation);
+    if (under_run) {
+        log_apply_record(salvage->apply, salvage->group, run, record, &place);
+        return;
+    }
+    struct log_group *group = log_salvage_find_group(salvage, record->group_check);
+    salvage->group = NULL;
+    if (group != NULL) {
+        salvage->reported = true;
+        group->state_lost = true;
+        log_apply_report(salvage->apply, group, record->kind == LOG_RECORD_APPEND ? record->index : 0, record->term_low,
+                         &place, "what names the group and term of this record is unreadable");
+    } else {
+        log_salvage_report_unknown(salvage, at, "records of an unknown group");
+        salvage->apply->holes++;
+    }
+}
+
+/* The record at `at` is bad; the next good one is at `end`. Whose was it? Its own header is believed where independent
+ * facts agree with it: it ends where the next good record begins, and its group is that of the run. */
+static void log_salvage_bad(struct log_salvage *salvage, size_t at, size_t end)
+{
+    struct log_apply_place place = log_salvage_place(salvage, at);
+    struct log_record claimed;
+    size_t size = 0;
+    const uint8_t *bytes = salvage->cursor.frame.data;
+    enum log_record_result result =
+        log_record_get(bytes_of(bytes + at, salvage->cursor.frame.size - at), 0, &claimed, &size);
+    struct log_group *group = salvage->group;
+    bool ends_right = result != LOG_RECORD_SHORT && at + size == end;
+    bool of_group = group != NULL && result != LOG_RECORD_SHORT &&
+                    claimed.group_check == log_format_group_check(group->id, group->incarnation);
+    salvage->reported = true;
+    if (ends_right && of_group) {
+        bool entry = claimed.kind == LOG_RECORD_APPEND && claimed.index == log_apply_next_index(group) &&
+                     claimed.term_low == (uint32_t)salvage->cursor.run.term;
+        if (entry) {
+            log_apply_report(salvage->apply, group, claimed.index, salvage->cursor.run.term, &place,
+                             "checksum of the entry");
+        } else {
+            log_apply_lost(salvage->apply, group, &place, "checksum of a record");
+        }
+        return;
+    }
+    bool only_trailer =
+        salvage->header_good && salvage->cursor.record_count + 1 == salvage->header.record_count &&
+        salvage->offset + at + LOG_FORMAT_TRAILER_SIZE == salvage->header.place.offset + salvage->header.content_size;
+    if (only_trailer) {
+        log_salvage_report_unknown(salvage, at, "the trailer of a frame is unreadable");
+        return;
+    }
+    salvage->apply->holes++;
+    if (group != NULL) {
+        log_apply_lost(salvage->apply, group, &place, "unreadable records");
+    } else {
+        log_salvage_report_unknown(salvage, at, "unreadable records");
+    }
+}
+
+void log_apply_salvage(struct log_apply *apply, struct hf_bytes bytes, struct log_segment *segment, uint64_t offset)
+{
+    struct log_salvage salvage = {.apply = apply, .segment = segment, .offset = offset};
+    struct log_record record;
+    size_t at = 0;
+    if (bytes.size == 0) {
+        log_salvage_report_unknown(&salvage, 0, "a part of the log is missing");
+        apply->holes++;
+        return;
+    }
+    log_frame_cursor_open(&salvage.cursor, bytes, segment->header.incarnation, offset);
+    salvage.cursor.at = 0;
+    log_salvage_begin_frame(&salvage);
+    while (salvage.cursor.at < bytes.size) {
+        if (log_frame_next(&salvage.cursor, &record, &at) == 0) {
+            log_salvage_good(&salvage, &record, at);
+            continue;
+        }
+        at = salvage.cursor.at;
+        log_frame_resynchronise(&salvage.cursor);
+        log_salvage_bad(&salvage, at, salvage.cursor.at);
+    }
+    if (!salvage.reported) {
+        log_salvage_report_unknown(&salvage, 0, "a frame is damaged, its records are whole");
+    }
+}
+
+void log_apply_finish(struct log_apply *apply)
+{
+    size_t position = 0;
+    uint64_t id = 0;
+    void *value = NULL;
+    while (map_next(&apply->groups->by_id, &position, &id, &value)) {
+        struct log_group *group = value;
+        struct log_segment nowhere = {0};
+        struct log_apply_place place = {.segment = &nowhere};
+        if (!group->bounds.exists) {
+            continue;
+        }
+        if (group->holes_cleared < apply->holes) {
+            log_apply_lost(apply, group, &place, "an unreadable part of the log may have held records of the group");
+        }
+        if (group->commit_needed > group->bounds.last) {
+            log_apply_report(apply, group, log_apply_next_index(group), 0, &place,
+                             "the log ends before the persisted commit index");
+        }
+        group->damaged |= group->state_lost;
+        group->durable = group->bounds.last;
+    }
+}

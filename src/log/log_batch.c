@@ -1,0 +1,212 @@
+#include "log/log_batch.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "log/log_record.h"
+
+#define LOG_BATCH_CAPACITY_MIN 16u
+/* A batch object that once was large gives its memory back when it is cleared. */
+#define LOG_BATCH_KEPT_BYTES_MAX (1u << 20)
+
+int hf_log_batch_open(struct hf_log_batch **out)
+{
+    *out = memory_new(sizeof(struct hf_log_batch));
+    (*out)->essential = true;
+    return 0;
+}
+
+void hf_log_batch_close(struct hf_log_batch *batch)
+{
+    if (batch == NULL) {
+        return;
+    }
+    free(batch->operations);
+    buffer_close(&batch->bodies);
+    free(batch);
+}
+
+void hf_log_batch_clear(struct hf_log_batch *batch)
+{
+    if (batch->bodies.capacity > LOG_BATCH_KEPT_BYTES_MAX) {
+        buffer_close(&batch->bodies);
+    }
+    buffer_clear(&batch->bodies);
+    batch->count = 0;
+    batch->entry_count = 0;
+    batch->encoded_size = 0;
+    batch->essential = true;
+}
+
+size_t hf_log_batch_size_bytes(const struct hf_log_batch *batch)
+{
+    return batch->encoded_size;
+}
+
+bool hf_log_batch_is_empty(const struct hf_log_batch *batch)
+{
+    return batch->count == 0;
+}
+
+bool log_batch_shares_run(const struct log_operation *before, const struct log_operation *operation)
+{
+    if (before->group != operation->group || before->kind == LOG_RECORD_REMOVED) {
+        return false;
+    }
+    if (operation->kind != LOG_RECORD_APPEND) {
+        return true;
+    }
+    return before->kind == LOG_RECORD_APPEND && before->term == operation->term;
+}
+
+struct hf_bytes log_batch_body(const struct hf_log_batch *batch, const struct log_operation *operation)
+{
+    return bytes_of(batch->bodies.data + operation->body_offset, operation->body_size);
+}
+
+static uint64_t log_batch_operation_size(const struct log_operation *operation)
+{
+    uint64_t body = operation->body_size;
+    if (operation->kind == LOG_RECORD_HARD_STATE) {
+        body = LOG_RECORD_HARD_STATE_BODY_SIZE;
+    } else if (operation->kind == LOG_RECORD_RESET || operation->kind == LOG_RECORD_COMPACT) {
+        body += LOG_RECORD_FLOOR_BODY_SIZE;
+    } else if (operation->kind == LOG_RECORD_APPEND) {
+        body += log_record_wide_size(operation->value);
+    }
+    return log_record_size(body);
+}
+
+/* What the operation adds at most. */
+static uint64_t log_batch_cost(const struct hf_log_batch *batch, const struct log_operation *operation)
+{
+    const struct log_operation *before = batch->count > 0 ? &batch->operations[batch->count - 1] : NULL;
+    bool shares = before != NULL && log_batch_shares_run(before, operation);
+    return log_batch_operation_size(operation) + (shares ? 0 : LOG_FORMAT_RUN_SIZE);
+}
+
+static int log_batch_check_group(uint64_t group)
+{
+    if (group == 0 || group > HF_LOG_GROUP_MAX) {
+        return error_raise(HF_EINVALID, "group %" PRIu64 " is outside 1 … 2^63-1", group);
+    }
+    return 0;
+}
+
+static int log_batch_add(struct hf_log_batch *batch, struct log_operation operation, struct hf_bytes body)
+{
+    operation.body_size = (uint32_t)body.size;
+    operation.body_offset = batch->bodies.size;
+    uint64_t cost = log_batch_cost(batch, &operation);
+    if (batch->encoded_size + cost > HF_LOG_BATCH_SIZE_MAX) {
+        return error_raise(HF_ETOOBIG, "the batch would exceed %u bytes", HF_LOG_BATCH_SIZE_MAX);
+    }
+    if (batch->count == batch->capacity) {
+        batch->capacity = batch->capacity == 0 ? LOG_BATCH_CAPACITY_MIN : batch->capacity * 2;
+        batch->operations = memory_resize(batch->operations, batch->capacity * sizeof(struct log_operation));
+    }
+    buffer_append_bytes(&batch->bodies, body);
+    batch->operations[batch->count++] = operation;
+    batch->encoded_size += cost;
+    batch->entry_count += operation.kind == LOG_RECORD_APPEND;
+    batch->essential &= operation.kind != LOG_RECORD_APPEND;
+    return 0;
+}
+
+static int log_batch_check_entry(const struct hf_entry *entry)
+{
+    if (entry->index == 0) {
+        return error_raise(HF_EINVALID, "index 0 is no entry's");
+    }
+    if (entry->payload.size > HF_LOG_PAYLOAD_SIZE_MAX) {
+        return error_raise(HF_ETOOBIG, "entry %" PRIu64 " has %zu bytes, the limit is %u", entry->index,
+                           entry->payload.size, HF_LOG_PAYLOAD_SIZE_MAX);
+    }
+    if (entry->type < HF_ENTRY_NORMAL || entry->type > HF_ENTRY_SNAPSHOT_MARKER) {
+        return error_raise(HF_EINVALID, "entry %" PRIu64 " has the unknown type %d", entry->index, (int)entry->type);
+    }
+    return 0;
+}
+
+int hf_log_batch_append(struct hf_log_batch *batch, uint64_t group, const struct hf_entry *entries, size_t count)
+{
+    struct hf_log_batch before = *batch;
+    int rc = log_batch_check_group(group);
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        rc = log_batch_check_entry(&entries[i]);
+    }
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        struct log_operation operation = {.kind = LOG_RECORD_APPEND,
+                                          .entry_type = (uint8_t)entries[i].type,
+                                          .group = group,
+                                          .index = entries[i].index,
+                                          .term = entries[i].term,
+                                          .value = entries[i].timestamp_ms};
+        rc = log_batch_add(batch, operation, entries[i].payload);
+    }
+    if (rc != 0) {
+        batch->count = before.count;
+        batch->entry_count = before.entry_count;
+        batch->encoded_size = before.encoded_size;
+        batch->essential = before.essential;
+        batch->bodies.size = before.bodies.size;
+    }
+    return rc;
+}
+
+/* Everything but appends: one operation, checked by hand. */
+static int log_batch_add_plain(struct hf_log_batch *batch, const struct log_operation *operation, struct hf_bytes body)
+{
+    int rc = log_batch_check_group(operation->group);
+    if (rc != 0) {
+        return rc;
+    }
+    return log_batch_add(batch, *operation, body);
+}
+
+int hf_log_batch_truncate(struct hf_log_batch *batch, uint64_t group, uint64_t from_index)
+{
+    struct log_operation operation = {.kind = LOG_RECORD_TRUNCATE, .group = group, .index = from_index};
+    if (from_index == 0) {
+        return error_raise(HF_EINVALID, "index 0 is no entry's");
+    }
+    return log_batch_add_plain(batch, &operation, bytes_of(NULL, 0));
+}
+
+int hf_log_batch_hard_state(struct hf_log_batch *batch, uint64_t group, struct hf_hard_state state)
+{
+    struct log_operation operation = {
+        .kind = LOG_RECORD_HARD_STATE, .group = group, .term = state.term, .value = state.vote, .commit = state.commit};
+    return log_batch_add_plain(batch, &operation, bytes_of(NULL, 0));
+}
+
+int hf_log_batch_reset(struct hf_log_batch *batch, uint64_t group, uint64_t index, uint64_t term,
+                       struct hf_bytes snapshot_name)
+{
+    struct log_operation operation = {.kind = LOG_RECORD_RESET, .group = group, .index = index, .term = term};
+    if (index == UINT64_MAX) {
+        return error_raise(HF_EINVALID, "no entry can follow index 2^64-1");
+    }
+    if (snapshot_name.size > HF_LOG_SNAPSHOT_NAME_SIZE_MAX) {
+        return error_raise(HF_ETOOBIG, "the snapshot's name is longer than %u bytes", HF_LOG_SNAPSHOT_NAME_SIZE_MAX);
+    }
+    return log_batch_add_plain(batch, &operation, snapshot_name);
+}
+
+int hf_log_batch_compact(struct hf_log_batch *batch, uint64_t group, uint64_t index)
+{
+    struct log_operation operation = {.kind = LOG_RECORD_COMPACT, .group = group, .index = index};
+    if (index == UINT64_MAX) {
+        return error_raise(HF_EINVALID, "no entry can follow index 2^64-1");
+    }
+    return log_batch_add_plain(batch, &operation, bytes_of(NULL, 0));
+}
+
+int hf_log_batch_remove_group(struct hf_log_batch *batch, uint64_t group)
+{
+    struct log_operation operation = {.kind = LOG_RECORD_REMOVED, .group = group};
+    return log_batch_add_plain(batch, &operation, bytes_of(NULL, 0));
+}

@@ -1,0 +1,37 @@
+/* A batch as the caller builds it: operations in order, payloads copied. Belongs to one thread at a time. */
+#ifndef LOG_LOG_BATCH_H
+#define LOG_LOG_BATCH_H
+
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "holdfast/log.h"
+#include "log/log_format.h"
+
+struct log_operation {
+    uint8_t kind;       /* enum log_record_kind: APPEND, TRUNCATE, HARD_STATE, RESET, COMPACT, REMOVED */
+    uint8_t entry_type; /* APPEND */
+    uint32_t body_size; /* payload, or the snapshot's name */
+    uint64_t group;
+    uint64_t index;
+    uint64_t term;      /* APPEND, RESET; term of HARD_STATE */
+    uint64_t value;     /* APPEND: timestamp; HARD_STATE: vote */
+    uint64_t commit;    /* HARD_STATE */
+    size_t body_offset; /* in bodies */
+};
+
+struct hf_log_batch {
+    struct log_operation *operations;
+    size_t count;
+    size_t capacity;
+    size_t entry_count;
+    struct buffer bodies;
+    uint64_t encoded_size; /* an upper bound: as if no record could share a run that is open already */
+    bool essential;        /* nothing but hard state, resets, truncations and removals: may use the headroom */
+};
+
+/* Does `operation` go under the run that `before` was written under? */
+bool log_batch_shares_run(const struct log_operation *before, const struct log_operation *operation);
+struct hf_bytes log_batch_body(const struct hf_log_batch *batch, const struct log_operation *operation);
+
+#endif

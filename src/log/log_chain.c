@@ -1,0 +1,309 @@
+#include "log/log_chain.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+#define LOG_CHAIN_WINDOW_SIZE (1u << 20)
+
+int log_chain_read(struct log_chain *chain, const struct log_chain_segment *segment, uint64_t offset, size_t size,
+                   const uint8_t **out)
+{
+    struct log_window *window = &chain->window;
+    bool inside =
+        window->file == segment->file && offset >= window->offset && offset + size <= window->offset + window->size;
+    if (!inside) {
+        size_t wanted = log_format_align_block(size > LOG_CHAIN_WINDOW_SIZE ? size : LOG_CHAIN_WINDOW_SIZE);
+        if (wanted > window->capacity) {
+            free(window->data);
+            window->data = aligned_alloc(LOG_FORMAT_BLOCK_SIZE, wanted);
+            window->capacity = wanted;
+        }
+        if (window->data == NULL) {
+            window->capacity = 0;
+            return error_raise(HF_ENOMEM, "no memory for %zu bytes of the log", wanted);
+        }
+        size_t got = 0;
+        window->file = NULL;
+        int rc = file_read(segment->file, offset, window->data, wanted, &got);
+        if (rc != 0) {
+            return error_wrap(rc, "log segment %016" PRIx64 ".log at offset %" PRIu64, segment->header.number, offset);
+        }
+        memset(window->data + got, 0, wanted - got);
+        window->file = segment->file;
+        window->offset = offset;
+        window->size = wanted;
+    }
+    *out = window->data + (offset - window->offset);
+    return 0;
+}
+
+int log_chain_search(struct log_chain *chain, const struct log_chain_segment *segment, uint64_t offset,
+                     struct log_frame_header *out)
+{
+    const uint8_t *block = NULL;
+    for (; offset < segment->file_size; offset += LOG_FORMAT_BLOCK_SIZE) {
+        int rc = log_chain_read(chain, segment, offset, LOG_FORMAT_BLOCK_SIZE, &block);
+        if (rc != 0) {
+            return rc;
+        }
+        uint64_t left = segment->file_size - offset;
+        uint64_t number = segment->header.number;
+        bool good = segment->header.incarnation != 0
+                        ? log_frame_get_header(block, segment->header.incarnation, number, offset, left, out)
+                        : log_frame_probe_header(block, number, offset, left, out);
+        if (good) {
+            return 0;
+        }
+    }
+    return HF_ENOTFOUND;
+}
+
+/* ---- finding the files ---- */
+
+struct log_chain_listing {
+    uint64_t *numbers;
+    size_t count;
+};
+
+static int log_chain_visit(void *arg, const char *name, bool is_directory)
+{
+    struct log_chain_listing *listing = arg;
+    uint64_t number = 0;
+    if (!is_directory && log_format_parse_segment_name(name, &number)) {
+        listing->numbers = memory_resize(listing->numbers, (listing->count + 1) * sizeof(uint64_t));
+        listing->numbers[listing->count++] = number; /* in byte order of the names, which is that of the numbers */
+    }
+    return 0;
+}
+
+static int log_chain_read_header(struct log_chain *chain, struct log_chain_segment *segment)
+{
+    const uint8_t *block = NULL;
+    uint64_t number = segment->header.number;
+    int rc = log_chain_read(chain, segment, 0, LOG_FORMAT_SEGMENT_HEADER_SIZE, &block);
+    if (rc != 0) {
+        return rc;
+    }
+    struct log_segment_header header;
+    rc = log_format_get_segment_header(block, &header);
+    if (rc == HF_EVERSION) {
+        return error_wrap(rc, "log segment %016" PRIx64 ".log", number);
+    }
+    if (rc != 0) {
+        return 0; /* half-headed, or damaged: decided later */
+    }
+    if (header.number != number) {
+        return error_raise(HF_ECORRUPT,
+                           "log segment %016" PRIx64 ".log at offset 16: it says that it is segment %016" PRIx64,
+                           number, header.number);
+    }
+    if (chain->log_id != 0 && header.log_id != chain->log_id) {
+        return error_raise(HF_ECORRUPT, "log segment %016" PRIx64 ".log at offset 40: it belongs to another log",
+                           number);
+    }
+    chain->log_id = header.log_id;
+    segment->header = header;
+    segment->header_good = true;
+    return 0;
+}
+
+static int log_chain_open_file(struct log_chain *chain, struct io *io, const char *directory, uint64_t number)
+{
+    char name[LOG_FORMAT_NAME_SIZE];
+    log_format_segment_name(name, number);
+    char *path = text_format("%s/%s", directory, name);
+    chain->segments = memory_resize(chain->segments, (chain->segment_count + 1) * sizeof(*chain->segments));
+    struct log_chain_segment *segment = &chain->segments[chain->segment_count++];
+    *segment = (struct log_chain_segment){.header = {.number = number}};
+    int rc = file_open(io, path, FILE_READ | FILE_DIRECT, &segment->file);
+    if (rc == 0) {
+        rc = file_size(segment->file, &segment->file_size);
+    }
+    if (rc == 0) {
+        chain->bytes_total += segment->file_size;
+        rc = log_chain_read_header(chain, segment);
+    }
+    free(path);
+    return rc;
+}
+
+/* ---- which of them form the stream ---- */
+
+/* 1: it holds a frame, 0: none, negative: error. */
+static int log_chain_has_frame(struct log_chain *chain, const struct log_chain_segment *segment,
+                               struct log_frame_header *out)
+{
+    int rc = log_chain_search(chain, segment, LOG_FORMAT_SEGMENT_HEADER_SIZE, out);
+    return rc == 0 ? 1 : rc == HF_ENOTFOUND ? 0 : rc;
+}
+
+/* A header that is lost is put together again from the frames, or from what the next segment says. */
+static int log_chain_adopt(struct log_chain *chain, size_t at)
+{
+    struct log_chain_segment *segment = &chain->segments[at];
+    struct log_frame_header frame;
+    int found = log_chain_has_frame(chain, segment, &frame);
+    if (found < 0) {
+        return found;
+    }
+    const struct log_chain_segment *next = at + 1 < chain->segment_count ? segment + 1 : NULL;
+    bool named = next != NULL && next->header_good && next->header.number == segment->header.number + 1;
+    segment->header.position = LOG_FORMAT_POSITION_FOLLOWS;
+    segment->header.size_bytes = segment->file_size;
+    if (found == 1) {
+        segment->header.incarnation = frame.place.incarnation;
+        segment->header.log_id = frame.place.log_id;
+        segment->header.epoch = frame.place.epoch;
+        segment->header.previous_incarnation = frame.place.previous_incarnation;
+    } else if (named) {
+        segment->header.incarnation = next->header.previous_incarnation;
+        segment->header.log_id = next->header.log_id;
+        segment->header.epoch = at > 0 ? segment[-1].header.epoch : next->header.epoch;
+        segment->header.previous_incarnation = at > 0 ? segment[-1].header.incarnation : 0;
+    }
+    segment->stale = segment->header.incarnation == 0;
+    return 0;
+}
+
+static void log_chain_mark_old_epochs(struct log_chain *chain)
+{
+    for (size_t i = 0; i < chain->segment_count; i++) {
+        struct log_chain_segment *segment = &chain->segments[i];
+        if (segment->stale) {
+            continue;
+        }
+        segment->stale = segment->header.epoch < chain->epoch_max;
+        chain->epoch_max = segment->stale ? chain->epoch_max : segment->header.epoch;
+    }
+}
+
+/* From `at` on nothing continues the stream. That is only right when nothing there was ever written to. */
+static int log_chain_cut(struct log_chain *chain, size_t at, uint64_t number_expected)
+{
+    for (size_t i = at; i < chain->segment_count; i++) {
+        struct log_chain_segment *segment = &chain->segments[i];
+        if (segment->stale) {
+            continue;
+        }
+        struct log_frame_header frame;
+        int found = log_chain_has_frame(chain, segment, &frame);
+        if (found < 0) {
+            return found;
+        }
+        if (found == 1 && segment->header.number != number_expected) {
+            return error_raise(HF_ECORRUPT,
+                               "log segment %016" PRIx64 ".log is missing, but %016" PRIx64
+                               ".log holds data at offset %" PRIu64,
+                               number_expected, segment->header.number, frame.place.offset);
+        }
+        if (found == 1) {
+            return error_raise(HF_ECORRUPT,
+                               "log segment %016" PRIx64 ".log at offset 56: it does not continue the "
+                               "segment before it",
+                               segment->header.number);
+        }
+        segment->stale = true;
+    }
+    return 0;
+}
+
+static int log_chain_link(struct log_chain *chain)
+{
+    uint64_t number_expected = 1;
+    uint64_t incarnation_expected = 0;
+    for (size_t i = 0; i < chain->segment_count; i++) {
+        const struct log_chain_segment *segment = &chain->segments[i];
+        if (segment->stale) {
+            continue;
+        }
+        bool continues =
+            segment->header.number == number_expected && segment->header.previous_incarnation == incarnation_expected;
+        if (!continues) {
+            return log_chain_cut(chain, i, number_expected);
+        }
+        number_expected = segment->header.number + 1;
+        incarnation_expected = segment->header.incarnation;
+    }
+    return 0;
+}
+
+/* A segment in the middle has the size that its header says; the last one may lack its end. */
+static int log_chain_check_files(struct log_chain *chain, struct log_damages *damages)
+{
+    for (size_t i = 0; i < chain->segment_count; i++) {
+        const struct log_chain_segment *segment = &chain->segments[i];
+        uint64_t stated = segment->header.size_bytes;
+        bool last = i + 1 == chain->segment_count;
+        if (segment->file_size > stated || (segment->file_size < stated && !last)) {
+            return error_raise(HF_ECORRUPT,
+                               "log segment %016" PRIx64 ".log at offset %" PRIu64 ": the file has %" PRIu64
+                               " bytes instead of %" PRIu64,
+                               segment->header.number, segment->file_size < stated ? segment->file_size : stated,
+                               segment->file_size, stated);
+        }
+        if (!segment->header_good) {
+            struct hf_log_damage damage =
+                log_damage_of(0, 0, 0, segment->header.number, 0, "the segment's header is unreadable");
+            log_damage_add(damages, &damage);
+        }
+    }
+    return 0;
+}
+
+static void log_chain_drop_stale(struct log_chain *chain)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < chain->segment_count; i++) {
+        struct log_chain_segment *segment = &chain->segments[i];
+        if (!segment->stale) {
+            chain->segments[kept++] = *segment;
+            continue;
+        }
+        chain->stale = memory_resize(chain->stale, (chain->stale_count + 1) * sizeof(uint64_t));
+        chain->stale[chain->stale_count++] = segment->header.number;
+        file_close(segment->file);
+    }
+    chain->segment_count = kept;
+}
+
+int log_chain_open(struct log_chain *chain, struct io *io, const char *directory, struct log_damages *damages)
+{
+    struct log_chain_listing listing = {0};
+    int rc = directory_list(io, directory, log_chain_visit, &listing);
+    rc = rc == HF_ENOTFOUND ? 0 : rc;
+    for (size_t i = 0; i < listing.count && rc == 0; i++) {
+        rc = log_chain_open_file(chain, io, directory, listing.numbers[i]);
+        chain->number_max = listing.numbers[i];
+    }
+    /* From the back, so that a segment whose header is lost can learn from the next. */
+    for (size_t i = chain->segment_count; i > 0 && rc == 0; i--) {
+        if (!chain->segments[i - 1].header_good) {
+            rc = log_chain_adopt(chain, i - 1);
+        }
+    }
+    if (rc == 0) {
+        log_chain_mark_old_epochs(chain);
+        rc = log_chain_link(chain);
+    }
+    if (rc == 0) {
+        log_chain_drop_stale(chain);
+        rc = log_chain_check_files(chain, damages);
+    }
+    free(listing.numbers);
+    return rc;
+}
+
+void log_chain_close(struct log_chain *chain)
+{
+    for (size_t i = 0; i < chain->segment_count; i++) {
+        file_close(chain->segments[i].file);
+    }
+    free(chain->segments);
+    free(chain->stale);
+    free(chain->window.data);
+    *chain = (struct log_chain){0};
+}

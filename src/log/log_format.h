@@ -1,0 +1,149 @@
+/* The on-disk format of the log, version 1. All integers are little-endian. Everything that is written is drawn here.
+ *
+ * A directory holds `LOCK` and one file per segment, named by its number: sixteen lower-case hexadecimal digits and
+ * ".log". Names that end in ".tmp" are segments in preparation: they are worth nothing. Other names are not ours.
+ *
+ *   segment file   ┌────────┬─────────┬─────────┬───────┬─────────────┐
+ *                  │ header │ frame   │ frame   │  …    │ zeros       │   every frame starts on a block of 4096 bytes,
+ *                  │ 1 block│ n blocks│ n blocks│       │ (prewritten)│   and no block is ever written twice
+ *                  └────────┴─────────┴─────────┴───────┴─────────────┘
+ *   frame          ┌────────┬────────┬────────┬────────┬───┬─────────┬───────┐
+ *                  │ header │ record │ record │ record │ … │ trailer │ zeros │
+ *                  │ 96     │ 8-aligned               │   │ 64      │       │
+ *                  └────────┴────────┴────────┴────────┴───┴─────────┴───────┘
+ *
+ * The stream is the sequence of all frames; the *position* of a frame is the sum of the lengths of those before it.
+ * One frame is one device write and carries whole batches: it is accepted whole or, when torn, not at all.
+ *
+ * ---- Segment header, block 0 of a file ----
+ *    0  u64  magic "HFLOGSEG"
+ *    8  u32  CRC-32C of bytes 12 … 4095 (place fixed for every version)
+ *   12  u32  version
+ *   16  u64  number, the one in the file's name; from 1
+ *   24  u64  incarnation: 64 random bits of this life of the file, never 0
+ *   32  u64  size of the file in bytes
+ *   40  u64  log id: random, the same in all segments of a log
+ *   48  u64  epoch: grows with every open of the log for writing
+ *   56  u64  incarnation of the segment before; 0 in the first
+ *   64  u64  position of its first frame; UINT64_MAX: where the segment before ends (spares are prepared early).
+ *            A number ends the segment before at that position: what lies behind it there was copied here or is torn.
+ *   72       zeros
+ * Valid when the magic, the CRC, the version, the name, the log id and the chain to the segment before agree. A segment
+ * whose epoch is below that of a segment with a lower number is a left-over of an earlier open.
+ *
+ * ---- Frame header ----
+ *    0  u32  magic "HFFR"
+ *    4  u32  CRC-32C of bytes 8 … 95
+ *    8  u64  incarnation of the segment, in full; compared before any CRC, so that stale bytes are never believed
+ *   16  u64  number of the segment
+ *   24  u64  offset of the frame in the file
+ *   32  u64  sequence: 1 for the log's first frame
+ *   40  u64  position of the frame in the stream
+ *   48  u32  length of the frame in bytes, a multiple of 4096
+ *   52  u32  end of the trailer within the frame
+ *   56  u32  number of records, the trailer included
+ *   60  u32  flags: bit 0: nothing but a trailer
+ *   64  u64  log id
+ *   72  u64  epoch of the segment
+ *   80  u64  incarnation of the segment before
+ *   88  u64  zero
+ *
+ * ---- Record: header of 32 bytes, body, zeros up to a multiple of 8 ----
+ *    0  u32  CRC-32C of byte 4 to the end of the body, started from log_format_seed(segment incarnation, offset in
+ * file) 4  u32  size of the body 8  u8   kind 9  u8   bits 0 … 5: type of the entry (enum hf_entry_type), 0 in records
+ * that are not entries bit 6: the timestamp does not fit; it is a u64 in front of the body, and its field is zero bit
+ * 7: a reader that does not know the kind may skip the record 10  u48  timestamp in milliseconds 16  u64  index 24  u32
+ * check of the group: log_format_group_check(group, group incarnation) 28  u32  low half of the term A *run* record
+ * names the group, its incarnation and the term once for the records that follow it in the frame. The check and the low
+ * half of the term say in every record whose it is, also when the run record itself is lost.
+ *
+ *   kind            index                body
+ *    1 run          the group's last     u64 group, u64 incarnation, u64 run number of the group (from 1, no gaps),
+ *                                        u64 term
+ *    2 append       the entry's          payload
+ *    3 moved        the entry's          payload; rewritten by collection: never truncates, never overwrites
+ *    4 truncate     first removed        empty
+ *    5 hard state   the group's last     u64 term, u64 vote, u64 commit
+ *    6 reset        the new floor        u64 term at the floor, then the snapshot's name (0 … 64 bytes)
+ *    7 compact      the new floor        u64 term at the floor
+ *    8 removed      0                    empty; the run's incarnation of the group is a tombstone from here on
+ *    9 trailer      0                    u64 durable position, u64 position, u64 sequence, u32 records, u32 zero
+ *   10 padding      0                    to be ignored
+ * The trailer is the last record of a frame; its durable position says: every byte of the stream before it was durable
+ * when this frame was written. What lies below the greatest durable position of any readable frame and is bad is
+ * damaged; what lies above it and is bad is torn. */
+#ifndef LOG_LOG_FORMAT_H
+#define LOG_LOG_FORMAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "holdfast/log.h"
+
+#define LOG_FORMAT_VERSION             1u
+#define LOG_FORMAT_BLOCK_SIZE          4096u
+#define LOG_FORMAT_SEGMENT_HEADER_SIZE 4096u
+#define LOG_FORMAT_FRAME_HEADER_SIZE   96u
+#define LOG_FORMAT_RECORD_HEADER_SIZE  32u
+#define LOG_FORMAT_RUN_SIZE            (LOG_FORMAT_RECORD_HEADER_SIZE + 32u)
+#define LOG_FORMAT_TRAILER_SIZE        (LOG_FORMAT_RECORD_HEADER_SIZE + 32u)
+#define LOG_FORMAT_FRAME_SIZE_MIN      LOG_FORMAT_BLOCK_SIZE
+#define LOG_FORMAT_FRAME_SIZE_MAX      ((uint64_t)HF_LOG_BATCH_SIZE_MAX + (1u << 20))
+#define LOG_FORMAT_POSITION_FOLLOWS    UINT64_MAX
+#define LOG_FORMAT_FRAME_BARE          1u /* frame flag */
+#define LOG_FORMAT_RECORD_TYPE_MASK    0x3fu
+#define LOG_FORMAT_RECORD_WIDE         0x40u /* the timestamp is in front of the body */
+#define LOG_FORMAT_RECORD_IGNORABLE    0x80u
+#define LOG_FORMAT_TIMESTAMP_BITS      48
+#define LOG_FORMAT_NAME_SIZE           21u /* "0000000000000001.log" and its zero */
+
+/* Stored on disk: never reuse a number. */
+enum log_record_kind {
+    LOG_RECORD_RUN = 1,
+    LOG_RECORD_APPEND = 2,
+    LOG_RECORD_MOVED = 3,
+    LOG_RECORD_TRUNCATE = 4,
+    LOG_RECORD_HARD_STATE = 5,
+    LOG_RECORD_RESET = 6,
+    LOG_RECORD_COMPACT = 7,
+    LOG_RECORD_REMOVED = 8,
+    LOG_RECORD_TRAILER = 9,
+    LOG_RECORD_PADDING = 10
+};
+
+struct log_segment_header {
+    uint64_t number;
+    uint64_t incarnation;
+    uint64_t size_bytes;
+    uint64_t log_id;
+    uint64_t epoch;
+    uint64_t previous_incarnation;
+    uint64_t position; /* or LOG_FORMAT_POSITION_FOLLOWS */
+};
+
+static inline uint64_t log_format_align_block(uint64_t size)
+{
+    return (size + LOG_FORMAT_BLOCK_SIZE - 1) & ~(uint64_t)(LOG_FORMAT_BLOCK_SIZE - 1);
+}
+static inline uint64_t log_format_align_record(uint64_t size)
+{
+    return (size + 7) & ~UINT64_C(7);
+}
+
+/* What a record's checksum starts from, so that right bytes in a wrong place are wrong. */
+uint32_t log_format_seed(uint64_t incarnation, uint64_t offset);
+uint32_t log_format_group_check(uint64_t group, uint64_t incarnation);
+
+/* target: LOG_FORMAT_SEGMENT_HEADER_SIZE bytes. */
+void log_format_put_segment_header(uint8_t *target, const struct log_segment_header *header);
+/* source: LOG_FORMAT_SEGMENT_HEADER_SIZE bytes. HF_ECORRUPT; HF_EVERSION when it is whole but newer. */
+int log_format_get_segment_header(const uint8_t *source, struct log_segment_header *out);
+
+void log_format_segment_name(char target[LOG_FORMAT_NAME_SIZE], uint64_t number);
+/* False when the name is not a segment's. */
+bool log_format_parse_segment_name(const char *name, uint64_t *number);
+
+const char *log_format_kind_name(uint8_t kind); /* "append", …; "unknown" */
+
+#endif

@@ -1,0 +1,93 @@
+/* A frame: the unit of one device write. Building, sealing, decoding and moving one. Drawn in log_format.h.
+ * Nothing here is thread-safe; everything is plain memory. */
+#ifndef LOG_LOG_FRAME_H
+#define LOG_LOG_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "log/log_format.h"
+#include "log/log_record.h"
+
+/* Where a frame stands: in which life of which file, and in the stream. */
+struct log_place {
+    uint64_t incarnation;
+    uint64_t segment; /* number */
+    uint64_t offset;
+    uint64_t sequence;
+    uint64_t position;
+    uint64_t log_id;
+    uint64_t epoch;
+    uint64_t previous_incarnation;
+};
+
+struct log_frame_header {
+    struct log_place place;
+    uint32_t length;
+    uint32_t content_size; /* up to the end of the trailer */
+    uint32_t record_count;
+    uint32_t flags;
+};
+
+/* ---- building ---- */
+
+struct log_frame_builder {
+    struct log_place place;
+    uint8_t *data; /* lent; aligned to a block */
+    size_t capacity;
+    size_t used; /* 0: no frame is open */
+    uint32_t record_count;
+    struct log_run run; /* the one that records go under; group 0: none yet */
+};
+
+void log_frame_begin(struct log_frame_builder *builder, const struct log_place *place, uint8_t *data, size_t capacity);
+/* True when records of `size` bytes and the trailer fit. */
+bool log_frame_fits(const struct log_frame_builder *builder, uint64_t size);
+/* Starts a run; what follows is the group's. index: the group's last. */
+void log_frame_put_run(struct log_frame_builder *builder, const struct log_run *run, uint64_t index);
+/* Adds a record under the run: group check and low term are filled in. Returns its offset in the frame. */
+size_t log_frame_put(struct log_frame_builder *builder, struct log_record record);
+/* Trailer, padding, header. Returns the frame's length. */
+size_t log_frame_seal(struct log_frame_builder *builder, uint64_t durable_position);
+bool log_frame_is_bare(const struct log_frame_builder *builder); /* nothing but a header so far */
+
+/* ---- decoding ---- */
+
+/* Reads a header from LOG_FORMAT_FRAME_HEADER_SIZE bytes. False unless magic, incarnation, place in the file and CRC
+ * are right (compared in this order) and its sizes are possible within size_left bytes of the file. */
+bool log_frame_get_header(const uint8_t *source, uint64_t incarnation, uint64_t segment, uint64_t offset,
+                          uint64_t size_left, struct log_frame_header *out);
+/* The same without knowing the incarnation, for segments whose header is lost. */
+bool log_frame_probe_header(const uint8_t *source, uint64_t segment, uint64_t offset, uint64_t size_left,
+                            struct log_frame_header *out);
+
+/* Walks the records of a frame in memory. */
+struct log_frame_cursor {
+    struct hf_bytes frame;
+    uint64_t incarnation;
+    uint64_t offset; /* of the frame in its file */
+    size_t at;       /* of the next record in the frame */
+    uint32_t record_count;
+    struct log_run run; /* of the record that was returned last; group 0: none is known */
+    bool trailer_seen;
+    struct log_trailer trailer;
+};
+void log_frame_cursor_open(struct log_frame_cursor *cursor, struct hf_bytes frame, uint64_t incarnation,
+                           uint64_t offset);
+/* The next record, run records included. HF_ENOTFOUND after the trailer; HF_ECORRUPT: the record at cursor->at is bad
+ * (or impossible) and the cursor stays there; HF_EVERSION: a kind that is not known and may not be skipped. */
+int log_frame_next(struct log_frame_cursor *cursor, struct log_record *out, size_t *at);
+/* From a bad record on: puts the cursor on the next 8-aligned place that holds a good record; false at the end. What
+ * lies between belongs to nobody that is known. */
+bool log_frame_resynchronise(struct log_frame_cursor *cursor);
+
+/* 0 when every record up to the trailer is good and agrees with the header; *trailer is set. HF_ECORRUPT, HF_EVERSION.
+ */
+int log_frame_check(struct hf_bytes frame, const struct log_frame_header *header, struct log_trailer *trailer);
+
+/* Seals a whole, checked frame again for another place, in its memory. */
+void log_frame_move(uint8_t *data, const struct log_frame_header *header, const struct log_place *place,
+                    uint64_t durable_position);
+
+#endif

@@ -1,0 +1,254 @@
+#include "log/log_group.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+void log_groups_close(struct log_groups *groups)
+{
+    size_t position = 0;
+    uint64_t id = 0;
+    void *value = NULL;
+    while (map_next(&groups->by_id, &position, &id, &value)) {
+        struct log_group *group = value;
+        log_index_close(&group->index);
+        free(group);
+    }
+    map_close(&groups->by_id);
+    free(groups->sorted);
+    *groups = (struct log_groups){0};
+}
+
+struct log_group *log_groups_find(struct log_groups *groups, uint64_t id)
+{
+    if (groups->recent != NULL && groups->recent->id == id) {
+        return groups->recent;
+    }
+    struct log_group *group = map_get(&groups->by_id, id);
+    if (group != NULL) {
+        groups->recent = group;
+    }
+    return group;
+}
+
+struct log_group *log_groups_get(struct log_groups *groups, uint64_t id)
+{
+    struct log_group *group = log_groups_find(groups, id);
+    if (group != NULL) {
+        return group;
+    }
+    if (groups->by_id.count >= LOG_GROUP_COUNT_MAX) {
+        return NULL;
+    }
+    group = memory_new(sizeof(*group));
+    group->id = id;
+    map_put(&groups->by_id, id, group);
+    groups->recent = group;
+    return group;
+}
+
+static int log_groups_compare(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a;
+    uint64_t right = *(const uint64_t *)b;
+    return left < right ? -1 : left > right;
+}
+
+static void log_groups_sort(struct log_groups *groups)
+{
+    size_t position = 0;
+    size_t count = 0;
+    void *value = NULL;
+    groups->sorted = memory_resize(groups->sorted, groups->by_id.count * sizeof(uint64_t));
+    while (map_next(&groups->by_id, &position, &groups->sorted[count], &value)) {
+        count++;
+        if (count == groups->by_id.count) {
+            break;
+        }
+    }
+    assert(count == groups->by_id.count);
+    qsort(groups->sorted, count, sizeof(uint64_t), log_groups_compare);
+    groups->sorted_count = count;
+}
+
+struct log_group *log_groups_next(struct log_groups *groups, uint64_t after)
+{
+    if (groups->sorted_count != groups->by_id.count) {
+        log_groups_sort(groups);
+    }
+    size_t low = 0;
+    size_t high = groups->sorted_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (groups->sorted[middle] <= after) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    for (; low < groups->sorted_count; low++) {
+        struct log_group *group = map_get(&groups->by_id, groups->sorted[low]);
+        if (group->bounds.exists) {
+            return group;
+        }
+    }
+    return NULL;
+}
+
+void log_group_append(struct log_group *group, uint64_t index, const struct log_location *location)
+{
+    struct log_group_bounds *bounds = &group->bounds;
+    if (bounds->last == bounds->floor && !bounds->anchored) {
+        bounds->floor = index - 1; /* an empty log may start anywhere */
+    }
+    log_index_append(&group->index, index, location);
+    bounds->last = index;
+    bounds->term_last = location->term;
+    bounds->exists = true;
+    group->payload_bytes += location->size;
+    group->entry_count++;
+    group->removed = false;
+}
+
+static void log_group_subtract(struct log_group *group, struct log_index_removed removed)
+{
+    assert(group->entry_count >= removed.count && group->payload_bytes >= removed.payload_bytes);
+    group->entry_count -= removed.count;
+    group->payload_bytes -= removed.payload_bytes;
+}
+
+void log_group_truncate(struct log_group *group, uint64_t from)
+{
+    struct log_group_bounds *bounds = &group->bounds;
+    if (from > bounds->last) {
+        return;
+    }
+    log_group_subtract(group, log_index_remove_from(&group->index, from));
+    bounds->last = from - 1 > bounds->floor ? from - 1 : bounds->floor;
+    bounds->term_last = bounds->floor_term;
+    if (bounds->last > bounds->floor) {
+        struct log_location location;
+        bool found = log_index_find(&group->index, bounds->last, &location);
+        bounds->term_last = found ? location.term : 0;
+    }
+    if (group->durable > bounds->last) {
+        group->durable = bounds->last;
+    }
+    if (group->commit_needed > bounds->last) {
+        group->commit_needed = bounds->last;
+    }
+}
+
+void log_group_hard_state(struct log_group *group, struct hf_hard_state state, struct log_segment *segment)
+{
+    group->hard_state = state;
+    group->hard_state_segment = segment;
+    group->commit_needed = state.commit < group->bounds.last ? state.commit : group->bounds.last;
+    group->bounds.exists = true;
+    group->removed = false;
+}
+
+void log_group_reset(struct log_group *group, uint64_t index, uint64_t term, struct hf_bytes snapshot_name,
+                     struct log_segment *segment)
+{
+    assert(snapshot_name.size <= HF_LOG_SNAPSHOT_NAME_SIZE_MAX && index < UINT64_MAX);
+    log_group_subtract(group, log_index_remove_from(&group->index, 0));
+    group->bounds = (struct log_group_bounds){
+        .floor = index, .last = index, .term_last = term, .floor_term = term, .anchored = true, .exists = true};
+    group->floor_segment = segment;
+    group->durable = 0;
+    group->commit_needed = 0;
+    group->snapshot_name_size = (uint32_t)snapshot_name.size;
+    if (snapshot_name.size > 0) {
+        memcpy(group->snapshot_name, snapshot_name.data, snapshot_name.size);
+    }
+    group->removed = false;
+    group->damaged = false;
+}
+
+void log_group_compact(struct log_group *group, uint64_t index, uint64_t term, struct log_segment *segment)
+{
+    struct log_group_bounds *bounds = &group->bounds;
+    assert(index > bounds->floor && index <= bounds->last);
+    log_group_subtract(group, log_index_remove_to(&group->index, index));
+    bounds->floor = index;
+    bounds->floor_term = term;
+    bounds->anchored = true;
+    if (bounds->last == index) {
+        bounds->term_last = term;
+    }
+    group->floor_segment = segment;
+}
+
+void log_group_remove(struct log_group *group)
+{
+    log_index_close(&group->index);
+    *group = (struct log_group){.id = group->id,
+                                .tombstone = group->incarnation,
+                                .removed = true,
+                                .check_turn = group->check_turn,
+                                .checked = group->checked,
+                                .holes_cleared = group->holes_cleared};
+}
+
+int log_group_term(const struct log_group *group, uint64_t index, uint64_t *out)
+{
+    const struct log_group_bounds *bounds = &group->bounds;
+    struct log_location location;
+    *out = 0;
+    if (index > bounds->last) {
+        return error_raise(HF_EUNAVAILABLE, "group %" PRIu64 ": index %" PRIu64 " lies beyond the last, %" PRIu64,
+                           group->id, index, bounds->last);
+    }
+    if (index == bounds->floor && (index == 0 || bounds->floor_term != 0)) {
+        *out = bounds->floor_term;
+        return 0;
+    }
+    if (index <= bounds->floor) {
+        return error_raise(HF_ECOMPACTED, "group %" PRIu64 ": index %" PRIu64 " lies below the first", group->id,
+                           index);
+    }
+    if (!log_index_find(&group->index, index, &location)) {
+        return error_raise(HF_ECORRUPT, "group %" PRIu64 ": entry %" PRIu64 " was lost to damage", group->id, index);
+    }
+    *out = location.term;
+    return 0;
+}
+
+static uint64_t log_group_oldest_segment(const struct log_group *group)
+{
+    const struct log_segment *candidates[] = {log_index_oldest(&group->index), group->hard_state_segment,
+                                              group->floor_segment};
+    uint64_t oldest = 0;
+    for (size_t i = 0; i < sizeof(candidates) / sizeof(candidates[0]); i++) {
+        if (candidates[i] != NULL && (oldest == 0 || candidates[i]->header.number < oldest)) {
+            oldest = candidates[i]->header.number;
+        }
+    }
+    return oldest;
+}
+
+void log_group_describe(const struct log_group *group, struct hf_log_group_state *out)
+{
+    *out = (struct hf_log_group_state){
+        .first_index = group->bounds.floor + 1,
+        .last_index = group->bounds.last,
+        .durable_index = group->durable,
+        .floor_term = group->bounds.floor_term,
+        .incarnation = group->incarnation,
+        .bytes = group->payload_bytes,
+        /* Payloads are padded to 8 bytes; the mean of that is counted. */
+        .bytes_on_disk = group->payload_bytes + group->entry_count * (LOG_FORMAT_RECORD_HEADER_SIZE + 4),
+        .segment_oldest = log_group_oldest_segment(group),
+        .hard_state = group->hard_state,
+        .snapshot_name_size = group->snapshot_name_size,
+        .exists = group->bounds.exists,
+        .removed = group->removed,
+        .damaged = group->damaged,
+    };
+    memcpy(out->snapshot_name, group->snapshot_name, sizeof(out->snapshot_name));
+}

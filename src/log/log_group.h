@@ -1,0 +1,78 @@
+/* One Raft group's readable state, and the laws of changing it. The same functions serve live appends and recovery: an
+ * operation is checked against the group first (log_check.h), then applied here. Guarded by the log's mutex. */
+#ifndef LOG_LOG_GROUP_H
+#define LOG_LOG_GROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/map.h"
+#include "holdfast/log.h"
+#include "log/log_index.h"
+#include "log/log_record.h"
+
+/* The part of a group that a batch is checked against, operation by operation, before anything changes. */
+struct log_group_bounds {
+    uint64_t floor;      /* first index − 1 */
+    uint64_t last;       /* == floor when empty */
+    uint64_t term_last;  /* of the last entry, or of the floor; 0: unknown, any term may follow */
+    uint64_t floor_term; /* 0: unknown */
+    bool anchored;       /* the floor was set by a reset or by compaction: the next index is not free to choose */
+    bool exists;
+};
+
+struct log_group {
+    uint64_t id;
+    uint64_t incarnation; /* 0: none chosen yet */
+    uint64_t tombstone;   /* the incarnation that was removed last; 0: none */
+    uint64_t run_number;  /* of the last run record */
+    uint64_t durable;     /* index */
+    uint64_t payload_bytes;
+    uint64_t entry_count;
+    struct log_group_bounds bounds;
+    struct log_index index;
+    struct hf_hard_state hard_state;
+    struct log_segment *hard_state_segment; /* where the live record is; NULL: none */
+    struct log_segment *floor_segment;
+    uint64_t commit_needed; /* entries that must be there: min(commit, last) when the hard state was written */
+    uint8_t snapshot_name[HF_LOG_SNAPSHOT_NAME_SIZE_MAX];
+    uint32_t snapshot_name_size;
+    bool removed;
+    bool damaged;
+
+    uint64_t check_turn; /* log_check: the append that `checked` belongs to */
+    struct log_group_bounds checked;
+    uint64_t holes_cleared; /* log_apply: unreadable places up to this one held nothing of the group */
+    bool state_lost;        /* log_apply: a record of unknown kind was lost, and no hard state came after */
+};
+
+/* ---- all groups ---- */
+struct log_groups {
+    struct map by_id;
+    struct log_group *recent; /* saves the lookup for runs of the same group */
+    uint64_t *sorted;         /* ids, for hf_log_group_next; rebuilt when a group was added */
+    size_t sorted_count;
+};
+#define LOG_GROUP_COUNT_MAX (1u << 20)
+
+void log_groups_close(struct log_groups *groups);
+struct log_group *log_groups_find(struct log_groups *groups, uint64_t id); /* NULL when unknown */
+/* Finds or makes it; NULL when there are LOG_GROUP_COUNT_MAX already. */
+struct log_group *log_groups_get(struct log_groups *groups, uint64_t id);
+/* The group that exists with the smallest id > after. */
+struct log_group *log_groups_next(struct log_groups *groups, uint64_t after);
+
+/* ---- changes; the caller has checked that they are allowed ---- */
+void log_group_append(struct log_group *group, uint64_t index, const struct log_location *location);
+void log_group_truncate(struct log_group *group, uint64_t from);
+void log_group_hard_state(struct log_group *group, struct hf_hard_state state, struct log_segment *segment);
+void log_group_reset(struct log_group *group, uint64_t index, uint64_t term, struct hf_bytes snapshot_name,
+                     struct log_segment *segment);
+void log_group_compact(struct log_group *group, uint64_t index, uint64_t term, struct log_segment *segment);
+void log_group_remove(struct log_group *group);
+
+/* 0, HF_ECOMPACTED, HF_EUNAVAILABLE, HF_ECORRUPT (in a hole). */
+int log_group_term(const struct log_group *group, uint64_t index, uint64_t *out);
+void log_group_describe(const struct log_group *group, struct hf_log_group_state *out);
+
+#endif

@@ -1,0 +1,70 @@
+/* The segments to come: identities are given out early, files are pre-written in the background, one at a time and in
+ * order of their numbers. Guarded by the log's mutex; the work itself runs off the driver's thread on its own data. */
+#ifndef LOG_LOG_POOL_H
+#define LOG_LOG_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/io.h"
+#include "log/log_prepare.h"
+#include "log/log_segment.h"
+
+#define LOG_POOL_SEGMENT_SIZE_MIN (1u << 20)
+#define LOG_POOL_UPCOMING_MAX     4u
+#define LOG_POOL_WAITED_FOR_MAX   64u
+#define LOG_POOL_RETRY_NS         UINT64_C(100000000) /* after the device was full */
+#define LOG_POOL_FREE_AGE_NS      UINT64_C(100000000) /* how old a look at the free space may be */
+
+struct log_pool {
+    struct io *io;
+    const char *directory; /* lent */
+    uint64_t segment_size_max_bytes;
+    uint64_t reserve_bytes;
+    uint32_t spares_max;
+
+    struct log_segment_header last; /* of the newest identity given out */
+    struct log_segment *upcoming[LOG_POOL_UPCOMING_MAX];
+    size_t upcoming_count;
+    /* Taken for frames before they were ready, oldest first; they belong to the segment table. */
+    struct log_segment *waited_for[LOG_POOL_WAITED_FOR_MAX];
+    size_t waited_for_count;
+
+    struct io_operation operation;
+    struct log_preparation preparation;
+    bool busy;
+    struct log_segment *target; /* of the preparation; NULL: nobody wants it any more */
+
+    bool no_space; /* the last preparation found the device full */
+    bool retry_now;
+    uint64_t retry_ns;
+    uint64_t free_bytes;
+    uint64_t free_looked_ns;
+};
+
+void log_pool_open(struct log_pool *pool, struct io *io, const char *directory, const struct log_segment_header *last);
+void log_pool_close(struct log_pool *pool); /* nothing in flight; accepts a zeroed one */
+
+/* The size that the next segment should have: grows with the log. */
+uint64_t log_pool_size(const struct log_pool *pool, uint64_t stream_bytes);
+/* Bytes in segments that are ready, headers subtracted. */
+uint64_t log_pool_ready_bytes(const struct log_pool *pool);
+/* Free bytes of the device, looked up when the last look is too old. */
+uint64_t log_pool_free_bytes(struct log_pool *pool);
+void log_pool_forget_free_bytes(struct log_pool *pool);
+
+/* Could a frame of this length go into a new segment? headroom: what has to stay free. */
+bool log_pool_can_extend(struct log_pool *pool, uint64_t frame_length, uint64_t headroom);
+/* The first of the upcoming segments if a frame of this length fits into it, else NULL. */
+struct log_segment *log_pool_first(const struct log_pool *pool, uint64_t frame_length);
+/* Takes the next segment for frames; the caller owns it from then on (it may not be ready yet). Plans one of a fitting
+ * size when there is none, giving up those that are too small. NULL when LOG_POOL_WAITED_FOR_MAX are not ready yet. */
+struct log_segment *log_pool_take(struct log_pool *pool, uint64_t frame_length, uint64_t stream_bytes);
+
+/* Driver: starts a preparation when one is due. Returns 0, or the error of a submission. */
+int log_pool_start(struct log_pool *pool, struct io_queue *queue, uint64_t stream_bytes, uint64_t now_ns);
+/* Driver: the operation completed. Returns 0, also when the device was full; else the error that poisons. */
+int log_pool_finish(struct log_pool *pool, uint64_t now_ns);
+uint64_t log_pool_deadline_ns(const struct log_pool *pool);
+
+#endif

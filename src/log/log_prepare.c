@@ -1,0 +1,151 @@
+#include "log/log_prepare.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/mutation.h"
+
+#define LOG_PREPARE_WRITE_SIZE (256u * 1024u)
+
+static _Alignas(4096) uint8_t log_prepare_zeros[LOG_PREPARE_WRITE_SIZE]; /* never written to */
+
+static char *log_prepare_temporary_path(const struct log_preparation *preparation)
+{
+    return text_format("%s/%016" PRIx64 ".tmp", preparation->directory, preparation->header.number);
+}
+
+static int log_prepare_write(struct log_preparation *preparation)
+{
+    uint64_t size = preparation->header.size_bytes;
+    int rc = 0;
+    uint8_t *block = aligned_alloc(LOG_FORMAT_BLOCK_SIZE, LOG_FORMAT_SEGMENT_HEADER_SIZE);
+    if (block == NULL) {
+        return error_raise(HF_ENOMEM, "no memory for a segment header");
+    }
+    log_format_put_segment_header(block, &preparation->header);
+    rc = file_preallocate(preparation->file, 0, size);
+    if (rc != 0) {
+        goto done;
+    }
+    rc = file_write(preparation->file, 0, block, LOG_FORMAT_SEGMENT_HEADER_SIZE);
+    for (uint64_t at = LOG_FORMAT_SEGMENT_HEADER_SIZE; at < size && rc == 0;) {
+        size_t piece = size - at < LOG_PREPARE_WRITE_SIZE ? (size_t)(size - at) : LOG_PREPARE_WRITE_SIZE;
+        rc = file_write(preparation->file, at, log_prepare_zeros, piece);
+        at += piece;
+    }
+done:
+    free(block);
+    return rc;
+}
+
+int log_prepare_create(struct log_preparation *preparation)
+{
+    char *path = log_prepare_temporary_path(preparation);
+    int rc = path_unlink(preparation->io, path);
+    if (rc != 0 && rc != HF_ENOTFOUND) {
+        goto done;
+    }
+    rc = file_open(preparation->io, path, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE | FILE_DIRECT,
+                   &preparation->file);
+    if (rc != 0) {
+        goto done;
+    }
+    rc = file_lock(preparation->file);
+    if (rc == 0) {
+        rc = log_prepare_write(preparation);
+    }
+    if (rc != 0) {
+        rc = error_wrap(rc, "preparing log segment %016" PRIx64, preparation->header.number);
+        log_prepare_abandon(preparation);
+    }
+done:
+    free(path);
+    return rc;
+}
+
+int log_prepare_publish(struct log_preparation *preparation)
+{
+    char name[LOG_FORMAT_NAME_SIZE];
+    log_format_segment_name(name, preparation->header.number);
+    char *temporary = log_prepare_temporary_path(preparation);
+    char *final = text_format("%s/%s", preparation->directory, name);
+    int rc = file_sync(preparation->file);
+    if (rc != 0) {
+        goto done;
+    }
+    rc = path_rename(preparation->io, temporary, final);
+    if (rc != 0) {
+        goto done;
+    }
+    if (!MUTATED(LOG_SKIP_DIRECTORY_SYNC)) {
+        rc = directory_sync(preparation->io, preparation->directory);
+    }
+done:
+    if (rc != 0) {
+        rc = error_wrap(rc, "publishing log segment %s", name);
+        log_prepare_abandon(preparation);
+    }
+    free(temporary);
+    free(final);
+    return rc;
+}
+
+void log_prepare_abandon(struct log_preparation *preparation)
+{
+    file_close(preparation->file);
+    preparation->file = NULL;
+    char *path = log_prepare_temporary_path(preparation);
+    char text[ERROR_TEXT_SIZE_MAX];
+    error_text_copy(text, sizeof(text));
+    /* When this fails too, the next open removes the file. */
+    if (path_unlink(preparation->io, path) != 0) {
+        error_restore(HF_EIO, text);
+    }
+    free(path);
+}
+
+int log_prepare_work(void *arg)
+{
+    struct log_preparation *preparation = arg;
+    int rc = log_prepare_create(preparation);
+    if (rc == 0) {
+        rc = log_prepare_publish(preparation);
+    }
+    return rc;
+}
+
+struct log_prepare_names {
+    char **items;
+    size_t count;
+};
+
+static int log_prepare_collect(void *arg, const char *name, bool is_directory)
+{
+    struct log_prepare_names *names = arg;
+    bool ours = strlen(name) == 20 && strspn(name, "0123456789abcdef") == 16 && strcmp(name + 16, ".tmp") == 0;
+    if (!is_directory && ours) {
+        names->items = memory_resize(names->items, (names->count + 1) * sizeof(char *));
+        names->items[names->count++] = text_copy(name);
+    }
+    return 0;
+}
+
+int log_prepare_clean(struct io *io, const char *directory)
+{
+    struct log_prepare_names names = {0};
+    int rc = directory_list(io, directory, log_prepare_collect, &names);
+    for (size_t i = 0; i < names.count; i++) {
+        char *path = text_format("%s/%s", directory, names.items[i]);
+        if (rc == 0) {
+            rc = path_unlink(io, path);
+            rc = rc == HF_ENOTFOUND ? 0 : rc;
+        }
+        free(path);
+        free(names.items[i]);
+    }
+    free(names.items);
+    return rc;
+}

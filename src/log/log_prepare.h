@@ -1,0 +1,28 @@
+/* Makes segment files: pre-written with zeros, durable, and visible under their name only when they are whole.
+ * Blocking; called in the background by the pool, and by recovery. */
+#ifndef LOG_LOG_PREPARE_H
+#define LOG_LOG_PREPARE_H
+
+#include "io/io.h"
+#include "log/log_format.h"
+
+struct log_preparation {
+    struct io *io;
+    const char *directory; /* lent */
+    struct log_segment_header header;
+    struct file *file; /* out: direct, locked; the caller's on success */
+};
+
+/* A file under its temporary name: allocated, header and zeros written, nothing synced. */
+int log_prepare_create(struct log_preparation *preparation);
+/* Syncs it, gives it its name (replacing a left-over of that name) and syncs the directory. */
+int log_prepare_publish(struct log_preparation *preparation);
+/* Closes and removes the temporary file. */
+void log_prepare_abandon(struct log_preparation *preparation);
+/* All of it: for IO_WORK. arg: struct log_preparation. */
+int log_prepare_work(void *arg);
+
+/* Removes the temporary files that an earlier process left. */
+int log_prepare_clean(struct io *io, const char *directory);
+
+#endif

@@ -1,0 +1,161 @@
+#include "log/log_record.h"
+
+#include <assert.h>
+
+#include "base/checksum.h"
+#include "base/error.h"
+
+#define LOG_RECORD_CHECKSUM_FROM 4u
+
+/* Two bytes and four: little-endian, 48 bits. */
+static void log_record_put_timestamp(uint8_t *target, uint64_t timestamp_ms)
+{
+    bytes_put_u32(target, (uint32_t)timestamp_ms);
+    bytes_put_u16(target + 4, (uint16_t)(timestamp_ms >> 32));
+}
+
+static uint64_t log_record_get_timestamp(const uint8_t *source)
+{
+    return bytes_get_u32(source) | (uint64_t)bytes_get_u16(source + 4) << 32;
+}
+
+size_t log_record_put(uint8_t *target, const struct log_record *record, uint32_t seed)
+{
+    size_t wide_size = log_record_wide_size(record->timestamp_ms);
+    size_t body_size = record->body.size + wide_size;
+    assert(body_size <= UINT32_MAX && record->entry_type <= LOG_FORMAT_RECORD_TYPE_MASK);
+    uint8_t *body = target + LOG_FORMAT_RECORD_HEADER_SIZE;
+    bytes_put_u32(target + 4, (uint32_t)body_size);
+    target[8] = record->kind;
+    target[9] = (uint8_t)(record->entry_type | (wide_size > 0 ? LOG_FORMAT_RECORD_WIDE : 0) |
+                          (record->ignorable ? LOG_FORMAT_RECORD_IGNORABLE : 0));
+    log_record_put_timestamp(target + 10, wide_size > 0 ? 0 : record->timestamp_ms);
+    bytes_put_u64(target + 16, record->index);
+    bytes_put_u32(target + 24, record->group_check);
+    bytes_put_u32(target + 28, record->term_low);
+    if (wide_size > 0) {
+        bytes_put_u64(body, record->timestamp_ms);
+    }
+    if (record->body.size > 0) {
+        memcpy(body + wide_size, record->body.data, record->body.size);
+    }
+    size_t size = log_record_size(body_size);
+    memset(body + body_size, 0, size - LOG_FORMAT_RECORD_HEADER_SIZE - body_size);
+    log_record_reseal(target, seed);
+    return size;
+}
+
+void log_record_reseal(uint8_t *target, uint32_t seed)
+{
+    size_t covered = LOG_FORMAT_RECORD_HEADER_SIZE - LOG_RECORD_CHECKSUM_FROM + bytes_get_u32(target + 4);
+    bytes_put_u32(target, checksum_crc32c(seed, target + LOG_RECORD_CHECKSUM_FROM, covered));
+}
+
+enum log_record_result log_record_get(struct hf_bytes bytes, uint32_t seed, struct log_record *out, size_t *size_out)
+{
+    const uint8_t *source = bytes.data;
+    *size_out = 0;
+    if (bytes.size < LOG_FORMAT_RECORD_HEADER_SIZE) {
+        return LOG_RECORD_SHORT;
+    }
+    uint32_t body_size = bytes_get_u32(source + 4);
+    uint64_t size = log_record_size(body_size);
+    if (size > bytes.size) {
+        return LOG_RECORD_SHORT;
+    }
+    *size_out = size;
+    *out = (struct log_record){
+        .kind = source[8],
+        .entry_type = source[9] & LOG_FORMAT_RECORD_TYPE_MASK,
+        .ignorable = (source[9] & LOG_FORMAT_RECORD_IGNORABLE) != 0,
+        .timestamp_ms = log_record_get_timestamp(source + 10),
+        .index = bytes_get_u64(source + 16),
+        .group_check = bytes_get_u32(source + 24),
+        .term_low = bytes_get_u32(source + 28),
+        .body = bytes_of(source + LOG_FORMAT_RECORD_HEADER_SIZE, body_size),
+    };
+    bool good = true;
+    if ((source[9] & LOG_FORMAT_RECORD_WIDE) != 0) {
+        good = body_size >= 8;
+        out->timestamp_ms = good ? bytes_get_u64(out->body.data) : 0;
+        out->body = good ? bytes_of(source + LOG_FORMAT_RECORD_HEADER_SIZE + 8, body_size - 8) : out->body;
+    }
+    size_t covered = LOG_FORMAT_RECORD_HEADER_SIZE - LOG_RECORD_CHECKSUM_FROM + (size_t)body_size;
+    good = good && bytes_get_u32(source) == checksum_crc32c(seed, source + LOG_RECORD_CHECKSUM_FROM, covered);
+    return good ? LOG_RECORD_OK : LOG_RECORD_BAD;
+}
+
+void log_record_put_run(uint8_t target[LOG_RECORD_RUN_BODY_SIZE], const struct log_run *run)
+{
+    bytes_put_u64(target, run->group);
+    bytes_put_u64(target + 8, run->incarnation);
+    bytes_put_u64(target + 16, run->number);
+    bytes_put_u64(target + 24, run->term);
+}
+
+void log_record_put_trailer(uint8_t target[LOG_RECORD_TRAILER_BODY_SIZE], const struct log_trailer *trailer)
+{
+    bytes_put_u64(target, trailer->durable_position);
+    bytes_put_u64(target + 8, trailer->position);
+    bytes_put_u64(target + 16, trailer->sequence);
+    bytes_put_u32(target + 24, trailer->record_count);
+    bytes_put_u32(target + 28, 0);
+}
+
+void log_record_put_hard_state(uint8_t target[LOG_RECORD_HARD_STATE_BODY_SIZE], struct hf_hard_state state)
+{
+    bytes_put_u64(target, state.term);
+    bytes_put_u64(target + 8, state.vote);
+    bytes_put_u64(target + 16, state.commit);
+}
+
+int log_record_get_run(struct hf_bytes body, struct log_run *out)
+{
+    struct cursor cursor = cursor_of(body);
+    *out = (struct log_run){.group = cursor_u64(&cursor)};
+    out->incarnation = cursor_u64(&cursor);
+    out->number = cursor_u64(&cursor);
+    out->term = cursor_u64(&cursor);
+    if (cursor_finish(&cursor, "run record") != 0 || out->group == 0 || out->group > HF_LOG_GROUP_MAX ||
+        out->number == 0) {
+        return error_raise(HF_ECORRUPT, "impossible values in a run record");
+    }
+    return 0;
+}
+
+int log_record_get_trailer(struct hf_bytes body, struct log_trailer *out)
+{
+    struct cursor cursor = cursor_of(body);
+    *out = (struct log_trailer){.durable_position = cursor_u64(&cursor)};
+    out->position = cursor_u64(&cursor);
+    out->sequence = cursor_u64(&cursor);
+    out->record_count = cursor_u32(&cursor);
+    cursor_u32(&cursor);
+    if (cursor_finish(&cursor, "trailer") != 0 || out->durable_position > out->position) {
+        return error_raise(HF_ECORRUPT, "impossible values in a trailer");
+    }
+    return 0;
+}
+
+int log_record_get_hard_state(struct hf_bytes body, struct hf_hard_state *out)
+{
+    struct cursor cursor = cursor_of(body);
+    *out = (struct hf_hard_state){.term = cursor_u64(&cursor)};
+    out->vote = cursor_u64(&cursor);
+    out->commit = cursor_u64(&cursor);
+    if (cursor_finish(&cursor, "hard state") != 0) {
+        return error_raise(HF_ECORRUPT, "impossible size of a hard state");
+    }
+    return 0;
+}
+
+int log_record_get_floor(struct hf_bytes body, uint64_t *term, struct hf_bytes *name)
+{
+    struct cursor cursor = cursor_of(body);
+    *term = cursor_u64(&cursor);
+    *name = cursor_bytes(&cursor, cursor.left);
+    if (cursor_finish(&cursor, "floor") != 0 || name->size > HF_LOG_SNAPSHOT_NAME_SIZE_MAX) {
+        return error_raise(HF_ECORRUPT, "impossible size of a floor record");
+    }
+    return 0;
+}

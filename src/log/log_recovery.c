@@ -1,0 +1,340 @@
+#include "log/log_recovery.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/mutation.h"
+#include "base/trace.h"
+#include "log/log_apply.h"
+#include "log/log_prepare.h"
+#include "log/log_scan.h"
+
+/* What the new segment offers beyond what is copied into it. */
+#define LOG_RECOVERY_ROOM_MIN (256u * 1024u)
+
+/* A frame that nobody declared durable, to be copied. */
+struct log_recovery_copy {
+    uint8_t *data; /* aligned */
+    struct log_frame_header header;
+    uint64_t offset; /* in the new segment */
+};
+
+struct log_recovery {
+    struct hf_log *log;
+    struct log_chain chain;
+    struct log_scan_result scan;
+    struct log_apply apply;
+    struct log_segment **segments; /* one for each of the chain */
+    struct log_recovery_copy *copies;
+    size_t copy_count;
+    size_t used_count; /* segments of the chain up to the last that holds data */
+    uint64_t position; /* behind the last data that stays where it is */
+    uint64_t sequence; /* the last one there */
+    struct log_preparation preparation;
+    struct log_segment *fresh;
+    uint64_t position_end; /* behind everything in the fresh segment */
+    uint64_t offset_end;
+    uint64_t sequence_end;
+};
+
+/* ---- reading ---- */
+
+static void log_recovery_stays(struct log_recovery *recovery, const struct log_scan_frame *frame)
+{
+    bool bare = frame->state != LOG_SCAN_DAMAGED && (frame->header.flags & LOG_FORMAT_FRAME_BARE) != 0;
+    if (bare) {
+        return; /* an old trailer has said what it had to say: the new segment repeats it */
+    }
+    recovery->used_count = frame->segment + 1;
+    recovery->position = frame->position_end;
+    recovery->sequence = frame->sequence_end;
+    recovery->segments[frame->segment]->used_bytes = frame->offset + frame->length;
+}
+
+static int log_recovery_keep_copy(struct log_recovery *recovery, const struct log_scan_frame *frame)
+{
+    if ((frame->header.flags & LOG_FORMAT_FRAME_BARE) != 0) {
+        return 0;
+    }
+    recovery->copies = memory_resize(recovery->copies, (recovery->copy_count + 1) * sizeof(struct log_recovery_copy));
+    struct log_recovery_copy *copy = &recovery->copies[recovery->copy_count];
+    *copy = (struct log_recovery_copy){.header = frame->header};
+    copy->data = aligned_alloc(LOG_FORMAT_BLOCK_SIZE, frame->length);
+    if (copy->data == NULL) {
+        return error_raise(HF_ENOMEM, "no memory for a frame of %" PRIu64 " bytes", frame->length);
+    }
+    memcpy(copy->data, frame->bytes.data, frame->length);
+    recovery->copy_count++;
+    return 0;
+}
+
+static int log_recovery_frame(void *arg, const struct log_scan_frame *frame)
+{
+    struct log_recovery *recovery = arg;
+    struct log_segment *segment = recovery->segments[frame->segment];
+    switch (frame->state) {
+    case LOG_SCAN_DAMAGED:
+        log_apply_salvage(&recovery->apply, frame->bytes, segment, frame->offset);
+        break;
+    case LOG_SCAN_UNDECLARED:
+        if (!recovery->log->options.read_only && !MUTATED(LOG_TAIL_NOT_COPIED)) {
+            return log_recovery_keep_copy(recovery, frame);
+        }
+        log_apply_frame(&recovery->apply, frame->bytes, segment, frame->offset);
+        break;
+    case LOG_SCAN_DECLARED:
+        log_apply_frame(&recovery->apply, frame->bytes, segment, frame->offset);
+        break;
+    }
+    log_recovery_stays(recovery, frame);
+    return 0;
+}
+
+static int log_recovery_read(struct log_recovery *recovery)
+{
+    struct hf_log *log = recovery->log;
+    int rc = log_chain_open(&recovery->chain, log->io, log->directory, &log->damages);
+    if (rc != 0) {
+        return rc;
+    }
+    size_t count = recovery->chain.segment_count;
+    if (count > 0 && !log->options.read_only) {
+        /* The file that a living writer would hold: the lock file alone could have been removed. */
+        rc = file_lock(recovery->chain.segments[count - 1].file);
+        if (rc != 0) {
+            return error_wrap(rc, "another process writes to the log in %s", log->directory);
+        }
+    }
+    recovery->segments = memory_new(count * sizeof(struct log_segment *));
+    for (size_t i = 0; i < count; i++) {
+        recovery->segments[i] = log_segment_new(&recovery->chain.segments[i].header);
+        recovery->segments[i]->state = LOG_SEGMENT_SEALED;
+    }
+    struct log_scan_callbacks callbacks = {.frame = log_recovery_frame, .arg = recovery};
+    return log_scan_run(&recovery->chain, &callbacks, &recovery->scan);
+}
+
+/* ---- the new segment ---- */
+
+static void log_recovery_plan_header(struct log_recovery *recovery, struct log_segment_header *header)
+{
+    struct hf_log *log = recovery->log;
+    const struct log_segment *last = recovery->used_count > 0 ? recovery->segments[recovery->used_count - 1] : NULL;
+    uint64_t size = LOG_FORMAT_SEGMENT_HEADER_SIZE + LOG_FORMAT_BLOCK_SIZE + LOG_RECOVERY_ROOM_MIN;
+    for (size_t i = 0; i < recovery->copy_count; i++) {
+        size += recovery->copies[i].header.length;
+    }
+    *header = (struct log_segment_header){
+        .number = last != NULL ? last->header.number + 1 : 1,
+        .size_bytes = size < LOG_POOL_SEGMENT_SIZE_MIN ? LOG_POOL_SEGMENT_SIZE_MIN : log_format_align_block(size),
+        .log_id = recovery->chain.log_id,
+        .epoch = recovery->chain.epoch_max + 1,
+        .previous_incarnation = last != NULL ? last->header.incarnation : 0,
+        .position = recovery->position,
+    };
+    while (header->log_id == 0) {
+        io_random(log->io, &header->log_id, sizeof(header->log_id));
+    }
+    while (header->incarnation == 0) {
+        io_random(log->io, &header->incarnation, sizeof(header->incarnation));
+    }
+}
+
+static struct log_place log_recovery_place(const struct log_recovery *recovery)
+{
+    return log_segment_place(recovery->fresh, recovery->offset_end, recovery->sequence_end + 1, recovery->position_end);
+}
+
+static int log_recovery_write(struct log_recovery *recovery, const uint8_t *data, size_t length)
+{
+    int rc = file_write(recovery->preparation.file, recovery->offset_end, data, length);
+    recovery->offset_end += length;
+    recovery->position_end += length;
+    recovery->sequence_end++;
+    return rc;
+}
+
+/* Says that all before it is durable: true as soon as the segment can be seen under its name. */
+static int log_recovery_write_trailer(struct log_recovery *recovery)
+{
+    uint8_t *block = aligned_alloc(LOG_FORMAT_BLOCK_SIZE, LOG_FORMAT_BLOCK_SIZE);
+    if (block == NULL) {
+        return error_raise(HF_ENOMEM, "no memory for a trailer");
+    }
+    struct log_frame_builder builder;
+    struct log_place place = log_recovery_place(recovery);
+    log_frame_begin(&builder, &place, block, LOG_FORMAT_BLOCK_SIZE);
+    size_t length = log_frame_seal(&builder, place.position);
+    int rc = log_recovery_write(recovery, block, length);
+    free(block);
+    return rc;
+}
+
+static int log_recovery_write_copies(struct log_recovery *recovery)
+{
+    int rc = 0;
+    for (size_t i = 0; i < recovery->copy_count && rc == 0; i++) {
+        struct log_recovery_copy *copy = &recovery->copies[i];
+        struct log_place place = log_recovery_place(recovery);
+        log_frame_move(copy->data, &copy->header, &place, recovery->position);
+        copy->offset = place.offset;
+        rc = log_recovery_write(recovery, copy->data, copy->header.length);
+    }
+    if (rc == 0 && recovery->position_end > 0) {
+        rc = log_recovery_write_trailer(recovery);
+    }
+    return rc;
+}
+
+/* The copies become readable at their new place. */
+static void log_recovery_apply_copies(struct log_recovery *recovery)
+{
+    for (size_t i = 0; i < recovery->copy_count; i++) {
+        struct log_recovery_copy *copy = &recovery->copies[i];
+        log_apply_frame(&recovery->apply, bytes_of(copy->data, copy->header.length), recovery->fresh, copy->offset);
+    }
+}
+
+static void log_recovery_unlink(struct log_recovery *recovery, uint64_t number)
+{
+    struct hf_log *log = recovery->log;
+    char name[LOG_FORMAT_NAME_SIZE];
+    log_format_segment_name(name, number);
+    char *path = text_format("%s/%s", log->directory, name);
+    int rc = path_unlink(log->io, path);
+    if (rc != 0 && rc != HF_ENOTFOUND) {
+        TRACE(TRACE_WARN, "log", "a left-over log segment stays: %s", hf_error_text());
+    }
+    free(path);
+}
+
+static int log_recovery_make_segment(struct log_recovery *recovery)
+{
+    struct hf_log *log = recovery->log;
+    struct log_segment_header header;
+    log_recovery_plan_header(recovery, &header);
+    recovery->preparation = (struct log_preparation){.io = log->io, .directory = log->directory, .header = header};
+    int rc = log_prepare_create(&recovery->preparation);
+    if (rc != 0) {
+        return rc;
+    }
+    recovery->fresh = log_segment_new(&header);
+    recovery->fresh->state = LOG_SEGMENT_READY;
+    recovery->offset_end = LOG_FORMAT_SEGMENT_HEADER_SIZE;
+    recovery->position_end = recovery->position;
+    recovery->sequence_end = recovery->sequence;
+    rc = log_recovery_write_copies(recovery);
+    if (rc != 0) {
+        log_prepare_abandon(&recovery->preparation);
+        return rc;
+    }
+    rc = log_prepare_publish(&recovery->preparation);
+    if (rc == 0) {
+        recovery->fresh->writer = recovery->preparation.file;
+    }
+    return rc;
+}
+
+/* What was copied or never belonged to the stream goes. Its epoch tells it from the new files, should it come back. */
+static void log_recovery_remove_superseded(struct log_recovery *recovery)
+{
+    for (size_t i = recovery->chain.segment_count; i > recovery->used_count; i--) {
+        uint64_t number = recovery->chain.segments[i - 1].header.number;
+        if (number != recovery->fresh->header.number) {
+            log_recovery_unlink(recovery, number);
+        }
+    }
+}
+
+static void log_recovery_set_tail(struct log_recovery *recovery)
+{
+    struct hf_log *log = recovery->log;
+    struct log_writer *writer = &log->writer;
+    writer->tail = recovery->fresh;
+    writer->tail_offset = recovery->offset_end;
+    writer->tail_position = recovery->position_end;
+    writer->sequence_next = recovery->sequence_end + 1;
+    writer->durable_position = recovery->position_end;
+    writer->declared_position = recovery->position_end;
+    writer->data_end_position = recovery->position_end;
+    log_pool_open(&log->pool, log->io, log->directory, &recovery->fresh->header);
+    log_segment_table_append(&log->segments, recovery->fresh);
+    recovery->fresh = NULL;
+}
+
+static int log_recovery_continue(struct log_recovery *recovery)
+{
+    struct hf_log *log = recovery->log;
+    int rc = log_prepare_clean(log->io, log->directory);
+    for (size_t i = recovery->chain.stale_count; i > 0 && rc == 0; i--) {
+        log_recovery_unlink(recovery, recovery->chain.stale[i - 1]);
+    }
+    if (rc == 0) {
+        rc = log_recovery_make_segment(recovery);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    log_recovery_remove_superseded(recovery);
+    log_recovery_apply_copies(recovery);
+    for (size_t i = 0; i < recovery->used_count; i++) {
+        log_segment_table_append(&log->segments, recovery->segments[i]);
+        recovery->segments[i] = NULL;
+    }
+    log_recovery_set_tail(recovery);
+    return 0;
+}
+
+static void log_recovery_keep_segments(struct log_recovery *recovery)
+{
+    for (size_t i = 0; i < recovery->chain.segment_count; i++) {
+        log_segment_table_append(&recovery->log->segments, recovery->segments[i]);
+        recovery->segments[i] = NULL;
+    }
+}
+
+static void log_recovery_close(struct log_recovery *recovery)
+{
+    for (size_t i = 0; recovery->segments != NULL && i < recovery->chain.segment_count; i++) {
+        log_segment_close(recovery->segments[i]);
+    }
+    for (size_t i = 0; i < recovery->copy_count; i++) {
+        free(recovery->copies[i].data);
+    }
+    log_segment_close(recovery->fresh);
+    free(recovery->segments);
+    free(recovery->copies);
+    log_chain_close(&recovery->chain);
+}
+
+int log_recovery_run(struct hf_log *log)
+{
+    struct log_recovery recovery = {.log = log, .apply = {.groups = &log->groups, .damages = &log->damages}};
+    uint64_t begun_ns = io_monotonic_ns(log->io);
+    int rc = log_recovery_read(&recovery);
+    if (rc != 0) {
+        goto done;
+    }
+    if (log->options.read_only) {
+        log_recovery_keep_segments(&recovery);
+    } else {
+        rc = log_recovery_continue(&recovery);
+    }
+    if (rc != 0) {
+        goto done;
+    }
+    log_apply_finish(&recovery.apply);
+    log->torn_bytes = recovery.scan.torn_bytes;
+    log->recovery_ns = io_monotonic_ns(log->io) - begun_ns;
+    if (log->torn_bytes > 0) {
+        TRACE(TRACE_INFO, "log", "dropped %" PRIu64 " torn bytes at the end: none of them was acknowledged",
+              log->torn_bytes);
+    }
+done:
+    log_recovery_close(&recovery);
+    return rc;
+}

@@ -1,0 +1,108 @@
+#include "log/log_segment.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+struct log_segment *log_segment_new(const struct log_segment_header *header)
+{
+    struct log_segment *segment = memory_new(sizeof(*segment));
+    segment->header = *header;
+    segment->used_bytes = LOG_FORMAT_SEGMENT_HEADER_SIZE;
+    return segment;
+}
+
+void log_segment_close(struct log_segment *segment)
+{
+    if (segment == NULL) {
+        return;
+    }
+    assert(segment->pins == 0);
+    file_close(segment->writer);
+    file_close(segment->reader);
+    free(segment);
+}
+
+void log_segment_table_close(struct log_segment_table *table)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        log_segment_close(table->items[i]);
+    }
+    free(table->items);
+    *table = (struct log_segment_table){0};
+}
+
+void log_segment_table_append(struct log_segment_table *table, struct log_segment *segment)
+{
+    assert(table->count == 0 || table->items[table->count - 1]->header.number < segment->header.number);
+    if (table->count == table->capacity) {
+        table->capacity = table->capacity == 0 ? 16 : table->capacity * 2;
+        table->items = memory_resize(table->items, table->capacity * sizeof(struct log_segment *));
+    }
+    table->items[table->count++] = segment;
+}
+
+static void log_segment_close_idle_reader(struct log_segment_table *table)
+{
+    struct log_segment *oldest = NULL;
+    for (size_t i = 0; i < table->count; i++) {
+        struct log_segment *segment = table->items[i];
+        if (segment->reader != NULL && segment->pins == 0 &&
+            (oldest == NULL || segment->read_turn < oldest->read_turn)) {
+            oldest = segment;
+        }
+    }
+    if (oldest != NULL) {
+        file_close(oldest->reader);
+        oldest->reader = NULL;
+        table->readers_open--;
+    }
+}
+
+int log_segment_pin(struct log_segment_table *table, struct log_segment *segment, struct io *io, const char *directory)
+{
+    int rc = 0;
+    char name[LOG_FORMAT_NAME_SIZE];
+    char *path = NULL;
+    if (segment->reader == NULL) {
+        if (table->readers_open >= LOG_SEGMENT_READERS_MAX) {
+            log_segment_close_idle_reader(table);
+        }
+        log_format_segment_name(name, segment->header.number);
+        path = text_format("%s/%s", directory, name);
+        rc = file_open(io, path, FILE_READ, &segment->reader);
+        if (rc != 0) {
+            rc = error_wrap(rc, "log segment");
+            goto done;
+        }
+        table->readers_open++;
+    }
+    segment->pins++;
+    segment->read_turn = ++table->read_turn;
+done:
+    free(path);
+    return rc;
+}
+
+void log_segment_unpin(struct log_segment *segment)
+{
+    assert(segment->pins > 0);
+    segment->pins--;
+}
+
+struct log_place log_segment_place(const struct log_segment *segment, uint64_t offset, uint64_t sequence,
+                                   uint64_t position)
+{
+    return (struct log_place){
+        .incarnation = segment->header.incarnation,
+        .segment = segment->header.number,
+        .offset = offset,
+        .sequence = sequence,
+        .position = position,
+        .log_id = segment->header.log_id,
+        .epoch = segment->header.epoch,
+        .previous_incarnation = segment->header.previous_incarnation,
+    };
+}

@@ -1,0 +1,54 @@
+/* One segment file as the running log knows it. Lives as long as anything points into it. Everything but `pins` is
+ * guarded by the log's mutex; a pinned segment keeps its reader open. */
+#ifndef LOG_LOG_SEGMENT_H
+#define LOG_LOG_SEGMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/io.h"
+#include "log/log_format.h"
+#include "log/log_frame.h"
+
+enum log_segment_state {
+    LOG_SEGMENT_PLANNED,   /* has an identity; nothing on disk yet */
+    LOG_SEGMENT_PREPARING, /* being written in the background */
+    LOG_SEGMENT_READY,     /* pre-written, under its own name, durable */
+    LOG_SEGMENT_SEALED     /* only read from now on */
+};
+
+struct log_segment {
+    struct log_segment_header header;
+    enum log_segment_state state;
+    struct file *writer; /* direct; NULL when not written by this process */
+    struct file *reader; /* buffered; opened when first needed */
+    unsigned pins;       /* reads in progress */
+    uint64_t read_turn;  /* when it was read last, for closing the reader that was not used longest */
+    uint64_t used_bytes; /* header and frames placed */
+};
+
+struct log_segment *log_segment_new(const struct log_segment_header *header);
+void log_segment_close(struct log_segment *segment); /* accepts NULL; not pinned */
+
+/* All segments of the stream, in order of their numbers. */
+struct log_segment_table {
+    struct log_segment **items;
+    size_t count;
+    size_t capacity;
+    uint64_t read_turn;
+    size_t readers_open;
+};
+void log_segment_table_close(struct log_segment_table *table); /* and all segments */
+void log_segment_table_append(struct log_segment_table *table, struct log_segment *segment);
+
+#define LOG_SEGMENT_READERS_MAX 128u /* files kept open for reading */
+
+/* Pins the segment and opens its reader when needed, closing another that rests. */
+int log_segment_pin(struct log_segment_table *table, struct log_segment *segment, struct io *io, const char *directory);
+void log_segment_unpin(struct log_segment *segment);
+
+/* The place of a frame in this segment. */
+struct log_place log_segment_place(const struct log_segment *segment, uint64_t offset, uint64_t sequence,
+                                   uint64_t position);
+
+#endif

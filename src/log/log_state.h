@@ -1,0 +1,49 @@
+/* The log as a whole: what struct hf_log is made of. Private to the room.
+ *
+ * One mutex guards everything here, with two exceptions: operations in flight belong to the queue, and pinned chunks
+ * and segments may be read without it. Nothing is called out of the room while it is held but io/. Lock order: the
+ * log's mutex, then nothing. */
+#ifndef LOG_LOG_STATE_H
+#define LOG_LOG_STATE_H
+
+#include "base/mutex.h"
+#include "io/io.h"
+#include "log/log.h"
+#include "log/log_damage.h"
+#include "log/log_group.h"
+#include "log/log_pool.h"
+#include "log/log_segment.h"
+#include "log/log_tail_cache.h"
+#include "log/log_writer.h"
+
+struct hf_log {
+    struct io *io;
+    bool io_owned;
+    char *directory;
+    struct hf_log_options options;
+    struct file *lock_file;
+
+    struct mutex mutex;
+    struct log_groups groups;
+    struct log_segment_table segments;
+    struct log_tail_cache cache;
+    struct log_pool pool;
+    struct log_writer writer;
+    struct log_damages damages;
+    uint64_t check_turn;
+    uint64_t reserved_bytes;
+    bool closing;
+    bool driver_asleep; /* the driver waits in io_queue_reap, or the caller's loop does: wake it */
+
+    struct io_queue *queue;
+    struct executor *executor;
+    struct log_ready_list calling; /* the driver's: waiters whose callbacks run now */
+    bool turning;                  /* the driver's */
+
+    uint64_t appended_entries;
+    uint64_t appended_bytes;
+    uint64_t recovery_ns;
+    uint64_t torn_bytes;
+};
+
+#endif

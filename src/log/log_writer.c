@@ -1,0 +1,617 @@
+#include "log/log_writer.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/mutation.h"
+#include "base/trace.h"
+
+static bool log_writer_is_durable_policy(const struct log_writer *writer)
+{
+    return writer->policy == HF_LOG_SYNC_BATCH || writer->policy == HF_LOG_SYNC_ALWAYS;
+}
+
+void log_writer_open(struct log_writer *writer)
+{
+    list_init(&writer->writes);
+    list_init(&writer->unused);
+}
+
+static void log_writer_free_write(struct log_write *write)
+{
+    free(write->waiters);
+    free(write->acks);
+    free(write);
+}
+
+void log_writer_close(struct log_writer *writer)
+{
+    if (writer->writes.next == NULL) {
+        return; /* never opened */
+    }
+    list_splice(&writer->unused, &writer->writes);
+    if (writer->gathering != NULL) {
+        log_writer_free_write(writer->gathering);
+    }
+    list_each_safe (&writer->unused, item) {
+        log_writer_free_write(list_entry(item, struct log_write, link));
+    }
+    free(writer->ready.items);
+}
+
+/* ---- gathering ---- */
+
+static struct log_write *log_writer_new_write(struct log_writer *writer)
+{
+    struct log_write *write = NULL;
+    if (list_empty(&writer->unused)) {
+        write = memory_new(sizeof(*write));
+        return write;
+    }
+    write = list_entry(writer->unused.next, struct log_write, link);
+    list_remove(&write->link);
+    struct log_waiter *waiters = write->waiters;
+    struct log_ack *acks = write->acks;
+    size_t waiter_capacity = write->waiter_capacity;
+    size_t ack_capacity = write->ack_capacity;
+    *write = (struct log_write){
+        .waiters = waiters, .waiter_capacity = waiter_capacity, .acks = acks, .ack_capacity = ack_capacity};
+    return write;
+}
+
+static uint64_t log_writer_tail_rest(const struct log_writer *writer)
+{
+    return writer->tail->header.size_bytes - writer->tail_offset;
+}
+
+static uint64_t log_writer_frame_length(uint64_t size)
+{
+    return log_format_align_block(LOG_FORMAT_FRAME_HEADER_SIZE + size + LOG_FORMAT_TRAILER_SIZE);
+}
+
+static uint64_t log_writer_small_reserve(const struct log_writer *writer, enum log_writer_room kind)
+{
+    if (kind == LOG_WRITER_ESSENTIAL) {
+        return 0;
+    }
+    uint64_t share = writer->tail->header.size_bytes / 8;
+    return writer->reserve_bytes < share ? writer->reserve_bytes : share;
+}
+
+uint64_t log_writer_capacity(const struct log_writer *writer)
+{
+    uint64_t room = log_writer_tail_rest(writer) + log_pool_ready_bytes(writer->pool);
+    if (writer->gathering != NULL) {
+        uint64_t used = log_format_align_block(writer->gathering->builder.used + LOG_FORMAT_TRAILER_SIZE);
+        room = room > used ? room - used : 0;
+    }
+    uint64_t kept = log_writer_small_reserve(writer, LOG_WRITER_ORDINARY);
+    room = room > kept ? room - kept : 0;
+    uint64_t free_bytes = writer->pool->no_space ? 0 : log_pool_free_bytes(writer->pool);
+    uint64_t beyond = free_bytes > writer->reserve_bytes ? free_bytes - writer->reserve_bytes : 0;
+    return beyond > UINT64_MAX - room ? UINT64_MAX : room + beyond;
+}
+
+/* Is there space on the device for a frame of this length, now or after more segments were made? */
+static int log_writer_check_space(struct log_writer *writer, uint64_t length, enum log_writer_room kind)
+{
+    uint64_t rest = log_writer_tail_rest(writer);
+    uint64_t ready = log_pool_ready_bytes(writer->pool);
+    struct log_segment *first = log_pool_first(writer->pool, length);
+    bool fits_tail = length <= rest;
+    bool fits_ready = first != NULL && first->state == LOG_SEGMENT_READY;
+    uint64_t usable = fits_tail ? rest + ready : ready;
+    if ((fits_tail || fits_ready) && length + log_writer_small_reserve(writer, kind) <= usable) {
+        return 0;
+    }
+    uint64_t headroom = kind == LOG_WRITER_ESSENTIAL ? 0 : writer->reserve_bytes;
+    if (log_pool_can_extend(writer->pool, length, headroom)) {
+        return 0;
+    }
+    writer->pool->retry_now = true;
+    return error_raise(HF_ENOSPACE, "no space on the device for %" PRIu64 " more bytes of the log", length);
+}
+
+/* The tail moves on to the next segment. */
+static int log_writer_rotate(struct log_writer *writer, uint64_t length)
+{
+    struct log_segment *next = log_pool_take(writer->pool, length, writer->tail_position);
+    if (next == NULL) {
+        return error_raise(HF_EBUSY, "the device is slower at making log segments than they are filled");
+    }
+    writer->tail->used_bytes = writer->tail_offset;
+    log_segment_table_append(writer->segments, next);
+    writer->tail = next;
+    writer->tail_offset = LOG_FORMAT_SEGMENT_HEADER_SIZE;
+    return 0;
+}
+
+static void log_writer_begin(struct log_writer *writer, uint64_t length)
+{
+    uint64_t want = log_writer_tail_rest(writer) & ~(uint64_t)(LOG_FORMAT_BLOCK_SIZE - 1);
+    uint64_t limit = length > writer->write_size_max_bytes ? length : writer->write_size_max_bytes;
+    want = want < limit ? want : limit;
+    struct log_write *write = log_writer_new_write(writer);
+    size_t capacity = 0;
+    uint8_t *memory = log_tail_cache_room(writer->cache, (size_t)length, (size_t)want, &capacity, &write->chunk);
+    write->segment = writer->tail;
+    write->opened_ns = io_monotonic_ns(writer->io);
+    struct log_place place =
+        log_segment_place(writer->tail, writer->tail_offset, writer->sequence_next, writer->tail_position);
+    log_frame_begin(&write->builder, &place, memory, capacity);
+    log_tail_cache_begin(writer->cache, write->chunk, writer->tail->header.number, writer->tail_offset);
+    writer->gathering = write;
+}
+
+int log_writer_make_room(struct log_writer *writer, uint64_t size, enum log_writer_room kind)
+{
+    if (writer->gathering != NULL) {
+        bool alone = writer->policy == HF_LOG_SYNC_ALWAYS;
+        if (!alone && log_frame_fits(&writer->gathering->builder, size)) {
+            return 0;
+        }
+        log_writer_seal(writer);
+    }
+    uint64_t length = log_writer_frame_length(size);
+    int rc = log_writer_check_space(writer, length, kind);
+    if (rc == 0 && length > log_writer_tail_rest(writer)) {
+        rc = log_writer_rotate(writer, length);
+    }
+    if (rc == 0) {
+        log_writer_begin(writer, length);
+    }
+    return rc;
+}
+
+void log_writer_note_ack(struct log_writer *writer, struct log_group *group, uint64_t last)
+{
+    struct log_write *write = writer->gathering;
+    if (write->ack_count > 0 && write->acks[write->ack_count - 1].group == group) {
+        write->acks[write->ack_count - 1].last = last;
+        return;
+    }
+    if (write->ack_count == write->ack_capacity) {
+        write->ack_capacity = write->ack_capacity == 0 ? 16 : write->ack_capacity * 2;
+        write->acks = memory_resize(write->acks, write->ack_capacity * sizeof(struct log_ack));
+    }
+    write->acks[write->ack_count++] = (struct log_ack){.group = group, .last = last};
+}
+
+static void log_writer_clamp_acks(struct log_write *write, const struct log_group *group, uint64_t from)
+{
+    for (size_t i = 0; i < write->ack_count; i++) {
+        if (write->acks[i].group == group && write->acks[i].last >= from) {
+            write->acks[i].last = from > 0 ? from - 1 : 0;
+        }
+    }
+}
+
+void log_writer_forget_acks(struct log_writer *writer, const struct log_group *group, uint64_t from)
+{
+    list_each (&writer->writes, item) {
+        log_writer_clamp_acks(list_entry(item, struct log_write, link), group, from);
+    }
+    if (writer->gathering != NULL) {
+        log_writer_clamp_acks(writer->gathering, group, from);
+    }
+}
+
+static void log_writer_push_ready(struct log_writer *writer, struct log_waiter waiter, int result)
+{
+    struct log_ready_list *ready = &writer->ready;
+    if (ready->count == ready->capacity) {
+        ready->capacity = ready->capacity == 0 ? 64 : ready->capacity * 2;
+        ready->items = memory_resize(ready->items, ready->capacity * sizeof(struct log_ready));
+    }
+    ready->items[ready->count++] = (struct log_ready){.waiter = waiter, .result = result};
+}
+
+static void log_writer_add_waiter(struct log_write *write, struct log_waiter waiter)
+{
+    if (write->waiter_count == write->waiter_capacity) {
+        write->waiter_capacity = write->waiter_capacity == 0 ? 16 : write->waiter_capacity * 2;
+        write->waiters = memory_resize(write->waiters, write->waiter_capacity * sizeof(struct log_waiter));
+    }
+    write->waiters[write->waiter_count++] = waiter;
+}
+
+void log_writer_wait(struct log_writer *writer, struct log_waiter waiter)
+{
+    if (waiter.done == NULL) {
+        return;
+    }
+    if (writer->gathering != NULL) {
+        log_writer_add_waiter(writer->gathering, waiter);
+        return;
+    }
+    if (!list_empty(&writer->writes)) {
+        struct log_write *last = list_entry(writer->writes.previous, struct log_write, link);
+        if (!last->acknowledged) {
+            log_writer_add_waiter(last, waiter);
+            return;
+        }
+    }
+    log_writer_push_ready(writer, waiter, 0);
+}
+
+void log_writer_seal(struct log_writer *writer)
+{
+    struct log_write *write = writer->gathering;
+    if (write == NULL) {
+        return;
+    }
+    write->bare = log_frame_is_bare(&write->builder);
+    write->declares = writer->durable_position;
+    write->length = log_frame_seal(&write->builder, writer->durable_position);
+    write->state = LOG_WRITE_SEALED;
+    log_tail_cache_seal(writer->cache, write->chunk, write->length);
+    writer->tail_offset += write->length;
+    writer->tail_position += write->length;
+    writer->sequence_next++;
+    if (!write->bare) {
+        writer->data_end_position = writer->tail_position;
+    }
+    list_append(&writer->writes, &write->link);
+    writer->gathering = NULL;
+}
+
+/* ---- to the device ---- */
+
+static uint64_t log_writer_end(const struct log_write *write)
+{
+    return write->builder.place.position + write->length;
+}
+
+static void log_writer_submit_one(struct log_writer *writer, struct log_write *write)
+{
+    bool durable = log_writer_is_durable_policy(writer) && !MUTATED(LOG_SKIP_SYNC);
+    write->operation = (struct io_operation){
+        .kind = durable ? IO_WRITE_DURABLE : IO_WRITE,
+        .file = write->segment->writer,
+        .offset = write->builder.place.offset,
+        .data = write->builder.data,
+        .size = write->length,
+        .user = write,
+    };
+    int rc = io_queue_submit(writer->queue, &write->operation);
+    if (rc != 0) {
+        log_writer_poison(writer, rc, hf_error_text());
+        return;
+    }
+    write->state = LOG_WRITE_IN_FLIGHT;
+    writer->in_flight++;
+    writer->writes_count++;
+    writer->written_bytes += write->length;
+}
+
+/* The first write that still waits for a slot. */
+static struct log_write *log_writer_next_sealed(struct log_writer *writer)
+{
+    list_each (&writer->writes, item) {
+        struct log_write *write = list_entry(item, struct log_write, link);
+        if (write->state == LOG_WRITE_SEALED) {
+            return write;
+        }
+    }
+    return NULL;
+}
+
+static void log_writer_start_sync(struct log_writer *writer);
+
+void log_writer_submit(struct log_writer *writer, uint64_t now_ns)
+{
+    while (writer->failure == 0 && writer->in_flight < writer->writes_in_flight_max) {
+        struct log_write *write = log_writer_next_sealed(writer);
+        if (write == NULL && writer->gathering != NULL) {
+            write = writer->gathering;
+            log_writer_seal(writer);
+        }
+        if (write == NULL || write->segment->state != LOG_SEGMENT_READY) {
+            break;
+        }
+        log_writer_submit_one(writer, write);
+    }
+    bool due = writer->unsynced_since_ns != 0 && writer->policy == HF_LOG_SYNC_INTERVAL &&
+               now_ns - writer->unsynced_since_ns >= writer->sync_interval_ns;
+    if (writer->failure == 0 && !writer->sync.busy &&
+        (writer->sync_wanted || due || writer->unsynced_bytes > LOG_WRITER_UNSYNCED_BYTES_MAX)) {
+        log_writer_start_sync(writer);
+    }
+}
+
+/* ---- syncs of the policies that do not write durably ---- */
+
+/* The next segment with a write that the running sync shall cover. */
+static struct log_write *log_writer_next_unsynced(struct log_writer *writer)
+{
+    list_each (&writer->writes, item) {
+        struct log_write *write = list_entry(item, struct log_write, link);
+        if (write->state != LOG_WRITE_WRITTEN || log_writer_end(write) > writer->sync.target_position) {
+            return NULL;
+        }
+        if (!write->synced) {
+            return write;
+        }
+    }
+    return NULL;
+}
+
+static void log_writer_sync_step(struct log_writer *writer)
+{
+    struct log_write *write = log_writer_next_unsynced(writer);
+    if (write == NULL) {
+        writer->sync.busy = false;
+        return;
+    }
+    writer->sync.segment = write->segment;
+    writer->sync.operation =
+        (struct io_operation){.kind = IO_SYNC, .file = write->segment->writer, .user = &writer->sync};
+    int rc = io_queue_submit(writer->queue, &writer->sync.operation);
+    if (rc != 0) {
+        writer->sync.busy = false;
+        log_writer_poison(writer, rc, hf_error_text());
+    }
+}
+
+static void log_writer_start_sync(struct log_writer *writer)
+{
+    uint64_t target = writer->durable_position;
+    list_each (&writer->writes, item) {
+        struct log_write *write = list_entry(item, struct log_write, link);
+        if (write->state != LOG_WRITE_WRITTEN) {
+            break;
+        }
+        target = log_writer_end(write);
+    }
+    writer->sync_wanted = false;
+    if (target == writer->durable_position) {
+        return;
+    }
+    writer->unsynced_since_ns = 0;
+    writer->unsynced_bytes = 0;
+    writer->sync.busy = true;
+    writer->sync.target_position = target;
+    log_writer_sync_step(writer);
+}
+
+static void log_writer_sync_completed(struct log_writer *writer)
+{
+    list_each (&writer->writes, item) {
+        struct log_write *write = list_entry(item, struct log_write, link);
+        if (write->state != LOG_WRITE_WRITTEN || log_writer_end(write) > writer->sync.target_position) {
+            break;
+        }
+        if (write->segment == writer->sync.segment) {
+            write->synced = true;
+        }
+    }
+    log_writer_sync_step(writer);
+}
+
+/* ---- completion ---- */
+
+void log_writer_poison(struct log_writer *writer, int code, const char *text)
+{
+    if (writer->failure != 0) {
+        return;
+    }
+    writer->failure = HF_EPOISONED;
+    snprintf(writer->failure_text, sizeof(writer->failure_text), "%s", text);
+    if (code != HF_ECLOSED) {
+        TRACE(TRACE_ERROR, "log", "a write or sync failed, the log takes no more: %s", text);
+    }
+    log_writer_fail_waiters(writer, code == HF_ECLOSED ? HF_ECLOSED : HF_EPOISONED);
+}
+
+static void log_writer_fail_write(struct log_writer *writer, struct log_write *write, int result)
+{
+    for (size_t i = 0; i < write->waiter_count; i++) {
+        log_writer_push_ready(writer, write->waiters[i], result);
+    }
+    write->waiter_count = 0;
+}
+
+void log_writer_fail_waiters(struct log_writer *writer, int result)
+{
+    list_each (&writer->writes, item) {
+        log_writer_fail_write(writer, list_entry(item, struct log_write, link), result);
+    }
+    if (writer->gathering != NULL) {
+        log_writer_fail_write(writer, writer->gathering, result);
+    }
+    writer->queued_entries = 0;
+    writer->queued_bytes = 0;
+}
+
+void log_writer_complete(struct log_writer *writer, struct io_operation *operation, uint64_t now_ns)
+{
+    int result = operation->result;
+    if (result != 0 && MUTATED(LOG_RETRY_AFTER_SYNC_ERROR)) {
+        result = 0;
+    }
+    if (result != 0) {
+        log_writer_poison(writer, result, operation->text);
+    }
+    if (operation == &writer->sync.operation) {
+        if (result != 0) {
+            writer->sync.busy = false;
+        } else {
+            log_writer_sync_completed(writer);
+        }
+        return;
+    }
+    struct log_write *write = operation->user;
+    assert(writer->in_flight > 0 && write->state == LOG_WRITE_IN_FLIGHT);
+    writer->in_flight--;
+    if (result != 0) {
+        write->state = LOG_WRITE_SEALED; /* for good: a poisoned writer submits nothing */
+        return;
+    }
+    write->state = LOG_WRITE_WRITTEN;
+    log_tail_cache_landed(writer->cache, write->chunk);
+    if (!log_writer_is_durable_policy(writer)) {
+        writer->unsynced_bytes += write->length;
+        writer->unsynced_since_ns = writer->unsynced_since_ns != 0 ? writer->unsynced_since_ns : now_ns;
+        writer->sync_wanted |= write->must_sync;
+    }
+}
+
+static void log_writer_acknowledge(struct log_writer *writer, struct log_write *write)
+{
+    write->acknowledged = true;
+    for (size_t i = 0; i < write->waiter_count; i++) {
+        log_writer_push_ready(writer, write->waiters[i], 0);
+    }
+    write->waiter_count = 0;
+    assert(writer->queued_entries >= write->entry_count && writer->queued_bytes >= write->byte_count);
+    writer->queued_entries -= write->entry_count;
+    writer->queued_bytes -= write->byte_count;
+}
+
+/* The last write of a segment that the tail has left is durable: from now on it is only read. */
+static void log_writer_seal_segment(struct log_writer *writer, struct log_segment *segment)
+{
+    bool pending = segment == writer->tail;
+    if (!list_empty(&writer->writes)) {
+        pending |= list_entry(writer->writes.next, struct log_write, link)->segment == segment;
+    }
+    if (!pending) {
+        segment->state = LOG_SEGMENT_SEALED;
+        file_close(segment->writer);
+        segment->writer = NULL;
+    }
+}
+
+/* The write and everything before it is durable: its groups know it from now on. */
+static void log_writer_retire(struct log_writer *writer, struct log_write *write)
+{
+    for (size_t i = 0; i < write->ack_count; i++) {
+        struct log_ack *ack = &write->acks[i];
+        if (ack->last > ack->group->durable) {
+            ack->group->durable = ack->last;
+        }
+    }
+    if (write->declares > writer->declared_position) {
+        writer->declared_position = write->declares;
+    }
+    list_remove(&write->link);
+    list_append(&writer->unused, &write->link);
+    log_writer_seal_segment(writer, write->segment);
+}
+
+static bool log_writer_may_acknowledge(const struct log_writer *writer, const struct log_write *write)
+{
+    if (MUTATED(LOG_ACK_BEFORE_DURABLE) && write->state == LOG_WRITE_IN_FLIGHT) {
+        return true;
+    }
+    if (write->state != LOG_WRITE_WRITTEN) {
+        return false;
+    }
+    if (log_writer_is_durable_policy(writer) || !write->must_sync) {
+        return true;
+    }
+    return write->synced || log_writer_end(write) <= writer->durable_position;
+}
+
+void log_writer_advance(struct log_writer *writer, uint64_t now_ns)
+{
+    bool in_order = true; /* every earlier write is durable */
+    bool acknowledging = true;
+    list_each_safe (&writer->writes, item) {
+        struct log_write *write = list_entry(item, struct log_write, link);
+        if (writer->failure != 0) {
+            break;
+        }
+        bool may = log_writer_may_acknowledge(writer, write);
+        acknowledging = acknowledging && may;
+        if (!write->acknowledged && (acknowledging || (may && MUTATED(LOG_ACK_OUT_OF_ORDER)))) {
+            log_writer_acknowledge(writer, write);
+        }
+        in_order =
+            in_order && write->state == LOG_WRITE_WRITTEN && (log_writer_is_durable_policy(writer) || write->synced);
+        if (in_order) {
+            writer->durable_position = log_writer_end(write);
+            if (!write->bare) {
+                writer->idle_since_ns = now_ns;
+            }
+            assert(write->acknowledged);
+            log_writer_retire(writer, write);
+        }
+        if (!acknowledging && !in_order && !MUTATED(LOG_ACK_OUT_OF_ORDER)) {
+            break;
+        }
+    }
+}
+
+/* ---- what is there to do ---- */
+
+bool log_writer_is_idle(const struct log_writer *writer)
+{
+    return writer->gathering == NULL && list_empty(&writer->writes) && writer->in_flight == 0 && !writer->sync.busy &&
+           writer->ready.count == 0;
+}
+
+bool log_writer_has_work(const struct log_writer *writer)
+{
+    if (writer->ready.count > 0) {
+        return true;
+    }
+    if (writer->failure != 0 || writer->in_flight >= writer->writes_in_flight_max) {
+        return false;
+    }
+    if (writer->sync_wanted && !writer->sync.busy) {
+        return true;
+    }
+    list_each (&writer->writes, item) {
+        struct log_write *write = list_entry(item, struct log_write, link);
+        if (write->state == LOG_WRITE_SEALED) {
+            return write->segment->state == LOG_SEGMENT_READY;
+        }
+    }
+    return writer->gathering != NULL && writer->gathering->segment->state == LOG_SEGMENT_READY;
+}
+
+bool log_writer_trailer_missing(const struct log_writer *writer)
+{
+    return writer->failure == 0 && writer->declared_position < writer->data_end_position &&
+           writer->durable_position >= writer->data_end_position;
+}
+
+void log_writer_write_trailer(struct log_writer *writer)
+{
+    if (writer->gathering == NULL && log_writer_make_room(writer, 0, LOG_WRITER_ESSENTIAL) == 0) {
+        log_writer_seal(writer);
+    }
+}
+
+uint64_t log_writer_deadline_ns(const struct log_writer *writer)
+{
+    uint64_t deadline_ns = UINT64_MAX;
+    if (writer->failure != 0) {
+        return deadline_ns;
+    }
+    if (writer->gathering == NULL && list_empty(&writer->writes) && log_writer_trailer_missing(writer)) {
+        deadline_ns = writer->idle_since_ns + LOG_WRITER_IDLE_NS;
+    }
+    if (writer->policy == HF_LOG_SYNC_INTERVAL && writer->unsynced_since_ns != 0 && !writer->sync.busy) {
+        uint64_t sync_ns = writer->unsynced_since_ns + writer->sync_interval_ns;
+        deadline_ns = sync_ns < deadline_ns ? sync_ns : deadline_ns;
+    }
+    return deadline_ns;
+}
+
+uint64_t log_writer_oldest_ns(const struct log_writer *writer)
+{
+    list_each (&writer->writes, item) {
+        struct log_write *write = list_entry(item, struct log_write, link);
+        if (!write->acknowledged) {
+            return write->opened_ns;
+        }
+    }
+    return writer->gathering != NULL ? writer->gathering->opened_ns : 0;
+}
