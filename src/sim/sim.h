@@ -142,7 +142,7 @@ enum sim_fault {
     SIM_FAULT_STALL,
     SIM_FAULT_SECTOR_LOST,    /* at power loss: a written sector is older than its newest content */
     SIM_FAULT_SECTOR_GARBLED, /* at power loss */
-    SIM_FAULT_WRITE_TORN,     /* at power loss: one write survived in part */
+    SIM_FAULT_WRITE_TORN,     /* one write survived a power loss or a failed sync in part */
     SIM_FAULT_SIZE_LOST,
     SIM_FAULT_NAME_LOST,       /* a create, rename or unlink was undone */
     SIM_FAULT_DROPPED_BY_SYNC, /* a sector that a failed sync or durable write kept from the device */

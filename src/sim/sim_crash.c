@@ -119,7 +119,6 @@ void sim_crash_power_off(struct sim_disk *disk)
     list_each_safe (&disk->requests, item) {
         sim_queue_half_land(list_entry(item, struct sim_request, link));
     }
-    disk->undecided = true;
 }
 
 void sim_crash_settle(struct sim_disk *disk)
@@ -134,6 +133,5 @@ void sim_crash_settle(struct sim_disk *disk)
         disk->block_used += inode->block_charged;
     }
     sim_crash_decider_close(&decider);
-    disk->undecided = false;
     disk->outcome_set = false;
 }

@@ -22,7 +22,6 @@ struct sim_disk {
     uint64_t capacity_bytes;
     uint64_t block_used;
     struct list requests; /* in flight, in order of submission: sim_queue.h */
-    bool undecided;       /* powered off and not started since */
     uint64_t stall_until_ns;
     uint64_t counts[SIM_DISK_KIND_COUNT];
     uint64_t cut_left; /* crash points until the power goes; 0: never */

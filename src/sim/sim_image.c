@@ -26,7 +26,6 @@ static void sim_image_copy(const struct sim_disk *disk, struct sim_disk *copy)
     copy->inode_number_last = disk->inode_number_last;
     copy->write_last = disk->write_last;
     copy->block_used = disk->block_used;
-    copy->undecided = disk->undecided;
     sim_folder_copy(disk, copy, &inodes);
     map_close(&inodes);
 }

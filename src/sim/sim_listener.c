@@ -27,19 +27,25 @@ struct sim_listener *sim_listener_find(struct sim_host *host, unsigned port)
     return NULL;
 }
 
+static void sim_listener_release(struct sim_listener *listener)
+{
+    free(listener->address);
+    free(listener);
+}
+
 static void sim_listener_accept(struct sim_ready *ready)
 {
     struct sim_listener *listener = list_entry(ready, struct sim_listener, ready);
-    bool gone = false;
-    listener->gone = &gone;
-    while (!gone && !list_empty(&listener->waiting)) {
+    listener->in_call = true;
+    while (!list_empty(&listener->waiting)) {
         struct sim_stream *stream = list_entry(listener->waiting.next, struct sim_stream, waiting);
         list_remove(&stream->waiting);
         sim_stream_own(stream);
         listener->accepted(listener->arg, &stream->stream);
     }
-    if (!gone) {
-        listener->gone = NULL;
+    listener->in_call = false;
+    if (listener->closed) {
+        sim_listener_release(listener);
     }
 }
 
@@ -105,15 +111,14 @@ void sim_listener_end(struct sim_listener *listener)
 
 void sim_listener_free(struct sim_listener *listener)
 {
-    if (listener->gone != NULL) {
-        *listener->gone = true;
-    }
     sim_listener_end(listener);
     list_remove(&listener->ready.link);
     list_remove(&listener->link);
     listener->loop->process->handle_count--;
-    free(listener->address);
-    free(listener);
+    listener->closed = true;
+    if (!listener->in_call) {
+        sim_listener_release(listener);
+    }
 }
 
 static const char *sim_listener_address(const struct listener *base)

@@ -16,7 +16,8 @@ struct sim_listener {
     void *arg;
     struct sim_ready ready;
     struct list waiting; /* streams, by their waiting link */
-    bool *gone;          /* where a running call learns that the listener was closed */
+    bool in_call;        /* the callback runs: the memory stays until it returns */
+    bool closed;
 };
 
 int sim_listener_listen(struct loop *loop, const char *address, void (*accepted)(void *arg, struct stream *stream),

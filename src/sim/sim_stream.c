@@ -71,11 +71,15 @@ struct sim_stream *sim_stream_accept(struct sim_loop *loop, struct sim_connectio
     return stream;
 }
 
+static void sim_stream_release(struct sim_stream *stream)
+{
+    buffer_close(&stream->received);
+    free(stream->peer);
+    free(stream);
+}
+
 void sim_stream_free(struct sim_stream *stream)
 {
-    if (stream->gone != NULL) {
-        *stream->gone = true;
-    }
     if (stream->connection != NULL) {
         sim_connection_detach(stream->connection, stream->side, SIM_END_CLOSED);
     }
@@ -85,9 +89,10 @@ void sim_stream_free(struct sim_stream *stream)
     list_remove(&stream->ready.link);
     list_remove(&stream->waiting);
     list_remove(&stream->link);
-    buffer_close(&stream->received);
-    free(stream->peer);
-    free(stream);
+    stream->closed = true;
+    if (!stream->in_call) {
+        sim_stream_release(stream);
+    }
 }
 
 /* ---- what the connection tells ---- */
@@ -177,36 +182,39 @@ static void sim_stream_tell_end(struct sim_stream *stream)
 
 static bool sim_stream_may_read(const struct sim_stream *stream)
 {
-    return !stream->connecting && !stream->end_told && !stream->paused && stream->callbacks_set &&
+    return !stream->closed && !stream->connecting && !stream->end_told && !stream->paused && stream->callbacks_set &&
            sim_host_is_live(stream->loop->process);
 }
 
-static void sim_stream_call(struct sim_ready *ready)
+static void sim_stream_tell(struct sim_stream *stream)
 {
-    struct sim_stream *stream = list_entry(ready, struct sim_stream, ready);
-    bool gone = false;
     bool go_on = true;
-    stream->gone = &gone;
     if (stream->connecting && stream->connect_known) {
         sim_stream_tell_connected(stream);
     }
-    if (!gone && stream->drained_due && !stream->connecting && !stream->end_told) {
+    if (!stream->closed && stream->drained_due && !stream->connecting && !stream->end_told) {
         stream->drained_due = false;
         if (stream->callbacks.drained != NULL) {
             stream->callbacks.drained(stream->arg);
         }
     }
-    while (!gone && go_on && sim_stream_may_read(stream) && stream->received.size > 0) {
+    while (go_on && sim_stream_may_read(stream) && stream->received.size > 0) {
         go_on = sim_stream_tell_bytes(stream);
     }
-    if (!gone && sim_stream_may_read(stream) && stream->received.size == 0 && stream->end_known) {
+    if (sim_stream_may_read(stream) && stream->received.size == 0 && stream->end_known) {
         sim_stream_tell_end(stream);
     }
-    if (gone) {
-        return;
-    }
-    stream->gone = NULL;
-    if (sim_stream_may_read(stream) && stream->received.size > 0) {
+}
+
+static void sim_stream_call(struct sim_ready *ready)
+{
+    struct sim_stream *stream = list_entry(ready, struct sim_stream, ready);
+    stream->in_call = true;
+    sim_stream_tell(stream);
+    stream->in_call = false;
+    if (stream->closed) {
+        sim_stream_release(stream);
+    } else if (sim_stream_may_read(stream) && stream->received.size > 0) {
         sim_loop_add_ready(stream->loop, &stream->ready);
     }
 }

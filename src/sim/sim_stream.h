@@ -27,7 +27,8 @@ struct sim_stream {
     bool paused;
     bool above_low_water;
     bool drained_due;
-    bool *gone; /* where a running callback learns that the stream was closed */
+    bool in_call; /* a callback runs: the memory stays until it returns */
+    bool closed;
     char *peer;
 };
 

@@ -15,7 +15,8 @@ struct loop_watch {
     struct sim_ready ready;
     void (*call)(void *arg);
     void *arg;
-    bool *gone; /* where a running call learns that the watch was closed */
+    bool in_call; /* the callback runs: the memory stays until it returns */
+    bool closed;
 };
 
 struct loop_watch *sim_watch_entry(struct list *link)
@@ -26,14 +27,12 @@ struct loop_watch *sim_watch_entry(struct list *link)
 static void sim_watch_call(struct sim_ready *ready)
 {
     struct loop_watch *watch = list_entry(ready, struct loop_watch, ready);
-    bool gone = false;
-    watch->gone = &gone;
+    watch->in_call = true;
     watch->call(watch->arg);
-    if (gone) {
-        return;
-    }
-    watch->gone = NULL;
-    if (watch->queue != NULL && sim_queue_has_completed(watch->queue)) { /* level-triggered */
+    watch->in_call = false;
+    if (watch->closed) {
+        free(watch);
+    } else if (watch->queue != NULL && sim_queue_has_completed(watch->queue)) { /* level-triggered */
         sim_loop_add_ready(watch->loop, &watch->ready);
     }
 }
@@ -64,16 +63,16 @@ int sim_watch_open(struct loop *base, struct io_queue *queue, void (*call)(void 
 
 void sim_watch_free(struct loop_watch *watch)
 {
-    if (watch->gone != NULL) {
-        *watch->gone = true;
-    }
     if (watch->queue != NULL) {
         watch->queue->watch = NULL;
     }
     list_remove(&watch->ready.link);
     list_remove(&watch->link);
     watch->loop->process->handle_count--;
-    free(watch);
+    watch->closed = true;
+    if (!watch->in_call) {
+        free(watch);
+    }
 }
 
 void sim_watch_close(struct loop *base, struct loop_watch *watch)
