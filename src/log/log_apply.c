@@ -128,6 +128,9 @@ static void log_apply_record(struct log_apply *apply, struct log_group *group, c
     struct hf_bytes name = {0};
     uint64_t term = 0;
     int rc = 0;
+    if (apply->observe != NULL && record->kind <= LOG_RECORD_REMOVED) {
+        apply->observe(apply->observe_arg, run, record, place->segment, place->offset);
+    }
     switch (record->kind) {
     case LOG_RECORD_APPEND:
     case LOG_RECORD_MOVED:

@@ -7,9 +7,15 @@
 #include "log/log_frame.h"
 #include "log/log_group.h"
 
+/* Called for every good record but run records, trailers and padding, before it is applied. */
+typedef void log_apply_observe(void *arg, const struct log_run *run, const struct log_record *record,
+                               const struct log_segment *segment, uint64_t offset);
+
 struct log_apply {
     struct log_groups *groups;
     struct log_damages *damages;
+    log_apply_observe *observe; /* may be NULL */
+    void *observe_arg;
     uint64_t holes; /* unreadable places whose records are not known: any group may have lost something there */
 };
 
