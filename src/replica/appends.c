@@ -241,22 +241,23 @@ int appends_write(struct appends *appends, const struct appends_change *change, 
     return 0;
 }
 
-int appends_reserve(struct appends *appends, const struct hf_entry *entries, unsigned entry_count, uint64_t *bytes)
+static uint64_t appends_size(const struct hf_entry *entries, unsigned entry_count)
 {
-    *bytes = 0;
+    uint64_t size = 0;
     for (unsigned i = 0; i < entry_count; i++) {
-        *bytes += entries[i].payload.size + APPENDS_ENTRY_OVERHEAD_BYTES;
+        size += entries[i].payload.size + APPENDS_ENTRY_OVERHEAD_BYTES;
     }
-    int rc = hf_log_reserve(appends->log, *bytes);
-    if (rc != 0) {
-        *bytes = 0;
-    }
-    return rc;
+    return size;
 }
 
-void appends_unreserve(struct appends *appends, uint64_t bytes)
+int appends_reserve(struct appends *appends, const struct hf_entry *entries, unsigned entry_count)
 {
-    if (bytes > 0) {
-        hf_log_unreserve(appends->log, bytes);
+    return hf_log_reserve(appends->log, appends_size(entries, entry_count));
+}
+
+void appends_unreserve(struct appends *appends, const struct hf_entry *entries, unsigned entry_count)
+{
+    if (entry_count > 0) {
+        hf_log_unreserve(appends->log, appends_size(entries, entry_count));
     }
 }

@@ -19,8 +19,9 @@
 
 /* Entries of one step, in bytes of payload: what one AppendEntries or one proposal may carry. */
 #define APPENDS_SIZE_MAX (132ull << 20)
-/* Beside the payload, what an entry and its share of a frame take on the device at most. */
-#define APPENDS_ENTRY_OVERHEAD_BYTES 128u
+/* Beside the payload, what an entry takes in the log at least. The log counts what it appends against what was reserved,
+ * so to reserve more than it takes would lose space bit by bit; what is missing comes from the log's headroom. */
+#define APPENDS_ENTRY_OVERHEAD_BYTES 32u
 
 struct appends_callbacks {
     /* An append ended. result 0: durable, and so are the group's entries up to last_index (0: it had none, or none of
@@ -67,9 +68,9 @@ bool appends_is_blocked(const struct appends *appends);
 /* The last index that can be read: below last_index while something waits. */
 uint64_t appends_readable_index(const struct appends *appends);
 
-/* Sets space aside before the engine hears of the entries: HF_ENOSPACE. Given back by the caller when they were written
- * or refused: the log itself then knows of them. */
-int appends_reserve(struct appends *appends, const struct hf_entry *entries, unsigned entry_count, uint64_t *bytes);
-void appends_unreserve(struct appends *appends, uint64_t bytes);
+/* Sets space aside before the engine hears of the entries: HF_ENOSPACE. Those that are then written use it up. */
+int appends_reserve(struct appends *appends, const struct hf_entry *entries, unsigned entry_count);
+/* Gives back what was set aside for entries that were not written after all. */
+void appends_unreserve(struct appends *appends, const struct hf_entry *entries, unsigned entry_count);
 
 #endif

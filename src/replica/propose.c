@@ -15,8 +15,7 @@ static int propose_submit(struct replica *replica, struct hf_entry *entries, uns
         entries[i].index = replica->appends.last_index + 1 + i;
         entries[i].term = raft_current_term(raft);
     }
-    uint64_t reserved;
-    int rc = appends_reserve(&replica->appends, entries, count, &reserved);
+    int rc = appends_reserve(&replica->appends, entries, count);
     if (rc != 0) {
         return error_wrap(rc, "proposing to group %" PRIu64, replica->options.group);
     }
@@ -24,10 +23,11 @@ static int propose_submit(struct replica *replica, struct hf_entry *entries, uns
     struct raft_event event = {.type = RAFT_SUBMIT, .submit = {.entries = step.raft, .n = count}};
     rc = step_event(replica, &event, &step, NULL);
     engine_entries_free(step.raft, entries, count);
-    appends_unreserve(&replica->appends, reserved);
     if (rc == 0) {
         replica->is_noop_wanted = false;
         replica->proposed_last = entries[count - 1].index;
+    } else {
+        appends_unreserve(&replica->appends, entries, count);
     }
     return rc;
 }

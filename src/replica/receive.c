@@ -69,19 +69,21 @@ static void receive_append_part(struct replica *replica, uint64_t from_node, con
     }
 }
 
-/* Guard A: every configuration begins a RECEIVE of its own. */
-static void receive_append_parts(struct replica *replica, uint64_t from_node, const struct raft_message *message,
+/* Guard A: every configuration begins a RECEIVE of its own. Returns how many entries went into the log. */
+static unsigned receive_append_parts(struct replica *replica, uint64_t from_node, const struct raft_message *message,
                                  const struct hf_entry *entries, unsigned count)
 {
     struct raft_message part = *message;
+    unsigned written = 0;
     unsigned done = 0;
     do {
         const struct hf_entry *rest = done > 0 ? entries + done : entries;
         unsigned n = guard_receive_count(rest, count - done);
         struct step_outcome outcome = {0};
         receive_append_part(replica, from_node, &part, rest, n, &outcome);
+        written += outcome.written;
         if (outcome.is_rejected || replica->phase != REPLICA_PHASE_RUNNING) {
-            return; /* what follows has nothing to stand on */
+            break; /* what follows has nothing to stand on */
         }
         done += n;
         if (done > 0) {
@@ -89,6 +91,7 @@ static void receive_append_parts(struct replica *replica, uint64_t from_node, co
             part.append_entries.prev_log_term = entries[done - 1].term;
         }
     } while (done < count);
+    return written;
 }
 
 static void receive_append(struct replica *replica, uint64_t from_node, struct codec_message *message)
@@ -108,14 +111,14 @@ static void receive_append(struct replica *replica, uint64_t from_node, struct c
     unsigned covered = guard_reanchor(raft, request, message->entry_count);
     const struct hf_entry *entries = covered > 0 ? message->entries + covered : message->entries;
     unsigned count = message->entry_count - covered;
-    uint64_t reserved = 0;
     if (count > 0 &&
-        (appends_is_blocked(&replica->appends) || appends_reserve(&replica->appends, entries, count, &reserved) != 0)) {
+        (appends_is_blocked(&replica->appends) || appends_reserve(&replica->appends, entries, count) != 0)) {
         /* No room: the rest of the message still says that the leader lives, and its answer that we are short. */
         count = 0;
     }
-    receive_append_parts(replica, from_node, &message->raft, entries, count);
-    appends_unreserve(&replica->appends, reserved);
+    unsigned written = receive_append_parts(replica, from_node, &message->raft, entries, count);
+    /* Those that were here already come first. */
+    appends_unreserve(&replica->appends, entries, count - written);
     if (replica->phase == REPLICA_PHASE_RUNNING && raft->state == RAFT_FOLLOWER) {
         replica->heard_term = raft->current_term;
     }

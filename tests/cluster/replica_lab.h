@@ -1,0 +1,81 @@
+/* One real replica on a simulated machine; the test plays all of its peers: it says what they send, and looks at what
+ * the replica answers. Included by tests together with replica_lab.c and replica_host.c. */
+#ifndef CLUSTER_REPLICA_LAB_H
+#define CLUSTER_REPLICA_LAB_H
+
+#include "base/buffer.h"
+#include "cluster/replica_host.h"
+#include "replica/codec.h"
+
+#define LAB_SENT_MAX      8192u
+#define LAB_APPLIED_MAX   65536u
+#define LAB_ELECTION_MS   200u
+#define LAB_HEARTBEAT_MS  40u
+
+struct lab_message { /* that the replica sent */
+    uint64_t to;
+    enum frame_kind kind;
+    struct buffer bytes;
+    struct codec_message raft; /* of FRAME_RAFT */
+    uint64_t at_ms;
+    uint64_t durable_index; /* of the log, when it left */
+    uint64_t commit_index;  /* of the replica, then */
+};
+
+struct lab {
+    struct sim *sim;
+    struct replica_host host;
+    struct peer_message *queue[LAB_SENT_MAX]; /* handed over, not encoded yet */
+    uint64_t queue_to[LAB_SENT_MAX];
+    unsigned queued;
+    unsigned is_socket_full; /* nothing is encoded meanwhile */
+    struct lab_message sent[LAB_SENT_MAX];
+    unsigned sent_count;
+    unsigned seen; /* lab_next has looked at those before */
+    struct {
+        uint64_t index;
+        uint64_t term;
+        enum hf_entry_type type;
+    } applied[LAB_APPLIED_MAX];
+    unsigned applied_count;
+    uint64_t lost_from;
+    int failed;
+};
+
+/* The replica is `node_id` of the members given; runs until it has started. */
+struct lab *lab_open(uint64_t node_id, const struct replica_member *members, unsigned count);
+struct lab *lab_open_with(uint64_t node_id, const struct replica_host_options *options);
+void lab_close(struct lab *lab);
+void lab_power_cycle(struct lab *lab); /* what is undecided takes its durable state */
+int lab_restart(struct lab *lab);      /* after a stop; returns what opening gave */
+void lab_run_ms(struct lab *lab, unsigned ms);
+void lab_pump(struct lab *lab); /* encodes what was handed over */
+
+/* The next message of the type since the last call (or lab_forget), NULL when there is none yet. */
+struct lab_message *lab_next(struct lab *lab, enum raft_message_type type);
+struct lab_message *lab_next_kind(struct lab *lab, enum frame_kind kind);
+/* The same, and runs for at most so long until there is one. */
+struct lab_message *lab_await(struct lab *lab, enum raft_message_type type, unsigned limit_ms);
+void lab_forget(struct lab *lab);
+
+/* What peers say. */
+void lab_say(struct lab *lab, uint64_t from, const struct raft_message *raft, const struct hf_entry *entries,
+             unsigned count);
+void lab_append(struct lab *lab, uint64_t from, uint64_t term, uint64_t prev_index, uint64_t prev_term, uint64_t commit,
+                const struct hf_entry *entries, unsigned count);
+void lab_result(struct lab *lab, uint64_t from, uint64_t term, uint64_t rejected, uint64_t last_index);
+void lab_request_vote(struct lab *lab, uint64_t from, uint64_t term, uint64_t last_index, uint64_t last_term,
+                      unsigned flags); /* CODEC_PRE_VOTE, CODEC_DISRUPT_LEADER */
+void lab_vote(struct lab *lab, uint64_t from, uint64_t term, unsigned flags); /* CODEC_PRE_VOTE, CODEC_VOTE_GRANTED */
+
+/* Runs until the replica leads, with the votes of `voter`; its own first entry is then answered by `voter` too. */
+void lab_elect(struct lab *lab, uint64_t voter);
+
+struct hf_entry lab_normal(uint64_t index, uint64_t term, const char *text);
+/* The buffer keeps the encoding. */
+struct hf_entry lab_change(uint64_t index, uint64_t term, const struct replica_member *members, unsigned count,
+                           struct buffer *buffer);
+enum replica_role lab_role(const struct lab *lab, uint64_t node_id); /* in the configuration in force */
+uint64_t lab_submit(struct lab *lab, const char *text);             /* must be taken; its index */
+
+#endif
