@@ -1,4 +1,4 @@
-"""Every command answers as Redis 7 does: the same lines to a packaged redis-server and to a cluster, in RESP2 and RESP3.
+"""Every command answers as Redis 7 does: the same lines to a packaged redis-server and to a cluster, in both protocols.
 
 A case is a text, one command a line, on an empty data set. In front of a command:
 
@@ -528,9 +528,9 @@ CASES = {
     ''',
 }
 
-COMMAND_NAMES = '''ping echo hello select quit reset client command config info dbsize flushdb flushall time role wait get
-    set setnx setex psetex getset getdel mget mset append strlen getrange setrange incr decr incrby decrby del unlink
-    exists type touch keys scan randomkey expire pexpire expireat pexpireat ttl pttl expiretime pexpiretime persist multi
+COMMAND_NAMES = '''ping echo hello select quit reset client command config info dbsize flushdb flushall time role wait
+    get set setnx setex psetex getset getdel mget mset append strlen getrange setrange incr decr incrby decrby del
+    unlink exists type touch keys scan randomkey expire pexpire expireat pexpireat ttl pttl expiretime pexpiretime persist multi
     exec discard watch unwatch'''.split()
 
 dev = None
