@@ -256,10 +256,13 @@ void sim_inode_truncate(struct sim_inode *inode, uint64_t write, uint64_t size)
     }
     for (uint64_t i = first_gone; i < inode->block_count; i++) {
         struct sim_block *block = inode->blocks[i];
-        if (block == NULL || block->released) {
+        if (block == NULL || (block->released && i * IO_BLOCK_SIZE >= inode->size)) {
             continue;
         }
-        sim_inode_clear_tail(inode, write, i * IO_BLOCK_SIZE);
+        sim_inode_clear_tail(inode, write, i * IO_BLOCK_SIZE); /* again, where a failed sync dropped the first time */
+        if (block->released) {
+            continue;
+        }
         block->released = true;
         block->allocation_durable = false;
         if (inode->live > 0) {
