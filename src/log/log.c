@@ -138,6 +138,9 @@ static int log_start(struct hf_log *log)
         return rc;
     }
     log_configure(log);
+    if (io_queue_descriptor(log->queue) < 0) {
+        log->options.driver = HF_LOG_DRIVE_CALLER; /* in the simulator there are no threads */
+    }
     if (log->options.driver == HF_LOG_DRIVE_THREAD) {
         rc = executor_open("log", log_thread_turn, log, &log->executor);
     } else {
