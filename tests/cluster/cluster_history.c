@@ -8,7 +8,10 @@
 #include "base/buffer.h"
 #include "base/hash.h"
 
-uint64_t history_list_hash(uint64_t hash, uint64_t value) { return hash_mix_64(hash * 31 + value + 1); }
+uint64_t history_list_hash(uint64_t hash, uint64_t value)
+{
+    return hash_mix_64(hash * 31 + value + 1);
+}
 
 /* ---- Registers ---- */
 
@@ -269,13 +272,13 @@ int history_check_register(const struct history_operation *const *operations, si
     }
     int rc = history_search(list, kept_count, &stuck);
     if (rc < 0) {
-        snprintf(why, why_size,
-                 "no order explains the register %" PRIu32 " (%zu operations); stuck before the return of kind %d, value "
-                 "%" PRIu64 ", expected %" PRIu64 ", answer %" PRIu64 ", called %" PRIu64 ", returned %" PRIu64,
-                 count > 0 ? operations[0]->key : 0, kept_count, stuck != NULL ? (int)stuck->kind : -1,
-                 stuck != NULL ? stuck->value : 0, stuck != NULL ? stuck->expected : 0,
-                 stuck != NULL ? stuck->answer : 0, stuck != NULL ? stuck->called : 0,
-                 stuck != NULL ? stuck->returned : 0);
+        snprintf(
+            why, why_size,
+            "no order explains the register %" PRIu32 " (%zu operations); stuck before the return of kind %d, value "
+            "%" PRIu64 ", expected %" PRIu64 ", answer %" PRIu64 ", called %" PRIu64 ", returned %" PRIu64,
+            count > 0 ? operations[0]->key : 0, kept_count, stuck != NULL ? (int)stuck->kind : -1,
+            stuck != NULL ? stuck->value : 0, stuck != NULL ? stuck->expected : 0, stuck != NULL ? stuck->answer : 0,
+            stuck != NULL ? stuck->called : 0, stuck != NULL ? stuck->returned : 0);
     }
     free(kept);
     free(expiries);
@@ -332,7 +335,7 @@ static int history_check_appends(const struct history_operation *const *operatio
 static int history_check_times(const struct history_operation *const *operations, size_t count, const uint64_t *list,
                                size_t list_count, char *why, size_t why_size)
 {
-    uint64_t *reads_called = memory_new((list_count + 1) * sizeof(*reads_called));   /* the latest */
+    uint64_t *reads_called = memory_new((list_count + 1) * sizeof(*reads_called));     /* the latest */
     uint64_t *reads_returned = memory_new((list_count + 1) * sizeof(*reads_returned)); /* the earliest */
     uint64_t now = 0;
     int rc = 0;
@@ -353,15 +356,17 @@ static int history_check_times(const struct history_operation *const *operations
             now = append->called > now ? append->called : now;
             if (now > append->returned) {
                 snprintf(why, why_size,
-                         "the append of %" PRIu64 " (place %zu) returned at %" PRIu64 ", before what comes before it in "
+                         "the append of %" PRIu64 " (place %zu) returned at %" PRIu64
+                         ", before what comes before it in "
                          "the list was called, at %" PRIu64,
                          append->value, n, append->returned, now);
                 rc = -1;
             }
         }
         if (rc == 0 && now > reads_returned[n]) {
-            snprintf(why, why_size, "a read of length %zu returned at %" PRIu64 ", before that length could be, at %" PRIu64,
-                     n, reads_returned[n], now);
+            snprintf(why, why_size,
+                     "a read of length %zu returned at %" PRIu64 ", before that length could be, at %" PRIu64, n,
+                     reads_returned[n], now);
             rc = -1;
         }
         now = reads_called[n] > now ? reads_called[n] : now;

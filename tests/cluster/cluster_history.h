@@ -1,11 +1,11 @@
 /* What clients saw, and whether one order of single steps explains it (linearizability: Herlihy and Wing, 1990).
  *
  * Times are the harness's own counter, raised at every call and every return, so that no two are equal. An operation
- * whose outcome nobody learned stays open: it may take effect at any time after its call, or never. One that was refused
- * certainly had no effect and is not part of any order; a read that shows its value is a violation.
+ * whose outcome nobody learned stays open: it may take effect at any time after its call, or never. One that was
+ * refused certainly had no effect and is not part of any order; a read that shows its value is a violation.
  *
- * Registers: every written value is unique and not 0; 0 reads as absent. A put may expire: its value may become absent at
- * any time after the put. Checked by search (Wing and Gong, 1993, with Lowe's memory of visited states), bounded by
+ * Registers: every written value is unique and not 0; 0 reads as absent. A put may expire: its value may become absent
+ * at any time after the put. Checked by search (Wing and Gong, 1993, with Lowe's memory of visited states), bounded by
  * HISTORY_STEPS_MAX.
  * Lists: every appended value is unique and a read returns the whole list, so the final list gives the order, and the
  * check needs no search. */

@@ -102,8 +102,8 @@ static void cluster_machine_expire_at(struct cluster_machine *machine, uint64_t 
     }
 }
 
-static int cluster_machine_run(struct cluster_machine *machine, const struct cluster_command *command, uint64_t stamp_ms,
-                               uint64_t *reply, size_t *reply_size)
+static int cluster_machine_run(struct cluster_machine *machine, const struct cluster_command *command,
+                               uint64_t stamp_ms, uint64_t *reply, size_t *reply_size)
 {
     struct cluster_register *slot = &machine->registers[command->key % CLUSTER_REGISTERS];
     struct cluster_register put = {command->value, command->ttl_ms != 0 ? stamp_ms + command->ttl_ms : 0};

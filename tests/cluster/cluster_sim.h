@@ -2,16 +2,14 @@
  * clients that call them, and a plan of what goes wrong. Everything follows from the seed.
  *
  * Checked while it runs
- *   at every event       at most one leader per group and term, also across restarts; a new leader's log holds everything
- *                        that was committed before (leader completeness)
- *   at every apply       the entry at an index is the same wherever and whenever it is applied (term, bytes), the state
- *                        digest behind it too, and stamps never decrease
- *   at every answer      the acknowledged command stands in the entry that was named; answers to one caller for one group
- *                        come in an order that is that of their calls
- *   again and again      two logs that agree on the term at an index agree on all terms before it (log matching)
- * and at the end, after everything was healed: every group has a leader and commits within CLUSTER_HEAL_MAX_MS, all
- * replicas hold the same log and the same state, nothing acknowledged is missing, every call was answered, and what the
- * clients saw is linearizable per key.
+ *   at every event       at most one leader per group and term, also across restarts; a new leader's log holds
+ * everything that was committed before (leader completeness) at every apply       the entry at an index is the same
+ * wherever and whenever it is applied (term, bytes), the state digest behind it too, and stamps never decrease at every
+ * answer      the acknowledged command stands in the entry that was named; answers to one caller for one group come in
+ * an order that is that of their calls again and again      two logs that agree on the term at an index agree on all
+ * terms before it (log matching) and at the end, after everything was healed: every group has a leader and commits
+ * within CLUSTER_HEAL_MAX_MS, all replicas hold the same log and the same state, nothing acknowledged is missing, every
+ * call was answered, and what the clients saw is linearizable per key.
  *
  * Thread: one. */
 #ifndef CLUSTER_CLUSTER_SIM_H
@@ -31,8 +29,8 @@ struct cluster_plan {
     uint32_t nodes;
     uint32_t groups;
     uint32_t clients;
-    uint32_t duration_ms;     /* of the part in which things go wrong */
-    uint32_t think_ms;        /* between a client's operations, at most */
+    uint32_t duration_ms; /* of the part in which things go wrong */
+    uint32_t think_ms;    /* between a client's operations, at most */
     struct sim_profile profile;
     uint32_t kill_gap_ms;     /* SIGKILL and a restart */
     uint32_t power_gap_ms;    /* power loss between two events */

@@ -95,7 +95,10 @@ void replica_host_turn(struct replica_host *host)
     }
 }
 
-static void replica_host_turn_end(void *arg) { replica_host_turn(arg); }
+static void replica_host_turn_end(void *arg)
+{
+    replica_host_turn(arg);
+}
 
 static void replica_host_tick(void *arg)
 {

@@ -135,7 +135,10 @@ int lab_restart(struct lab *lab)
     return rc;
 }
 
-static unsigned lab_choose_durable(void *arg, const struct sim_choice *choice) { return 0; }
+static unsigned lab_choose_durable(void *arg, const struct sim_choice *choice)
+{
+    return 0;
+}
 
 void lab_power_cycle(struct lab *lab)
 {
@@ -201,11 +204,10 @@ void lab_say(struct lab *lab, uint64_t from, const struct raft_message *raft, co
 void lab_append(struct lab *lab, uint64_t from, uint64_t term, uint64_t prev_index, uint64_t prev_term, uint64_t commit,
                 const struct hf_entry *entries, unsigned count)
 {
-    struct raft_message raft = {.type = RAFT_APPEND_ENTRIES,
-                                .append_entries = {.term = term,
-                                                   .prev_log_index = prev_index,
-                                                   .prev_log_term = prev_term,
-                                                   .leader_commit = commit}};
+    struct raft_message raft = {
+        .type = RAFT_APPEND_ENTRIES,
+        .append_entries = {
+            .term = term, .prev_log_index = prev_index, .prev_log_term = prev_term, .leader_commit = commit}};
     lab_say(lab, from, &raft, entries, count);
 }
 

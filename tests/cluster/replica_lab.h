@@ -7,10 +7,10 @@
 #include "cluster/replica_host.h"
 #include "replica/codec.h"
 
-#define LAB_SENT_MAX      8192u
-#define LAB_APPLIED_MAX   65536u
-#define LAB_ELECTION_MS   200u
-#define LAB_HEARTBEAT_MS  40u
+#define LAB_SENT_MAX     8192u
+#define LAB_APPLIED_MAX  65536u
+#define LAB_ELECTION_MS  200u
+#define LAB_HEARTBEAT_MS 40u
 
 struct lab_message { /* that the replica sent */
     uint64_t to;
@@ -65,7 +65,7 @@ void lab_append(struct lab *lab, uint64_t from, uint64_t term, uint64_t prev_ind
                 const struct hf_entry *entries, unsigned count);
 void lab_result(struct lab *lab, uint64_t from, uint64_t term, uint64_t rejected, uint64_t last_index);
 void lab_request_vote(struct lab *lab, uint64_t from, uint64_t term, uint64_t last_index, uint64_t last_term,
-                      unsigned flags); /* CODEC_PRE_VOTE, CODEC_DISRUPT_LEADER */
+                      unsigned flags);                                        /* CODEC_PRE_VOTE, CODEC_DISRUPT_LEADER */
 void lab_vote(struct lab *lab, uint64_t from, uint64_t term, unsigned flags); /* CODEC_PRE_VOTE, CODEC_VOTE_GRANTED */
 
 /* Runs until the replica leads, with the votes of `voter`; its own first entry is then answered by `voter` too. */
@@ -76,6 +76,6 @@ struct hf_entry lab_normal(uint64_t index, uint64_t term, const char *text);
 struct hf_entry lab_change(uint64_t index, uint64_t term, const struct replica_member *members, unsigned count,
                            struct buffer *buffer);
 enum replica_role lab_role(const struct lab *lab, uint64_t node_id); /* in the configuration in force */
-uint64_t lab_submit(struct lab *lab, const char *text);             /* must be taken; its index */
+uint64_t lab_submit(struct lab *lab, const char *text);              /* must be taken; its index */
 
 #endif

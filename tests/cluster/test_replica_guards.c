@@ -17,8 +17,8 @@ static const struct replica_member standby_3[] = {
     {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_STANDBY}};
 static const struct replica_member standby_2_3[] = {
     {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_STANDBY}, {3, REPLICA_ROLE_STANDBY}};
-static const struct replica_member __attribute__((unused)) spare_3[] = {
-    {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_STANDBY}, {3, REPLICA_ROLE_SPARE}};
+static const struct replica_member __attribute__((unused))
+spare_3[] = {{1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_STANDBY}, {3, REPLICA_ROLE_SPARE}};
 static const struct replica_member voters_2[] = {{1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}};
 
 /* ---- A ---- */
@@ -45,8 +45,7 @@ static void GA_a_configuration_among_received_entries_can_commit(void **state)
 {
     struct lab *lab = lab_open(2, voters_3, 3);
     struct buffer buffer = {0};
-    struct hf_entry entries[] = {lab_normal(2, 2, "a"), lab_change(3, 2, standby_3, 3, &buffer),
-                                 lab_normal(4, 2, "c")};
+    struct hf_entry entries[] = {lab_normal(2, 2, "a"), lab_change(3, 2, standby_3, 3, &buffer), lab_normal(4, 2, "c")};
     lab_append(lab, 1, 2, 1, 1, 4, entries, 3);
     lab_run_ms(lab, 20);
     assert_true(replica_host_status(&lab->host).applied_index == 4);

@@ -1,0 +1,282 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "cluster/cluster_world.h"
+
+/* ---- What was committed ---- */
+
+static struct cluster_entry *oracle_entry(struct cluster_log *log, uint64_t index)
+{
+    if (index >= log->capacity) {
+        size_t capacity = log->capacity > 0 ? log->capacity : 256;
+        while (capacity <= index) {
+            capacity *= 2;
+        }
+        log->entries = memory_resize(log->entries, capacity * sizeof(*log->entries));
+        memset(log->entries + log->capacity, 0, (capacity - log->capacity) * sizeof(*log->entries));
+        log->capacity = capacity;
+    }
+    return &log->entries[index];
+}
+
+void cluster_oracle_applied(void *arg, uint64_t group, const struct hf_entry *entry, const uint64_t digest[2])
+{
+    struct cluster_node *node = arg;
+    struct cluster *cluster = node->cluster;
+    struct cluster_log *log = &cluster->logs[group - 1];
+    struct cluster_entry *known = oracle_entry(log, entry->index);
+    struct cluster_seen *seen = &node->seen[group - 1];
+    if (entry->timestamp_ms < seen->stamp_ms) {
+        cluster_violate(cluster, "group %" PRIu64 " index %" PRIu64 ": stamp %" PRIu64 " after %" PRIu64, group,
+                        entry->index, entry->timestamp_ms, seen->stamp_ms);
+    }
+    seen->stamp_ms = entry->timestamp_ms;
+    if (!known->is_known) {
+        *known = (struct cluster_entry){.term = entry->term,
+                                        .stamp_ms = entry->timestamp_ms,
+                                        .digest = {digest[0], digest[1]},
+                                        .payload = memory_new(entry->payload.size),
+                                        .payload_size = entry->payload.size,
+                                        .is_known = true};
+        memcpy(known->payload, entry->payload.data, entry->payload.size);
+        log->last = entry->index > log->last ? entry->index : log->last;
+        if (entry->payload.size >= 8 && bytes_get_u32((const uint8_t *)entry->payload.data + 4) == CLUSTER_EXPIRE) {
+            cluster_count(cluster, CLUSTER_EVENT_EXPIRED);
+        }
+    } else if (known->term != entry->term || known->stamp_ms != entry->timestamp_ms ||
+               !bytes_equal(bytes_of(known->payload, known->payload_size), entry->payload)) {
+        cluster_violate(cluster,
+                        "group %" PRIu64 " index %" PRIu64 ": node %u applies term %" PRIu64
+                        ", another applied term %" PRIu64 "%s",
+                        group, entry->index, node->position + 1, entry->term, known->term,
+                        known->term == entry->term ? " with other bytes" : "");
+    } else if (known->digest[0] != digest[0] || known->digest[1] != digest[1]) {
+        cluster_violate(cluster, "group %" PRIu64 " index %" PRIu64 ": the state of node %u differs", group,
+                        entry->index, node->position + 1);
+    }
+}
+
+void cluster_oracle_acknowledged(struct cluster *cluster, uint64_t group, uint64_t index, struct hf_bytes command)
+{
+    struct cluster_log *log = &cluster->logs[group - 1];
+    if (index == 0 || index > log->last || !log->entries[index].is_known) {
+        cluster_violate(cluster, "group %" PRIu64 " index %" PRIu64 ": acknowledged, but nobody applied it", group,
+                        index);
+        return;
+    }
+    const struct cluster_entry *entry = &log->entries[index];
+    if (memmem(entry->payload, entry->payload_size, command.data, command.size) == NULL) {
+        cluster_violate(cluster, "group %" PRIu64 " index %" PRIu64 ": the acknowledged command is not in the entry",
+                        group, index);
+    }
+}
+
+/* ---- Leaders ---- */
+
+static void oracle_check_complete(struct cluster *cluster, struct cluster_node *node, uint64_t group)
+{
+    struct cluster_log *log = &cluster->logs[group - 1];
+    for (uint64_t index = 1; index <= log->last; index++) {
+        uint64_t term = 0;
+        if (log->entries[index].is_known &&
+            (hf_log_term(node->node->log, group, index, &term) != 0 || term != log->entries[index].term)) {
+            cluster_violate(cluster,
+                            "group %" PRIu64 ": node %u leads, but its log lacks the committed entry %" PRIu64
+                            " (term %" PRIu64 " there, %" PRIu64 " here)",
+                            group, node->position + 1, index, log->entries[index].term, term);
+            return;
+        }
+    }
+}
+
+static void oracle_led(struct cluster *cluster, struct cluster_node *node, uint64_t group, uint64_t term)
+{
+    struct cluster_log *log = &cluster->logs[group - 1];
+    if (term >= log->leaders_capacity) {
+        size_t capacity = log->leaders_capacity > 0 ? log->leaders_capacity : 64;
+        while (capacity <= term) {
+            capacity *= 2;
+        }
+        log->leaders = memory_resize(log->leaders, capacity * sizeof(*log->leaders));
+        memset(log->leaders + log->leaders_capacity, 0, (capacity - log->leaders_capacity) * sizeof(*log->leaders));
+        log->leaders_capacity = capacity;
+    }
+    cluster_count(cluster, CLUSTER_EVENT_LEADER_CHANGED);
+    sim_trace(cluster->sim, node->host, "leads group %" PRIu64 " in term %" PRIu64, group, term);
+    if (log->leaders[term] != 0 && log->leaders[term] != node->position + 1) {
+        cluster_violate(cluster, "group %" PRIu64 ": nodes %" PRIu64 " and %u both led term %" PRIu64, group,
+                        log->leaders[term], node->position + 1, term);
+    }
+    log->leaders[term] = node->position + 1;
+    oracle_check_complete(cluster, node, group);
+}
+
+void cluster_oracle_look(struct cluster *cluster)
+{
+    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        struct cluster_node *node = &cluster->nodes[i];
+        for (uint32_t g = 0; node->node != NULL && g <= cluster->plan->groups; g++) {
+            const struct hosted_group *group = &node->node->groups[g];
+            struct cluster_seen *seen = &node->seen[g];
+            if (group->term < seen->term) {
+                cluster_violate(cluster, "group %u: node %u goes back from term %" PRIu64 " to %" PRIu64, g + 1, i + 1,
+                                seen->term, group->term);
+            }
+            if (group->state == REPLICA_LEADER && (seen->state != REPLICA_LEADER || seen->term != group->term)) {
+                oracle_led(cluster, node, g + 1, group->term);
+            }
+            seen->state = group->state;
+            seen->term = group->term;
+        }
+    }
+}
+
+void cluster_oracle_node_stopped(struct cluster_node *node)
+{
+    for (uint32_t g = 0; g < CLUSTER_ALL_GROUPS_MAX; g++) {
+        /* Not even the term stays: the last one may not have become durable. */
+        node->seen[g] = (struct cluster_seen){.state = REPLICA_FOLLOWER};
+    }
+}
+
+/* ---- Logs ---- */
+
+static uint64_t oracle_last(struct cluster_node *node, uint64_t group, uint64_t *first)
+{
+    struct hf_log_group_state state;
+    if (node->node == NULL || hf_log_group_state(node->node->log, group, &state) != 0) {
+        return 0;
+    }
+    *first = state.first_index;
+    return state.last_index;
+}
+
+static void oracle_watch_truncation(struct cluster *cluster, struct cluster_node *node, uint64_t group)
+{
+    struct cluster_seen *seen = &node->seen[group - 1];
+    uint64_t first = 0;
+    uint64_t term = 0;
+    uint64_t last = oracle_last(node, group, &first);
+    if (seen->last_index != 0 && node->node != NULL &&
+        (hf_log_term(node->node->log, group, seen->last_index, &term) != 0 || term != seen->last_term)) {
+        cluster_count(cluster, CLUSTER_EVENT_TRUNCATED);
+    }
+    seen->last_index = last;
+    seen->last_term = 0;
+    if (last != 0) {
+        (void)hf_log_term(node->node->log, group, last, &seen->last_term);
+    }
+}
+
+/* Two logs: below the highest index on which they agree, they agree on everything. */
+static void oracle_match_pair(struct cluster *cluster, struct cluster_node *a, struct cluster_node *b, uint64_t group,
+                              uint64_t depth)
+{
+    uint64_t first_a = 0;
+    uint64_t first_b = 0;
+    uint64_t last_a = oracle_last(a, group, &first_a);
+    uint64_t last_b = oracle_last(b, group, &first_b);
+    uint64_t last = last_a < last_b ? last_a : last_b;
+    uint64_t first = first_a > first_b ? first_a : first_b;
+    bool agreed = false;
+    for (uint64_t index = last; index >= first && index > 0 && last - index < depth; index--) {
+        uint64_t term_a = 0;
+        uint64_t term_b = 0;
+        if (hf_log_term(a->node->log, group, index, &term_a) != 0 ||
+            hf_log_term(b->node->log, group, index, &term_b) != 0) {
+            return;
+        }
+        if (agreed && term_a != term_b) {
+            cluster_violate(cluster,
+                            "group %" PRIu64 ": the logs of nodes %u and %u agree above index %" PRIu64
+                            " and differ there (terms %" PRIu64 ", %" PRIu64 ")",
+                            group, a->position + 1, b->position + 1, index, term_a, term_b);
+            return;
+        }
+        agreed = agreed || term_a == term_b;
+    }
+}
+
+void cluster_oracle_match_logs(struct cluster *cluster, uint64_t depth)
+{
+    for (uint64_t group = 1; group <= cluster->plan->groups + 1; group++) {
+        for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+            oracle_watch_truncation(cluster, &cluster->nodes[i], group);
+            for (uint32_t k = 0; k < i; k++) {
+                oracle_match_pair(cluster, &cluster->nodes[i], &cluster->nodes[k], group, depth);
+            }
+        }
+    }
+}
+
+/* A hash of all entries of a log, as they are read back. */
+static int oracle_log_hash(struct cluster_node *node, uint64_t group, uint64_t *out)
+{
+    uint64_t first = 0;
+    uint64_t last = oracle_last(node, group, &first);
+    uint64_t hash = last;
+    int rc = 0;
+    for (uint64_t index = first; index <= last && rc == 0;) {
+        struct hf_log_view view = {0};
+        rc = hf_log_read(node->node->log, group, index, last + 1, 1 << 20, 0, &view);
+        for (size_t i = 0; rc == 0 && i < view.count; i++) {
+            const struct hf_entry *entry = &view.entries[i];
+            hash = hash_mix_64(hash * 31 + entry->index + entry->term * 7 + (uint64_t)entry->type * 11 +
+                               entry->timestamp_ms * 13 + hash_fnv1a_64(entry->payload));
+        }
+        index += view.count;
+        hf_log_view_close(&view);
+    }
+    *out = hash;
+    return rc;
+}
+
+/* At the end: equal logs, equal states, and everything that was ever applied is in them. */
+void cluster_oracle_finish(struct cluster *cluster)
+{
+    for (uint64_t group = 1; group <= cluster->plan->groups + 1; group++) {
+        uint64_t hash = 0;
+        uint64_t applied = 0;
+        uint64_t digest[2] = {0};
+        for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+            struct cluster_node *node = &cluster->nodes[i];
+            struct node_group_status status;
+            uint64_t own = 0;
+            int rc = oracle_log_hash(node, group, &own);
+            (void)node_group_status(node->node, (uint32_t)(group - 1), &status);
+            if (rc != 0) {
+                cluster_violate(cluster, "group %" PRIu64 ": the log of node %u cannot be read: %s", group, i + 1,
+                                hf_error_text());
+            } else if (i > 0 && (own != hash || status.replica.applied_index != applied ||
+                                 status.digest[0] != digest[0] || status.digest[1] != digest[1])) {
+                cluster_violate(cluster,
+                                "group %" PRIu64 ": node %u differs at the end (applied %" PRIu64 ", node 1 %" PRIu64
+                                "; log %s, state %s)",
+                                group, i + 1, status.replica.applied_index, applied, own == hash ? "equal" : "differs",
+                                status.digest[0] == digest[0] && status.digest[1] == digest[1] ? "equal" : "differs");
+            }
+            hash = own;
+            applied = status.replica.applied_index;
+            digest[0] = status.digest[0];
+            digest[1] = status.digest[1];
+        }
+        if (applied < cluster->logs[group - 1].last) {
+            cluster_violate(cluster, "group %" PRIu64 ": applied up to %" PRIu64 ", but %" PRIu64 " was applied before",
+                            group, applied, cluster->logs[group - 1].last);
+        }
+    }
+}
+
+void cluster_oracle_close(struct cluster *cluster)
+{
+    for (uint32_t g = 0; g < CLUSTER_ALL_GROUPS_MAX; g++) {
+        for (uint64_t index = 0; index < cluster->logs[g].capacity; index++) {
+            free(cluster->logs[g].entries[index].payload);
+        }
+        free(cluster->logs[g].entries);
+        free(cluster->logs[g].leaders);
+    }
+}

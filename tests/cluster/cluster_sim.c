@@ -1,0 +1,548 @@
+#include "cluster/cluster_sim.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/trace.h"
+#include "cluster/cluster_world.h"
+#include "node/directory.h"
+
+#define CLUSTER_MATCH_GAP_MS  250u
+#define CLUSTER_MATCH_DEPTH   200u
+#define CLUSTER_SETTLE_MAX_MS 6000u
+#define CLUSTER_STEPS_MAX     20000000u
+
+const char *cluster_event_name(enum cluster_event event)
+{
+    static const char *const names[CLUSTER_EVENT_COUNT] = {
+        "kill",
+        "power_loss",
+        "power_cut_in_operation",
+        "blackout",
+        "io_error_stopped_node",
+        "no_space",
+        "transfer",
+        "leader_changed",
+        "forwarded",
+        "indeterminate",
+        "refused",
+        "expired",
+        "truncated",
+    };
+    return names[event];
+}
+
+void cluster_violate(struct cluster *cluster, const char *format, ...)
+{
+    va_list args;
+    if (cluster_is_violated(cluster)) {
+        return;
+    }
+    va_start(args, format);
+    vsnprintf(cluster->result->why, sizeof(cluster->result->why), format, args);
+    va_end(args);
+    sim_trace(cluster->sim, NULL, "VIOLATION: %s", cluster->result->why);
+}
+
+bool cluster_is_violated(const struct cluster *cluster)
+{
+    return cluster->result->why[0] != '\0';
+}
+
+void cluster_count(struct cluster *cluster, enum cluster_event event)
+{
+    cluster->result->events[event]++;
+}
+
+/* ---- Nodes ---- */
+
+static void cluster_node_start(struct cluster_node *node);
+
+static void cluster_call_after(struct cluster_node *node, uint64_t delay_ns, void (*call)(void *arg))
+{
+    struct cluster_ticket *ticket = memory_new(sizeof(*ticket));
+    ticket->node = node;
+    ticket->life = node->life;
+    list_append(&node->cluster->tickets, &ticket->link);
+    sim_call_after(node->cluster->sim, delay_ns, call, ticket);
+}
+
+/* Frees the ticket; NULL when its node has started or stopped meanwhile. */
+static struct cluster_node *cluster_ticket_take(struct cluster_ticket *ticket)
+{
+    struct cluster_node *node = ticket->node->life == ticket->life ? ticket->node : NULL;
+    list_remove(&ticket->link);
+    free(ticket);
+    return node;
+}
+
+static void cluster_restart_due(void *arg)
+{
+    struct cluster_node *node = cluster_ticket_take(arg);
+    if (node != NULL && node->node == NULL) {
+        cluster_node_start(node);
+    }
+}
+
+static void cluster_node_restart_after(struct cluster_node *node, uint64_t delay_ms)
+{
+    cluster_call_after(node, delay_ms * CLUSTER_MS, cluster_restart_due);
+}
+
+/* The host is stopped already; what the process had taken in is answered as a closing node answers. */
+static void cluster_node_bury(struct cluster_node *node)
+{
+    struct cluster *cluster = node->cluster;
+    struct node *dead = node->node;
+    struct node_counters counters;
+    node->node = NULL;
+    node->life++;
+    node->stopped_by = NULL;
+    if (dead != NULL) {
+        node_counters(dead, &counters);
+        cluster->result->events[CLUSTER_EVENT_FORWARDED] += counters.forwards_received;
+        node_close(dead);
+    }
+    cluster_oracle_node_stopped(node);
+    cluster_clients_node_stopped(cluster, node->position);
+    uint64_t down_ms =
+        cluster->phase == CLUSTER_TROUBLE ? 20 + rng_below(cluster->rng, cluster->plan->down_max_ms) : 20;
+    cluster_node_restart_after(node, down_ms);
+}
+
+static void cluster_node_kill(struct cluster_node *node)
+{
+    sim_host_kill(node->host);
+    cluster_node_bury(node);
+}
+
+static void cluster_node_power_off(struct cluster_node *node)
+{
+    sim_host_power_off(node->host);
+    cluster_node_bury(node);
+}
+
+static void cluster_exit_due(void *arg)
+{
+    struct cluster_node *node = cluster_ticket_take(arg);
+    if (node != NULL && node->node != NULL) {
+        cluster_node_kill(node);
+    }
+}
+
+/* A process that must not go on ends: as soon as its turn is over. */
+static void cluster_node_fatal(void *arg, int result, const char *text)
+{
+    struct cluster_node *node = arg;
+    sim_trace(node->cluster->sim, node->host, "ends: %s: %s", hf_error_name(result), text);
+    if (result == HF_EPOISONED || result == HF_EIO) {
+        cluster_count(node->cluster, CLUSTER_EVENT_IO_ERROR_STOPPED_NODE);
+    } else {
+        cluster_violate(node->cluster, "node %u stopped: %s: %s", node->position + 1, hf_error_name(result), text);
+    }
+    cluster_call_after(node, 1000, cluster_exit_due);
+}
+
+static void cluster_node_start(struct cluster_node *node)
+{
+    struct cluster *cluster = node->cluster;
+    struct node_options options = {
+        .directory = "/data",
+        .log = {.segment_size_bytes = 1 << 20, .tail_cache_bytes = cluster->plan->tail_cache_bytes},
+        .election_timeout_ms = CLUSTER_ELECTION_MS,
+        .heartbeat_timeout_ms = CLUSTER_HEARTBEAT_MS,
+        .request_timeout_ms = CLUSTER_REQUEST_MS,
+    };
+    static const struct node_callbacks callbacks = {.fatal = cluster_node_fatal};
+    if (!sim_host_is_running(node->host)) {
+        sim_host_start(node->host);
+    }
+    node->life++;
+    node->owner = (struct cluster_machine_owner){cluster_oracle_applied, node};
+    node->ops = cluster_machine_ops(&node->owner);
+    int rc = node_open(sim_host_io(node->host), sim_host_loop(node->host), &options, &node->ops, &callbacks, node,
+                       &node->node);
+    sim_trace(cluster->sim, node->host, "starts: %s%s%s", hf_error_name(rc), rc != 0 ? ": " : "",
+              rc != 0 ? hf_error_text() : "");
+    if (rc == 0) {
+        return;
+    }
+    node->node = NULL;
+    if (rc != HF_EIO && rc != HF_ENOSPACE && rc != HF_ECLOSED && rc != HF_EPOISONED) {
+        cluster_violate(cluster, "node %u does not start: %s: %s", node->position + 1, hf_error_name(rc),
+                        hf_error_text());
+    }
+    sim_host_kill(node->host);
+    node->life++;
+    cluster_node_restart_after(node, 100);
+}
+
+static void cluster_open_nodes(struct cluster *cluster)
+{
+    struct description_node nodes[CLUSTER_NODES_MAX] = {0};
+    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "n%u", i + 1);
+        cluster->nodes[i] = (struct cluster_node){.cluster = cluster, .position = i};
+        cluster->nodes[i].host = sim_host_add(cluster->sim, name, NULL);
+        nodes[i].id = i + 1;
+        snprintf(nodes[i].peer_address, sizeof(nodes[i].peer_address), "%s:%d", name, CLUSTER_PORT);
+    }
+    int rc = description_create(sim_host_io(cluster->nodes[0].host), nodes, cluster->plan->nodes, cluster->plan->groups,
+                                &cluster->description);
+    for (uint32_t i = 0; i < cluster->plan->nodes && rc == 0; i++) {
+        rc = directory_format(sim_host_io(cluster->nodes[i].host), "/data", cluster->description, i + 1);
+    }
+    if (rc != 0) {
+        cluster_violate(cluster, "formatting: %s", hf_error_text());
+        return;
+    }
+    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        cluster_node_start(&cluster->nodes[i]);
+    }
+}
+
+/* ---- What goes wrong ---- */
+
+typedef void cluster_trouble(struct cluster *cluster, struct cluster_node *node);
+
+struct cluster_schedule {
+    struct cluster *cluster;
+    uint32_t gap_ms;
+    cluster_trouble *trouble;
+};
+
+static void cluster_schedule_next(struct cluster_schedule *schedule);
+
+static void cluster_schedule_due(void *arg)
+{
+    struct cluster_schedule *schedule = arg;
+    struct cluster *cluster = schedule->cluster;
+    if (cluster->phase == CLUSTER_TROUBLE) {
+        schedule->trouble(cluster, &cluster->nodes[rng_below(cluster->rng, cluster->plan->nodes)]);
+        cluster_schedule_next(schedule);
+    }
+}
+
+static void cluster_schedule_next(struct cluster_schedule *schedule)
+{
+    uint64_t delay_ms = schedule->gap_ms / 4 + rng_below(schedule->cluster->rng, schedule->gap_ms * 3 / 2 + 1);
+    sim_call_after(schedule->cluster->sim, delay_ms * CLUSTER_MS, cluster_schedule_due, schedule);
+}
+
+static void cluster_trouble_kill(struct cluster *cluster, struct cluster_node *node)
+{
+    if (node->node != NULL) {
+        cluster_count(cluster, CLUSTER_EVENT_KILL);
+        cluster_node_kill(node);
+    }
+}
+
+static void cluster_trouble_power(struct cluster *cluster, struct cluster_node *node)
+{
+    if (node->node != NULL) {
+        cluster_count(cluster, CLUSTER_EVENT_POWER_LOSS);
+        cluster_node_power_off(node);
+    }
+}
+
+static void cluster_trouble_cut(struct cluster *cluster, struct cluster_node *node)
+{
+    if (node->node != NULL) {
+        sim_disk_cut_at(node->host, 1 + rng_below(cluster->rng, 30),
+                        rng_chance(cluster->rng, 1, 2) ? SIM_CUT_DURING : SIM_CUT_AFTER);
+    }
+}
+
+static void cluster_trouble_blackout(struct cluster *cluster, struct cluster_node *ignored)
+{
+    cluster_count(cluster, CLUSTER_EVENT_BLACKOUT);
+    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        if (cluster->nodes[i].node != NULL) {
+            cluster_node_power_off(&cluster->nodes[i]);
+        }
+    }
+}
+
+static void cluster_trouble_io_error(struct cluster *cluster, struct cluster_node *node)
+{
+    static const enum sim_disk_kind kinds[] = {SIM_DISK_WRITE, SIM_DISK_DURABLE, SIM_DISK_SYNC,
+                                               SIM_DISK_DIRECTORY_SYNC};
+    struct sim_disk_failure failure = {kinds[rng_below(cluster->rng, 4)], rng_below(cluster->rng, 20), 1, HF_EIO,
+                                       "log"};
+    sim_disk_fail_clear(node->host);
+    sim_disk_fail(node->host, &failure);
+}
+
+static void cluster_space_returns(void *arg)
+{
+    struct cluster_node *node = arg;
+    sim_disk_set_capacity(node->host, 0);
+    sim_trace(node->cluster->sim, node->host, "has space again");
+}
+
+static void cluster_trouble_full(struct cluster *cluster, struct cluster_node *node)
+{
+    sim_trace(cluster->sim, node->host, "is full");
+    sim_disk_set_capacity(node->host, sim_disk_used_bytes(node->host) + rng_below(cluster->rng, 512 << 10) + 1);
+    sim_call_after(cluster->sim, (300 + rng_below(cluster->rng, 1500)) * CLUSTER_MS, cluster_space_returns, node);
+}
+
+static void cluster_trouble_transfer(struct cluster *cluster, struct cluster_node *ignored)
+{
+    uint64_t group = 1 + rng_below(cluster->rng, cluster->plan->groups + 1);
+    uint64_t target = rng_below(cluster->rng, cluster->plan->nodes + 1); /* 0: any */
+    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        struct node *node = cluster->nodes[i].node;
+        if (node != NULL && node->phase == NODE_RUNNING && target != i + 1 && node_transfer(node, group, target) == 0) {
+            cluster_count(cluster, CLUSTER_EVENT_TRANSFER);
+        }
+    }
+}
+
+#define CLUSTER_TROUBLES 7u
+
+static void cluster_plan_troubles(struct cluster *cluster, struct cluster_schedule *schedules)
+{
+    const struct cluster_plan *plan = cluster->plan;
+    const struct cluster_schedule rows[CLUSTER_TROUBLES] = {
+        {cluster, plan->kill_gap_ms, cluster_trouble_kill},
+        {cluster, plan->power_gap_ms, cluster_trouble_power},
+        {cluster, plan->cut_gap_ms, cluster_trouble_cut},
+        {cluster, plan->io_error_gap_ms, cluster_trouble_io_error},
+        {cluster, plan->full_gap_ms, cluster_trouble_full},
+        {cluster, plan->transfer_gap_ms, cluster_trouble_transfer},
+        {cluster, plan->blackout_gap_ms, cluster_trouble_blackout},
+    };
+    memcpy(schedules, rows, sizeof(rows));
+    for (uint32_t i = 0; i < CLUSTER_TROUBLES; i++) {
+        if (schedules[i].gap_ms != 0) {
+            cluster_schedule_next(&schedules[i]);
+        }
+    }
+}
+
+/* ---- Plans ---- */
+
+static uint32_t cluster_pick(struct rng *rng, uint32_t rare_ms, uint32_t common_ms)
+{
+    uint64_t dice = rng_below(rng, 3);
+    return dice == 0 ? 0 : dice == 1 ? rare_ms : common_ms;
+}
+
+void cluster_plan_from_seed(uint64_t seed, struct cluster_plan *plan)
+{
+    struct rng rng;
+    rng_seed(&rng, seed ^ 0x686f6c6466617374);
+    uint64_t dice = rng_below(&rng, 10);
+    *plan = (struct cluster_plan){.seed = seed};
+    plan->nodes = dice < 1 ? 1 : dice < 3 ? 2 : 3;
+    plan->groups = 1 + (uint32_t)rng_below(&rng, CLUSTER_GROUPS_MAX);
+    if (rng_chance(&rng, 1, 2)) { /* few groups: more happens in each */
+        plan->groups = 1 + plan->groups % 3;
+    }
+    plan->clients = 3 + (uint32_t)rng_below(&rng, CLUSTER_CLIENTS_MAX - 2);
+    plan->think_ms = 2u << rng_below(&rng, 5);
+    plan->duration_ms = 6000 + (uint32_t)rng_below(&rng, 6000);
+    plan->profile = sim_profile_from_seed(rng_next(&rng));
+    plan->kill_gap_ms = cluster_pick(&rng, 6000, 1500);
+    plan->power_gap_ms = cluster_pick(&rng, 6000, 2000);
+    plan->cut_gap_ms = cluster_pick(&rng, 6000, 2000);
+    plan->io_error_gap_ms = cluster_pick(&rng, 8000, 3000);
+    plan->full_gap_ms = cluster_pick(&rng, 8000, 3000);
+    plan->transfer_gap_ms = cluster_pick(&rng, 2000, 400);
+    plan->blackout_gap_ms = rng_chance(&rng, 1, 4) ? 4000 : 0;
+    plan->down_max_ms = 100u << rng_below(&rng, 5);
+    plan->tail_cache_bytes = rng_chance(&rng, 1, 2) ? 4096 : 4 << 20;
+}
+
+/* ---- Running ---- */
+
+/* Events until the condition holds or the time is over. */
+static bool cluster_run_until(struct cluster *cluster, bool (*condition)(struct cluster *cluster), uint64_t limit_ms)
+{
+    uint64_t end_ns = sim_now_ns(cluster->sim) + limit_ms * CLUSTER_MS;
+    uint64_t match_ns = sim_now_ns(cluster->sim);
+    while (!cluster_is_violated(cluster) && sim_now_ns(cluster->sim) < end_ns) {
+        if (condition != NULL && condition(cluster)) {
+            return true;
+        }
+        if (!sim_step(cluster->sim) || cluster->result->steps++ > CLUSTER_STEPS_MAX) {
+            cluster_violate(cluster, "%s",
+                            cluster->result->steps > CLUSTER_STEPS_MAX ? "too many events: a loop without end"
+                                                                       : "no event is left");
+            break;
+        }
+        for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+            struct cluster_node *node = &cluster->nodes[i];
+            if (node->node != NULL && !sim_host_is_running(node->host)) {
+                cluster_count(cluster, CLUSTER_EVENT_POWER_CUT_IN_OPERATION);
+                cluster_node_power_off(node);
+            }
+        }
+        cluster_oracle_look(cluster);
+        if (sim_now_ns(cluster->sim) >= match_ns) {
+            match_ns = sim_now_ns(cluster->sim) + CLUSTER_MATCH_GAP_MS * CLUSTER_MS;
+            cluster_oracle_match_logs(cluster, CLUSTER_MATCH_DEPTH);
+        }
+    }
+    return condition == NULL;
+}
+
+static bool cluster_is_final_done(struct cluster *cluster)
+{
+    return cluster->is_final_done;
+}
+
+static bool cluster_clients_are_done(struct cluster *cluster)
+{
+    for (uint32_t i = 0; i < cluster->plan->clients; i++) {
+        if (cluster->clients[i].state != CLIENT_DONE) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Every group is led, and every replica has applied the same. */
+static bool cluster_is_settled(struct cluster *cluster)
+{
+    for (uint32_t g = 0; g <= cluster->plan->groups; g++) {
+        uint32_t leaders = 0;
+        for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+            struct node *node = cluster->nodes[i].node;
+            struct hf_log_group_state state;
+            if (node == NULL || node->groups[g].is_failed) {
+                return false;
+            }
+            leaders += node->groups[g].state == REPLICA_LEADER;
+            if (hf_log_group_state(node->log, g + 1, &state) != 0 ||
+                state.last_index != node->groups[g].applied_index || cluster->nodes[0].node == NULL ||
+                node->groups[g].applied_index != cluster->nodes[0].node->groups[g].applied_index) {
+                return false;
+            }
+        }
+        if (leaders != 1) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void cluster_heal(struct cluster *cluster)
+{
+    cluster->phase = CLUSTER_HEALING;
+    sim_trace(cluster->sim, NULL, "everything is healed");
+    sim_calm(cluster->sim);
+    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        struct cluster_node *node = &cluster->nodes[i];
+        sim_disk_fail_clear(node->host);
+        sim_disk_set_capacity(node->host, 0);
+        sim_disk_cut_at(node->host, 0, SIM_CUT_AFTER);
+        if (node->node == NULL) {
+            cluster_node_start(node);
+        }
+    }
+}
+
+static void cluster_describe_stuck(struct cluster *cluster, char *text, size_t size)
+{
+    size_t at = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        const struct node *node = cluster->nodes[i].node;
+        for (uint32_t g = 0; g <= cluster->plan->groups && at < size; g++) {
+            if (node == NULL) {
+                at += (size_t)snprintf(text + at, size - at, " n%u down", i + 1);
+                break;
+            }
+            const struct hosted_group *group = &node->groups[g];
+            at += (size_t)snprintf(text + at, size - at, " n%u/g%u:%c%" PRIu64 " l%" PRIu64 " a%" PRIu64 "%s", i + 1,
+                                   g + 1, "FCLX"[group->state], group -> term, group -> leader, group -> applied_index,
+                                   group -> is_failed ? group -> text : "");
+        }
+    }
+}
+
+static void cluster_end(struct cluster *cluster)
+{
+    char stuck[320];
+    uint64_t healed_ns = sim_now_ns(cluster->sim);
+    cluster_clients_finish(cluster);
+    if (!cluster_run_until(cluster, cluster_is_final_done, CLUSTER_HEAL_MAX_MS)) {
+        cluster_describe_stuck(cluster, stuck, sizeof(stuck));
+        cluster_violate(cluster, "no progress within %u ms of healing:%s", CLUSTER_HEAL_MAX_MS, stuck);
+    }
+    cluster->result->heal_ms = (sim_now_ns(cluster->sim) - healed_ns) / CLUSTER_MS;
+    if (!cluster_run_until(cluster, cluster_clients_are_done, CLUSTER_SETTLE_MAX_MS)) {
+        cluster_violate(cluster, "a call was not answered");
+    }
+    if (!cluster_run_until(cluster, cluster_is_settled, CLUSTER_SETTLE_MAX_MS)) {
+        cluster_describe_stuck(cluster, stuck, sizeof(stuck));
+        cluster_violate(cluster, "the replicas do not settle:%s", stuck);
+    }
+    if (!cluster_is_violated(cluster)) {
+        cluster_oracle_match_logs(cluster, UINT64_MAX);
+        cluster_oracle_finish(cluster);
+        cluster_clients_check(cluster);
+    }
+}
+
+static void cluster_close(struct cluster *cluster)
+{
+    cluster->phase = CLUSTER_OVER;
+    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        struct cluster_node *node = &cluster->nodes[i];
+        if (node->node != NULL) {
+            struct node_counters counters;
+            struct node *running = node->node;
+            node_counters(running, &counters);
+            cluster->result->events[CLUSTER_EVENT_FORWARDED] += counters.forwards_received;
+            node->node = NULL;
+            node_close(running);
+            unsigned handles = sim_host_is_running(node->host) ? sim_host_handle_count(node->host) : 0;
+            if (handles != 0) {
+                cluster_violate(cluster, "node %u left %u handles open", node->position + 1, handles);
+            }
+        }
+    }
+}
+
+void cluster_run(const struct cluster_plan *plan, sim_trace_sink *trace, void *trace_arg, struct cluster_result *out)
+{
+    struct cluster *cluster = memory_new(sizeof(*cluster));
+    struct cluster_schedule schedules[CLUSTER_TROUBLES];
+    const struct sim_options options = {.profile = NULL, .trace = trace, .trace_arg = trace_arg};
+    *out = (struct cluster_result){0};
+    list_init(&cluster->tickets);
+    cluster->plan = plan;
+    cluster->result = out;
+    cluster->sim = sim_open(plan->seed, &options);
+    cluster->rng = sim_rng(cluster->sim);
+    cluster_open_nodes(cluster);
+    sim_set_profile(cluster->sim, &plan->profile);
+    cluster_clients_start(cluster);
+    cluster_plan_troubles(cluster, schedules);
+    (void)cluster_run_until(cluster, NULL, plan->duration_ms);
+    if (!cluster_is_violated(cluster)) {
+        cluster_heal(cluster);
+        cluster_end(cluster);
+    }
+    for (int fault = 0; fault < SIM_FAULT_COUNT; fault++) {
+        out->faults[fault] = sim_fault_count(cluster->sim, (enum sim_fault)fault);
+    }
+    out->rate = out->acknowledged * 1000 / plan->duration_ms;
+    cluster_close(cluster);
+    out->trace_hash = sim_trace_hash(cluster->sim);
+    sim_close(cluster->sim);
+    while (!list_empty(&cluster->tickets)) {
+        (void)cluster_ticket_take(list_entry(cluster->tickets.next, struct cluster_ticket, link));
+    }
+    cluster_oracle_close(cluster);
+    description_close(cluster->description);
+    free(cluster->operations);
+    free(cluster);
+}

@@ -1,0 +1,127 @@
+/* The inside of the cluster simulation, shared by cluster_sim.c (nodes, plan, end), cluster_clients.c and
+ * cluster_oracle.c. */
+#ifndef CLUSTER_CLUSTER_WORLD_H
+#define CLUSTER_CLUSTER_WORLD_H
+
+#include "cluster/cluster_history.h"
+#include "cluster/cluster_sim.h"
+#include "node/node_state.h"
+
+#define CLUSTER_MS             1000000ull
+#define CLUSTER_PORT           7000
+#define CLUSTER_ELECTION_MS    500u
+#define CLUSTER_HEARTBEAT_MS   60u
+#define CLUSTER_REQUEST_MS     1500u
+#define CLUSTER_BATCH_MAX      4u
+#define CLUSTER_ALL_GROUPS_MAX (CLUSTER_GROUPS_MAX + 1) /* the system group too */
+
+struct cluster;
+
+/* What is known of one group at one node, to notice what changed. */
+struct cluster_seen {
+    enum replica_state state;
+    uint64_t term;
+    uint64_t last_index;
+    uint64_t last_term;
+    uint64_t stamp_ms;
+};
+
+struct cluster_node {
+    struct cluster *cluster;
+    uint32_t position;
+    struct sim_host *host;
+    struct node *node; /* NULL: down */
+    uint32_t life;     /* raised at every start and stop */
+    struct cluster_machine_owner owner;
+    struct node_machine_ops ops;
+    struct cluster_seen seen[CLUSTER_ALL_GROUPS_MAX];
+    uint64_t indeterminate; /* of earlier lives */
+    uint64_t forwards;
+    bool restart_is_due;
+    const char *stopped_by; /* why the process is about to end by itself; NULL: it is not */
+};
+
+/* A committed entry, as the first node that applied it saw it. */
+struct cluster_entry {
+    uint64_t term;
+    uint64_t stamp_ms;
+    uint64_t digest[2];
+    uint8_t *payload;
+    size_t payload_size;
+    bool is_known;
+};
+struct cluster_log {
+    struct cluster_entry *entries; /* by index */
+    size_t capacity;
+    uint64_t last;     /* greatest known index */
+    uint64_t *leaders; /* by term: position + 1 of the node that led */
+    size_t leaders_capacity;
+};
+
+enum client_state { CLIENT_THINKING, CLIENT_POSTED, CLIENT_WAITING, CLIENT_DONE };
+
+struct cluster_client {
+    struct cluster *cluster;
+    uint32_t number;
+    enum client_state state;
+    uint32_t node; /* position, while posted or waiting */
+    uint32_t outstanding;
+    uint64_t batch_group;  /* of a batch of writes to one group */
+    uint64_t batch_index;  /* the entry of the last acknowledged one */
+    uint64_t batch_number; /* how many calls the batch of the last acknowledged one had before it */
+    /* the final client walks over all keys */
+    bool is_final;
+    uint32_t final_position;
+};
+
+enum cluster_phase { CLUSTER_TROUBLE, CLUSTER_HEALING, CLUSTER_OVER };
+
+/* A later event about a node: void when the node was started or stopped meanwhile. */
+struct cluster_ticket {
+    struct list link;
+    struct cluster_node *node;
+    uint32_t life;
+};
+
+struct cluster {
+    struct list tickets; /* of events that have not come yet */
+    const struct cluster_plan *plan;
+    struct cluster_result *result;
+    struct sim *sim;
+    struct rng *rng;
+    struct description *description;
+    struct cluster_node nodes[CLUSTER_NODES_MAX];
+    struct cluster_client clients[CLUSTER_CLIENTS_MAX + 1]; /* the last one is final */
+    struct cluster_log logs[CLUSTER_ALL_GROUPS_MAX];
+    enum cluster_phase phase;
+    struct history_operation *operations;
+    size_t operation_count;
+    size_t operation_capacity;
+    uint64_t clock; /* of the history */
+    uint64_t next_value;
+    bool is_final_done;
+};
+
+void cluster_violate(struct cluster *cluster, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool cluster_is_violated(const struct cluster *cluster);
+void cluster_count(struct cluster *cluster, enum cluster_event event);
+
+/* ---- oracle ---- */
+void cluster_oracle_applied(void *arg, uint64_t group, const struct hf_entry *entry, const uint64_t digest[2]);
+/* After every event. */
+void cluster_oracle_look(struct cluster *cluster);
+/* Now and then, and at the end with full = all of the logs. */
+void cluster_oracle_match_logs(struct cluster *cluster, uint64_t depth);
+/* The acknowledged command stands at the index. */
+void cluster_oracle_acknowledged(struct cluster *cluster, uint64_t group, uint64_t index, struct hf_bytes command);
+void cluster_oracle_finish(struct cluster *cluster);
+void cluster_oracle_node_stopped(struct cluster_node *node);
+void cluster_oracle_close(struct cluster *cluster);
+
+/* ---- clients ---- */
+void cluster_clients_start(struct cluster *cluster);
+void cluster_clients_node_stopped(struct cluster *cluster, uint32_t position);
+void cluster_clients_finish(struct cluster *cluster); /* starts the final client */
+void cluster_clients_check(struct cluster *cluster);  /* the histories */
+
+#endif
