@@ -26,7 +26,8 @@
  * What is not durable is undecided: at power loss every sector, every size and every name independently takes its
  * durable state or any state that it had since. So writes tear, sizes lag behind or run ahead of content, new files
  * vanish, and renamed ones come back. A rename has three outcomes: lost, done, or done with the old name still there;
- * it never loses both names. A write in flight is undecided too, sector by sector.
+ * it never loses both names, unless the old one was given to another file before the folder was synced. A write in
+ * flight is undecided too, sector by sector.
  *
  * A failed sync or durable write drops what it covered: it stays readable through the cache, a later sync succeeds
  * without it, and power loss (or a direct read, or a chooser) shows that the device never had some or all of it. Only

@@ -234,7 +234,31 @@ void sim_folder_rename(struct sim_inode *from_folder, const char *from, struct s
     sim_folder_update_paths(to_folder);
 }
 
-/* Earlier changes of the same name no longer matter. */
+/* What an earlier change has to say about the name no longer matters; what it says about its other name does. */
+static void sim_folder_supersede_one(struct sim_change *earlier, const struct sim_inode *folder, const char *name)
+{
+    if (earlier->from_folder == folder && strcmp(earlier->from_name, name) == 0) {
+        free(earlier->from_name);
+        earlier->from_name = NULL;
+        earlier->from_folder = NULL;
+    }
+    if (earlier->folder != folder || strcmp(earlier->name, name) != 0) {
+        return;
+    }
+    struct sim_inode *target = earlier->target;
+    if (earlier->from_folder == NULL) {
+        sim_folder_end_change(earlier);
+        return;
+    }
+    free(earlier->name);
+    earlier->name = earlier->from_name;
+    earlier->folder = earlier->from_folder;
+    earlier->target = NULL;
+    earlier->from_name = NULL;
+    earlier->from_folder = NULL;
+    sim_inode_drop_held(target);
+}
+
 static void sim_folder_supersede(struct sim_change *change)
 {
     list_each_safe (&change->folder->disk->changes, item) {
@@ -242,9 +266,7 @@ static void sim_folder_supersede(struct sim_change *change)
         if (earlier == change) {
             return;
         }
-        if (earlier->folder == change->folder && strcmp(earlier->name, change->name) == 0) {
-            sim_folder_end_change(earlier);
-        }
+        sim_folder_supersede_one(earlier, change->folder, change->name);
     }
 }
 
