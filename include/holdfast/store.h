@@ -32,7 +32,7 @@
 extern "C" {
 #endif
 
-#define HF_STORE_KEY_SIZE_MAX    4096u       /* bytes of a key; 0 is allowed */
+#define HF_STORE_KEY_SIZE_MAX    4160u /* bytes of a key: 4 KiB, and room for what an index puts in front; 0 is fine */
 #define HF_STORE_VALUE_SIZE_MAX  (64u << 20) /* bytes of a value, envelope of the caller included: see below */
 #define HF_STORE_VALUE_EXTRA_MAX 64u   /* a stored value may be this much larger: room for the caller's envelope */
 #define HF_STORE_INLINE_SIZE_MAX 512u  /* values up to this size live in the tree's pages */

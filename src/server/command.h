@@ -28,6 +28,7 @@ enum command_number {
     /* internal: no client can send these */
     COMMAND_NUMBER_LITERAL = 1,    /* <RESP bytes>: answers them; what PING is inside a transaction */
     COMMAND_NUMBER_EXPIRE_DUE = 2, /* <stamp limit, u64> <keys at most, u32>: deletes what is past its deadline */
+    COMMAND_NUMBER_VERSION = 3,    /* <key>: a read for WATCH; answers [index, ordinal] */
     /* strings */
     COMMAND_NUMBER_GET = 16,
     COMMAND_NUMBER_SET = 17,
@@ -90,7 +91,8 @@ enum command_flag {
     COMMAND_INTERNAL = 1u << 10,   /* proposed by the server itself; unknown to clients */
     COMMAND_LOADING = 1u << 11,
     COMMAND_STALE = 1u << 12,
-    COMMAND_PUBSUB = 1u << 13
+    COMMAND_PUBSUB = 1u << 13,
+    COMMAND_AFTER_ALL = 1u << 14 /* runs when the connection's earlier commands are answered */
 };
 
 enum command_group {

@@ -84,7 +84,7 @@ int machine_version(struct keyspace *keyspace, struct hf_bytes key, uint64_t sta
 /* The earliest deadline of any key, due or not: HF_ENOTFOUND when no key has one. The leader proposes EXPIRE-DUE when
  * its stamp is past it. */
 int machine_next_deadline(struct keyspace *keyspace, uint64_t *deadline_ms);
-/* Whether a valid unit holds a command that may make the data more: for max_data_bytes, before proposing. */
+/* Whether a unit holds a command that may make the data more: for max_data_bytes, before proposing. */
 bool machine_unit_may_grow(struct hf_bytes unit);
 
 /* SCAN: which routed group its cursor argument points to. HF_EINVALID: not a cursor ("ERR invalid cursor"). */

@@ -65,6 +65,9 @@ void machine_unit_body_literal(struct buffer *unit, struct hf_bytes resp);
 /* What the leader proposes when a deadline has passed: deletes up to keys_max (≤ MACHINE_EXPIRE_DUE_MAX) keys that are
  * past their deadline at the stamp. */
 void machine_unit_expire_due(struct buffer *unit, uint64_t stamp_ms, uint32_t keys_max);
+/* What WATCH reads, linearizably: the version of a key. machine_version_parse understands its reply. */
+void machine_unit_version(struct buffer *unit, struct hf_bytes key);
+int machine_version_parse(struct hf_bytes reply, struct machine_version *out); /* HF_EPROTOCOL */
 /* Bytes that a command takes inside a unit: for the limit of a transaction that gathers. */
 size_t machine_unit_command_size(const struct arguments *arguments);
 /* Appends one entry. The ordinal of a unit is its position. count: 1 … MACHINE_ENTRY_UNITS_MAX. Units come from other
