@@ -213,8 +213,8 @@ uint64_t sim_fault_count(const struct sim *sim, enum sim_fault fault);
 struct sim_host_options {
     uint64_t disk_capacity_bytes; /* 0: unlimited */
     int64_t wall_skew_ms;         /* against the world's wall clock, which starts in 2025 */
-    unsigned direct_refused;      /* non-zero: FILE_DIRECT falls back to buffered, as on some file systems */
-    unsigned sheltered;           /* non-zero: weather passes by (for hosts that only play clients) */
+    bool direct_refused;          /* FILE_DIRECT falls back to buffered, as on some file systems */
+    bool sheltered;               /* weather passes by (for hosts that only play clients) */
 };
 
 /* Adds a running host with an empty disk. name: NULL for "host<N>", N from 1; lives as long as the world.

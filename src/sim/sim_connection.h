@@ -1,20 +1,12 @@
 /* Connections between processes: two pipes, one per direction, and the handshake before them.
  *
- *   stream_write -> unsent -> segments (in flight, in order) -> the receiving stream
- *
  * An end is attached (it has a stream), lingering (the stream is closed, what it wrote is still being sent) or
  * detached. A connection goes when both ends are detached. */
 #ifndef SIM_SIM_CONNECTION_H
 #define SIM_SIM_CONNECTION_H
 
-#include "base/buffer.h"
-#include "sim/sim_world.h"
+#include "sim/sim_pipe.h"
 
-#define SIM_CONNECTION_WINDOW_BYTES (256u * 1024u) /* in flight or received and not yet taken, per direction */
-#define SIM_CONNECTION_PIECE_BYTES  (64u * 1024u)
-
-struct sim_connection;
-struct sim_listener;
 struct sim_process;
 struct sim_stream;
 
@@ -24,20 +16,6 @@ enum sim_connection_end {
     SIM_END_SENT,   /* stream_close_when_sent, and all is sent */
     SIM_END_KILLED,
     SIM_END_POWER_LOST
-};
-
-struct sim_pipe {
-    struct sim_connection *connection;
-    unsigned from; /* the end that writes */
-    struct sim_event flush;
-    struct sim_event arrive; /* of the first segment */
-    struct sim_event stall;  /* waiting because the link is cut: the connection breaks then */
-    struct list segments;
-    struct buffer unsent;
-    struct buffer units; /* u32 sizes of the writes in unsent, when the link plays with whole writes */
-    size_t window_used;
-    uint64_t arrival_last_ns;
-    bool ended; /* its end is among the segments: nothing more goes in */
 };
 
 enum sim_connection_phase { SIM_PHASE_SYN, SIM_PHASE_ACK, SIM_PHASE_REFUSED, SIM_PHASE_OPEN };
@@ -59,10 +37,6 @@ struct sim_connection {
 
 /* Starts the handshake; the answer comes by sim_stream_connected. */
 struct sim_connection *sim_connection_open(struct sim_stream *stream, struct sim_host *target, unsigned port);
-void sim_connection_write(struct sim_connection *connection, unsigned side, struct hf_bytes bytes);
-size_t sim_connection_unsent(const struct sim_connection *connection, unsigned side);
-/* The receiver took bytes: there is room in the window. */
-void sim_connection_taken(struct sim_connection *connection, unsigned side, size_t size);
 /* True when the connection is gone with it. */
 bool sim_connection_detach(struct sim_connection *connection, unsigned side, enum sim_connection_end how);
 void sim_connection_linger(struct sim_connection *connection, unsigned side);

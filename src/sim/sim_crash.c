@@ -23,20 +23,31 @@ static uint32_t sim_crash_draw_bias(struct sim *sim)
     }
 }
 
-struct sim_decider sim_crash_decider(struct sim_disk *disk, bool at_sync_failure)
+/* By the caller's chooser or by chance. */
+static struct sim_decider sim_crash_free_decider(struct sim_disk *disk)
 {
-    struct sim_decider decider = {.disk = disk, .at_sync_failure = at_sync_failure};
-    if (!at_sync_failure && disk->outcome_set) {
-        decider.mode = SIM_DECIDE_OUTCOME;
-        decider.index = disk->outcome;
-    } else if (disk->chooser != NULL) {
-        decider.mode = SIM_DECIDE_CHOOSER;
-    } else {
+    struct sim_decider decider = {.disk = disk, .mode = SIM_DECIDE_CHOOSER};
+    if (disk->chooser == NULL) {
         decider.mode = SIM_DECIDE_RANDOM;
         for (unsigned kind = 0; kind < 3; kind++) {
             decider.keep_percent[kind] = sim_crash_draw_bias(disk->sim);
         }
     }
+    return decider;
+}
+
+struct sim_decider sim_crash_decider(struct sim_disk *disk)
+{
+    if (disk->outcome_set) {
+        return (struct sim_decider){.disk = disk, .mode = SIM_DECIDE_OUTCOME, .index = disk->outcome};
+    }
+    return sim_crash_free_decider(disk);
+}
+
+struct sim_decider sim_crash_sync_decider(struct sim_disk *disk)
+{
+    struct sim_decider decider = sim_crash_free_decider(disk);
+    decider.at_sync_failure = true;
     return decider;
 }
 
@@ -124,7 +135,7 @@ void sim_crash_power_off(struct sim_disk *disk)
 void sim_crash_settle(struct sim_disk *disk)
 {
     assert(list_empty(&disk->requests));
-    struct sim_decider decider = sim_crash_decider(disk, false);
+    struct sim_decider decider = sim_crash_decider(disk);
     sim_folder_settle(disk, &decider);
     disk->block_used = 0;
     list_each (&disk->inodes, item) {

@@ -19,8 +19,8 @@ struct sim_decider {
     struct map writes;        /* per write: whether sectors of it were kept or lost; SIM_WRITE_… bits */
 };
 
-/* at_sync_failure: not for an outcome by index, which is for power loss. */
-struct sim_decider sim_crash_decider(struct sim_disk *disk, bool at_sync_failure);
+struct sim_decider sim_crash_decider(struct sim_disk *disk);
+struct sim_decider sim_crash_sync_decider(struct sim_disk *disk); /* for a sync that fails */
 struct sim_decider sim_crash_counter(struct sim_disk *disk);
 void sim_crash_decider_close(struct sim_decider *decider); /* counts the torn writes */
 

@@ -34,7 +34,7 @@ void sim_disk_init(struct sim_disk *disk, struct sim_host *host, uint64_t capaci
     list_init(&disk->inodes);
     list_init(&disk->changes);
     list_init(&disk->requests);
-    disk->root = sim_inode_new(disk, "/", true);
+    disk->root = sim_inode_new(disk, "/", SIM_INODE_FOLDER);
 }
 
 void sim_disk_destroy(struct sim_disk *disk)
@@ -339,5 +339,5 @@ void sim_disk_wipe(struct sim_host *host)
     sim_trace(host->sim, host, "the disk is wiped");
     sim_disk_destroy(disk);
     disk->block_used = 0;
-    disk->root = sim_inode_new(disk, "/", true);
+    disk->root = sim_inode_new(disk, "/", SIM_INODE_FOLDER);
 }

@@ -45,7 +45,7 @@ static int sim_file_create(struct sim_disk *disk, const char *path, struct sim_i
         return sim_disk_finish_with(disk, admission, sim_disk_raise_full(disk, path));
     }
     if (effect) {
-        *out = sim_inode_new(disk, path, false);
+        *out = sim_inode_new(disk, path, SIM_INODE_FILE);
         sim_folder_set(folder, name, *out);
     }
     return sim_disk_finish(disk, admission, SIM_DISK_CREATE, path);
@@ -305,7 +305,7 @@ static void sim_file_write_some_sectors(struct sim_inode *inode, enum sim_write_
     struct sim *sim = inode->disk->sim;
     uint32_t percent = (uint32_t)rng_below(&sim->rng, 101);
     uint64_t write = sim_disk_next_write(inode->disk);
-    struct sim_decider decider = sim_crash_decider(inode->disk, true);
+    struct sim_decider decider = sim_crash_sync_decider(inode->disk);
     for (uint64_t done = 0; done < size;) {
         uint64_t piece = sim_file_sector_piece(offset + done, size - done);
         bool fits = sim_inode_missing_blocks(inode, offset + done, piece) <= sim_disk_free_blocks(inode->disk);
@@ -388,7 +388,7 @@ int sim_file_carry_out_sync(struct sim_inode *inode, uint64_t covers, struct sim
     if (admission.verdict == SIM_VERDICT_GO || admission.verdict == SIM_VERDICT_AFTER) {
         sim_inode_commit(inode, covers);
     } else if (admission.verdict == SIM_VERDICT_FAIL) {
-        struct sim_decider decider = sim_crash_decider(inode->disk, true);
+        struct sim_decider decider = sim_crash_sync_decider(inode->disk);
         sim_inode_drop(inode, covers, &decider);
         sim_crash_decider_close(&decider);
     }

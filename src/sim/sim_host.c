@@ -97,8 +97,8 @@ struct sim_host *sim_host_add(struct sim *sim, const char *name, const struct si
     rng_seed(&host->rng, rng_next(&sim->rng));
     host->boot_ns = rng_below(&sim->rng, SIM_HOST_BOOT_MAX_NS);
     host->wall_offset_ms = chosen->wall_skew_ms;
-    host->direct_refused = chosen->direct_refused != 0;
-    host->sheltered = chosen->sheltered != 0;
+    host->direct_refused = chosen->direct_refused;
+    host->sheltered = chosen->sheltered;
     sim_trace(sim, host, "start");
     sim_host_new_process(host);
     return host;

@@ -10,13 +10,13 @@
 #include "sim/sim_disk.h"
 #include "sim/sim_fault.h"
 
-struct sim_inode *sim_inode_new(struct sim_disk *disk, const char *path, bool is_folder)
+struct sim_inode *sim_inode_new(struct sim_disk *disk, const char *path, enum sim_inode_kind kind)
 {
     struct sim_inode *inode = memory_new(sizeof(*inode));
     inode->disk = disk;
     inode->number = ++disk->inode_number_last;
     inode->path = text_copy(path);
-    inode->is_folder = is_folder;
+    inode->is_folder = kind == SIM_INODE_FOLDER;
     list_init(&inode->dirty);
     list_append(&disk->inodes, &inode->link);
     return inode;

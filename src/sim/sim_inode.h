@@ -61,7 +61,8 @@ struct sim_inode {
     struct sim_entries device;
 };
 
-struct sim_inode *sim_inode_new(struct sim_disk *disk, const char *path, bool is_folder);
+enum sim_inode_kind { SIM_INODE_FILE, SIM_INODE_FOLDER };
+struct sim_inode *sim_inode_new(struct sim_disk *disk, const char *path, enum sim_inode_kind kind);
 void sim_inode_free(struct sim_inode *inode); /* whatever the counts say; entries are the caller's */
 struct sim_inode *sim_inode_copy(const struct sim_inode *inode, struct sim_disk *disk); /* without entries and counts */
 void sim_inode_set_path(struct sim_inode *inode, const char *path);

@@ -60,7 +60,7 @@ static int sim_io_sync_folder(struct sim_disk *disk, struct sim_inode *folder)
     if (admission.verdict == SIM_VERDICT_GO || admission.verdict == SIM_VERDICT_AFTER) {
         sim_folder_commit(folder);
     } else if (admission.verdict == SIM_VERDICT_FAIL) {
-        struct sim_decider decider = sim_crash_decider(disk, true);
+        struct sim_decider decider = sim_crash_sync_decider(disk);
         sim_folder_drop(folder, &decider);
         sim_crash_decider_close(&decider);
     }
@@ -83,7 +83,7 @@ static int sim_io_make_folder(struct sim_disk *disk, const char *path)
         if (sim_disk_free_blocks(disk) == 0) {
             return sim_disk_finish_with(disk, admission, sim_disk_raise_full(disk, path));
         }
-        sim_folder_set(folder, name, sim_inode_new(disk, path, true));
+        sim_folder_set(folder, name, sim_inode_new(disk, path, SIM_INODE_FOLDER));
     }
     int rc = sim_disk_finish(disk, admission, SIM_DISK_CREATE, path);
     return rc != 0 ? rc : sim_io_sync_folder(disk, folder);

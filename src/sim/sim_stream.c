@@ -18,6 +18,12 @@ static struct sim_stream *sim_stream_of(struct stream *stream)
     return list_entry(stream, struct sim_stream, stream);
 }
 
+/* The one that it writes to. */
+static struct sim_pipe *sim_stream_pipe(const struct sim_stream *stream)
+{
+    return &stream->connection->pipes[stream->side];
+}
+
 static void sim_stream_call(struct sim_ready *ready);
 
 static struct sim_stream *sim_stream_new(struct sim_loop *loop, const char *peer)
@@ -121,7 +127,7 @@ void sim_stream_ended(struct sim_stream *stream, int result)
 
 void sim_stream_sent(struct sim_stream *stream)
 {
-    if (stream->above_low_water && sim_connection_unsent(stream->connection, stream->side) < STREAM_LOW_WATER_BYTES) {
+    if (stream->above_low_water && sim_stream_pipe(stream)->unsent.size < STREAM_LOW_WATER_BYTES) {
         stream->above_low_water = false;
         stream->drained_due = true;
         sim_loop_add_ready(stream->loop, &stream->ready);
@@ -147,10 +153,10 @@ static bool sim_stream_tell_bytes(struct sim_stream *stream)
 {
     struct sim *sim = stream->loop->process->host->sim;
     size_t size = stream->received.size < SIM_STREAM_READ_BYTES ? stream->received.size : SIM_STREAM_READ_BYTES;
-    bool cut = size > 1 && stream->connection != NULL &&
-               sim_chance(sim, sim_link_of(stream->connection->hosts[1 - stream->side],
-                                           stream->connection->hosts[stream->side])
-                                   ->chunk_ppm);
+    bool cut = false;
+    if (size > 1 && stream->connection != NULL) {
+        cut = sim_chance(sim, sim_pipe_link(&stream->connection->pipes[1 - stream->side])->chunk_ppm);
+    }
     if (cut) {
         size = (size_t)rng_between(&sim->rng, 1, size - 1);
         sim_fault_happened(sim, SIM_FAULT_CHUNK);
@@ -160,7 +166,7 @@ static bool sim_stream_tell_bytes(struct sim_stream *stream)
     memcpy(copy, stream->received.data, size);
     buffer_drop_front(&stream->received, size);
     if (stream->connection != NULL) {
-        sim_connection_taken(stream->connection, stream->side, size);
+        sim_pipe_taken(&stream->connection->pipes[1 - stream->side], size);
     }
     if (stream->callbacks.received != NULL) {
         stream->callbacks.received(stream->arg, bytes_of(copy, size));
@@ -236,8 +242,8 @@ static void sim_stream_write(struct stream *base, struct hf_bytes bytes)
     if (stream->connection == NULL || stream->end_told || bytes.size == 0) {
         return;
     }
-    sim_connection_write(stream->connection, stream->side, bytes);
-    if (sim_connection_unsent(stream->connection, stream->side) >= STREAM_LOW_WATER_BYTES) {
+    sim_pipe_write(sim_stream_pipe(stream), bytes);
+    if (sim_stream_pipe(stream)->unsent.size >= STREAM_LOW_WATER_BYTES) {
         stream->above_low_water = true;
     }
 }
@@ -245,7 +251,7 @@ static void sim_stream_write(struct stream *base, struct hf_bytes bytes)
 static size_t sim_stream_unsent_bytes(const struct stream *base)
 {
     const struct sim_stream *stream = list_entry(base, const struct sim_stream, stream);
-    return stream->connection != NULL ? sim_connection_unsent(stream->connection, stream->side) : 0;
+    return stream->connection != NULL ? sim_stream_pipe(stream)->unsent.size : 0;
 }
 
 static void sim_stream_pause(struct stream *base)
