@@ -329,6 +329,8 @@ int io_open_kernel(enum io_backend backend, struct io **out)
     }
     /* Writing beyond RLIMIT_FSIZE kills the process by default; it has to be an error like a full device. */
     signal(SIGXFSZ, SIG_IGN);
+    /* The same for writing to a connection that the other side has closed: libuv does not suppress it. */
+    signal(SIGPIPE, SIG_IGN);
     struct kernel_io *io = memory_new(sizeof(*io));
     mutex_init(&io->mutex);
     io->io.ops = rc == 0 ? &kernel_uring_ops : &kernel_threads_ops;
