@@ -12,9 +12,10 @@
 
 struct sim_timer {
     struct sim_event event;
-    struct sim_ready ready;
     struct list link;
+    struct list due_link; /* the loop's due ones, or empty */
     struct sim_loop *loop;
+    uint64_t deadline_ms;
     struct loop_timer *owner; /* their memory: not touched once the process is gone */
 };
 
@@ -26,6 +27,7 @@ struct sim_post {
 
 static const struct loop_ops sim_loop_ops;
 static void sim_loop_turn(struct sim_event *event);
+static void sim_loop_fire_timers(struct sim_ready *ready);
 static void sim_loop_run_posts(struct sim_ready *ready);
 
 struct sim_loop *sim_loop_of(struct loop *loop)
@@ -42,6 +44,8 @@ struct loop *sim_loop_new(struct sim_process *process)
     loop->turn.run = sim_loop_turn;
     list_init(&loop->ready);
     list_init(&loop->timers);
+    list_init(&loop->due);
+    sim_loop_init_ready(&loop->timed, sim_loop_fire_timers);
     list_init(&loop->watches);
     list_init(&loop->streams);
     list_init(&loop->listeners);
@@ -186,7 +190,7 @@ static uint64_t sim_loop_now_ms(struct loop *base)
 static void sim_loop_free_timer(struct sim_timer *timer)
 {
     sim_unschedule(sim_loop_sim(timer->loop), &timer->event);
-    list_remove(&timer->ready.link);
+    list_remove(&timer->due_link);
     list_remove(&timer->link);
     timer->loop->process->handle_count--;
     free(timer);
@@ -195,16 +199,26 @@ static void sim_loop_free_timer(struct sim_timer *timer)
 static void sim_loop_timer_due(struct sim_event *event)
 {
     struct sim_timer *timer = list_entry(event, struct sim_timer, event);
-    sim_loop_add_ready(timer->loop, &timer->ready);
+    struct list *due = &timer->loop->due;
+    struct list *before = due->previous;
+    while (before != due && list_entry(before, struct sim_timer, due_link)->deadline_ms > timer->deadline_ms) {
+        before = before->previous;
+    }
+    list_append(before->next, &timer->due_link); /* appending to an item puts in front of it */
+    sim_loop_add_ready(timer->loop, &timer->loop->timed);
 }
 
-static void sim_loop_timer_fire(struct sim_ready *ready)
+/* Those that are due now; what they set fires in a later turn, what they stop does not fire. */
+static void sim_loop_fire_timers(struct sim_ready *ready)
 {
-    struct sim_timer *timer = list_entry(ready, struct sim_timer, ready);
-    struct loop_timer *owner = timer->owner;
-    sim_loop_free_timer(timer);
-    owner->handle = NULL;
-    owner->fire(owner->arg);
+    struct sim_loop *loop = list_entry(ready, struct sim_loop, timed);
+    while (!list_empty(&loop->due) && sim_host_is_live(loop->process)) {
+        struct sim_timer *timer = list_entry(loop->due.next, struct sim_timer, due_link);
+        struct loop_timer *owner = timer->owner;
+        sim_loop_free_timer(timer);
+        owner->handle = NULL;
+        owner->fire(owner->arg);
+    }
 }
 
 static void sim_loop_timer_stop(struct loop *base, struct loop_timer *owner)
@@ -227,7 +241,8 @@ static void sim_loop_timer_set(struct loop *base, struct loop_timer *owner, uint
     timer->event.run = sim_loop_timer_due;
     timer->loop = loop;
     timer->owner = owner;
-    sim_loop_init_ready(&timer->ready, sim_loop_timer_fire);
+    timer->deadline_ms = deadline_ms;
+    list_init(&timer->due_link);
     list_append(&loop->timers, &timer->link);
     loop->process->handle_count++;
     owner->handle = timer;
@@ -249,6 +264,9 @@ static void sim_loop_add_turn_end(struct loop *base, struct loop_hook *hook)
     }
     hook->next = NULL;
     *at = hook;
+    if (sim_host_is_live(loop->process)) {
+        sim_loop_schedule_turn(loop); /* it has gathered something already, perhaps */
+    }
 }
 
 static void sim_loop_remove_turn_end(struct loop *base, struct loop_hook *hook)
@@ -306,6 +324,7 @@ void sim_loop_silence(struct sim_loop *loop)
     list_each (&loop->timers, item) {
         struct sim_timer *timer = list_entry(item, struct sim_timer, link);
         sim_unschedule(sim_loop_sim(loop), &timer->event);
+        list_remove(&timer->due_link);
     }
     list_each_safe (&loop->posts, item) {
         struct sim_post *post = list_entry(item, struct sim_post, link);

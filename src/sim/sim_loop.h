@@ -23,6 +23,8 @@ struct sim_loop {
     struct loop_hook *hooks;
     struct loop_hook *hook_next; /* the one after the hook that runs */
     struct list timers;
+    struct list due; /* timers that fire in the next turn, by deadline */
+    struct sim_ready timed;
     struct list watches;
     struct list streams;
     struct list listeners;

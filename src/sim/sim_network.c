@@ -18,27 +18,35 @@ struct sim_alias {
     struct sim_host *host;
 };
 
+/* Where the host begins, how long it is, and the port's text behind it; NULL when the form is another. */
+static const char *sim_network_split(const char *text, const char **name, size_t *length)
+{
+    bool brackets = text[0] == '[';
+    *name = brackets ? text + 1 : text;
+    *length = strcspn(*name, brackets ? "]" : ":");
+    const char *rest = *name + *length;
+    if (brackets && *rest == ']') {
+        rest++;
+    }
+    return *length > 0 && *rest == ':' ? rest + 1 : NULL;
+}
+
 int sim_network_parse(const char *text, struct sim_address *out)
 {
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || colon == text || colon[1] == '\0' || strspn(colon + 1, "0123456789") != strlen(colon + 1)) {
+    const char *name = NULL;
+    size_t length = 0;
+    const char *port = sim_network_split(text, &name, &length);
+    size_t digits = port != NULL ? strspn(port, "0123456789") : 0;
+    if (digits == 0 || port[digits] != '\0' || length >= sizeof(out->name)) {
         return error_raise(HF_EINVALID, "'%s' is not an address: <host>:<port>", text);
     }
-    unsigned long port = strtoul(colon + 1, NULL, 10);
-    if (port > SIM_NETWORK_PORT_MAX) {
+    unsigned long number = strtoul(port, NULL, 10);
+    if (number > SIM_NETWORK_PORT_MAX) {
         return error_raise(HF_EINVALID, "'%s': the port is above %u", text, SIM_NETWORK_PORT_MAX);
     }
-    size_t length = (size_t)(colon - text);
-    if (text[0] == '[' && text[length - 1] == ']') {
-        text++;
-        length -= 2;
-    }
-    if (length == 0 || length >= sizeof(out->name)) {
-        return error_raise(HF_EINVALID, "an address whose host has %zu bytes", length);
-    }
-    memcpy(out->name, text, length);
+    memcpy(out->name, name, length);
     out->name[length] = '\0';
-    out->port = (unsigned)port;
+    out->port = (unsigned)number;
     return 0;
 }
 
