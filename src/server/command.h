@@ -137,6 +137,8 @@ struct command_spec {
 
 extern const struct command_spec command_table_data[];
 extern const size_t command_table_data_count;
+/* By number: the position of its row + 1; 0: no command has it. */
+extern const uint8_t command_table_data_rows[COMMAND_NUMBER_END];
 extern const struct command_spec command_table_connection[];
 extern const size_t command_table_connection_count;
 

@@ -18,7 +18,6 @@
 #define SCAN_EXAMINED_MAX  65536u              /* keys that one SCAN looks at, whatever COUNT says */
 #define SCAN_WORK_MAX      (UINT64_C(1) << 26) /* steps of pattern matching that one command may take … */
 #define SCAN_WORK_PER_KEY  64u /* … plus these for each key, so that KEYS works on any number of them */
-#define SCAN_ORDINAL_SHIFT 48
 #define SCAN_RANDOM_TRIES  64u
 
 /* A reply array whose length is known at the end: elements are gathered first. */
@@ -114,16 +113,6 @@ done:
 
 /* ---- SCAN ---- */
 
-int machine_scan_ordinal(const struct arguments *arguments, uint32_t *routed_ordinal)
-{
-    uint64_t cursor;
-    if (arguments->count < 2 || !argument_unsigned(arguments->items[1], &cursor)) {
-        return HF_EINVALID;
-    }
-    *routed_ordinal = (uint32_t)(cursor >> SCAN_ORDINAL_SHIFT);
-    return 0;
-}
-
 static bool scan_options_parse(const struct arguments *arguments, struct scan_filter *filter, int64_t *count,
                                struct reply *reply)
 {
@@ -207,9 +196,9 @@ static void scan_reply(const struct machine_context *context, uint64_t position,
     char text[ARGUMENT_INTEGER_TEXT_MAX];
     uint64_t next = 0;
     if (position <= KEYSPACE_HASH_MAX) {
-        next = (uint64_t)context->routed_ordinal << SCAN_ORDINAL_SHIFT | position;
+        next = (uint64_t)context->routed_ordinal << MACHINE_SCAN_ORDINAL_SHIFT | position;
     } else if (context->routed_ordinal + 1 < context->routed_count) {
-        next = ((uint64_t)context->routed_ordinal + 1) << SCAN_ORDINAL_SHIFT;
+        next = ((uint64_t)context->routed_ordinal + 1) << MACHINE_SCAN_ORDINAL_SHIFT;
     }
     snprintf(text, sizeof(text), "%llu", (unsigned long long)next);
     reply_array(reply, 2);
@@ -232,7 +221,7 @@ int command_scan_scan(struct keyspace *keyspace, const struct arguments *argumen
         return 0;
     }
     uint64_t position = cursor & KEYSPACE_HASH_MAX;
-    if (cursor >> SCAN_ORDINAL_SHIFT != context->routed_ordinal) {
+    if (cursor >> MACHINE_SCAN_ORDINAL_SHIFT != context->routed_ordinal) {
         position = KEYSPACE_HASH_MAX + 1; /* a cursor of nobody's: nothing is there, and the walk goes on behind us */
     }
     int rc = position > KEYSPACE_HASH_MAX ? 0 : scan_walk(keyspace, context, &filter, count, &position, &found);

@@ -1,7 +1,6 @@
 /* The commands on data: what they are called, what they take, where their keys are, who runs them. */
 #include <stddef.h>
 
-#include "server/argument.h"
 #include "server/command.h"
 #include "server/command_generic.h"
 #include "server/command_string.h"
@@ -674,8 +673,7 @@ const struct command_spec command_table_data[] = {
 };
 const size_t command_table_data_count = COMMAND_ROW_COUNT;
 
-/* Position + 1 of the row of a number; 0: no command has it. */
-static const uint8_t command_row_of_number[COMMAND_NUMBER_END] = {
+const uint8_t command_table_data_rows[COMMAND_NUMBER_END] = {
     [COMMAND_NUMBER_LITERAL] = COMMAND_ROW_LITERAL + 1,
     [COMMAND_NUMBER_EXPIRE_DUE] = COMMAND_ROW_EXPIRE_DUE + 1,
     [COMMAND_NUMBER_VERSION] = COMMAND_ROW_VERSION + 1,
@@ -721,19 +719,3 @@ static const uint8_t command_row_of_number[COMMAND_NUMBER_END] = {
     [COMMAND_NUMBER_PEXPIRETIME] = COMMAND_ROW_PEXPIRETIME + 1,
     [COMMAND_NUMBER_PERSIST] = COMMAND_ROW_PERSIST + 1,
 };
-
-const struct command_spec *command_by_number(uint32_t number)
-{
-    uint8_t row = number < COMMAND_NUMBER_END ? command_row_of_number[number] : 0;
-    return row > 0 ? &command_table_data[row - 1] : NULL;
-}
-
-const struct command_spec *command_data_find(struct hf_bytes name)
-{
-    for (size_t i = 0; i < command_table_data_count; i++) {
-        if (argument_is(name, command_table_data[i].name)) {
-            return &command_table_data[i];
-        }
-    }
-    return NULL;
-}

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "server/argument.h"
 #include "server/keyspace.h"
 
 #define MACHINE_RECLAIM_PAGES    256u
@@ -240,28 +241,14 @@ int machine_next_deadline(struct keyspace *keyspace, uint64_t *deadline_ms)
     return keyspace_first_deadline(keyspace, deadline_ms, &key);
 }
 
-bool machine_unit_may_grow(struct hf_bytes bytes)
+int machine_scan_ordinal(const struct arguments *arguments, uint32_t *routed_ordinal)
 {
-    struct machine_entry_reader reader;
-    struct machine_unit unit;
-    bool may_grow = false;
-    if (machine_unit_validate(bytes) != 0) {
-        return false;
+    uint64_t cursor;
+    if (arguments->count < 2 || !argument_unsigned(arguments->items[1], &cursor)) {
+        return HF_EINVALID;
     }
-    machine_entry_open_unit(&reader, bytes);
-    machine_entry_next_unit(&reader, &unit);
-    for (uint32_t i = 0; i < unit.watch_count; i++) {
-        struct machine_watch watch;
-        machine_entry_next_watch(&reader, &watch);
-    }
-    for (uint32_t i = 0; i < unit.command_count; i++) {
-        const struct command_spec *spec;
-        struct arguments arguments;
-        machine_entry_next_command(&reader, &spec, &arguments);
-        may_grow |= (spec->flags & COMMAND_MAY_GROW) != 0;
-    }
-    machine_entry_close(&reader);
-    return may_grow;
+    *routed_ordinal = (uint32_t)(cursor >> MACHINE_SCAN_ORDINAL_SHIFT);
+    return 0;
 }
 
 void machine_stat(struct keyspace *keyspace, struct machine_stat *out)

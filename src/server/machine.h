@@ -27,8 +27,9 @@
 #include "server/machine_entry.h"
 #include "server/reply.h"
 
-#define MACHINE_KEY_SIZE_MAX   4096u
-#define MACHINE_VALUE_SIZE_MAX (64u << 20)
+#define MACHINE_KEY_SIZE_MAX       4096u
+#define MACHINE_VALUE_SIZE_MAX     (64u << 20)
+#define MACHINE_SCAN_ORDINAL_SHIFT 48 /* a SCAN cursor: routed ordinal above, position in the group below */
 
 struct keyspace;
 
@@ -84,9 +85,6 @@ int machine_version(struct keyspace *keyspace, struct hf_bytes key, uint64_t sta
 /* The earliest deadline of any key, due or not: HF_ENOTFOUND when no key has one. The leader proposes EXPIRE-DUE when
  * its stamp is past it. */
 int machine_next_deadline(struct keyspace *keyspace, uint64_t *deadline_ms);
-/* Whether a unit holds a command that may make the data more: for max_data_bytes, before proposing. */
-bool machine_unit_may_grow(struct hf_bytes unit);
-
 /* SCAN: which routed group its cursor argument points to. HF_EINVALID: not a cursor ("ERR invalid cursor"). */
 int machine_scan_ordinal(const struct arguments *arguments, uint32_t *routed_ordinal);
 

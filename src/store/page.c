@@ -6,56 +6,10 @@
 
 #include "base/buffer.h"
 #include "base/bytes.h"
-#include "store/digest.h"
 
 static unsigned page_first_keyed(const struct page *page)
 {
     return page->level == 0 ? 0 : 1;
-}
-
-static void page_memory_add(struct page_memory *memory, size_t bytes, unsigned pages)
-{
-    atomic_fetch_add_explicit(&memory->bytes, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&memory->pages, pages, memory_order_relaxed);
-}
-
-static void page_memory_subtract(struct page_memory *memory, size_t bytes, unsigned pages)
-{
-    atomic_fetch_sub_explicit(&memory->bytes, bytes, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&memory->pages, pages, memory_order_relaxed);
-}
-
-/* ---- Blobs ---- */
-
-size_t blob_memory_size(const struct blob *blob)
-{
-    return sizeof(*blob) + blob->size;
-}
-
-struct blob *blob_new(struct page_memory *memory, const struct hf_bytes *parts, size_t part_count, size_t size)
-{
-    struct blob *blob = memory_resize(NULL, sizeof(*blob) + size);
-    atomic_init(&blob->references, 1);
-    blob->size = (uint32_t)size;
-    size_t offset = 0;
-    for (size_t i = 0; i < part_count; i++) {
-        if (parts[i].size > 0) {
-            memcpy(blob->data + offset, parts[i].data, parts[i].size);
-        }
-        offset += parts[i].size;
-    }
-    assert(offset == size);
-    blob->hash = digest_value(bytes_of(blob->data, size));
-    page_memory_add(memory, blob_memory_size(blob), 0);
-    return blob;
-}
-
-void blob_release(struct page_memory *memory, struct blob *blob)
-{
-    if (atomic_fetch_sub_explicit(&blob->references, 1, memory_order_acq_rel) == 1) {
-        page_memory_subtract(memory, blob_memory_size(blob), 0);
-        free(blob);
-    }
 }
 
 /* ---- Reading cells ---- */
@@ -157,7 +111,7 @@ size_t page_capacity_for(size_t used)
     return capacity;
 }
 
-struct page *page_new(struct page_memory *memory, unsigned level, size_t capacity)
+struct page *page_new(struct memory_account *memory, unsigned level, size_t capacity)
 {
     assert(capacity <= PAGE_SIZE_MAX);
     struct page *page = memory_resize(NULL, capacity);
@@ -169,11 +123,11 @@ struct page *page_new(struct page_memory *memory, unsigned level, size_t capacit
     page->dead = 0;
     page->shared_size = 0;
     page->blob_count = 0;
-    page_memory_add(memory, capacity, 1);
+    memory_account_add(memory, capacity, 1);
     return page;
 }
 
-struct page *page_copy(struct page_memory *memory, const struct page *page, size_t capacity)
+struct page *page_copy(struct memory_account *memory, const struct page *page, size_t capacity)
 {
     struct page *copy = page_new(memory, page->level, capacity);
     assert(page_used(page) + sizeof(*page) <= capacity);
@@ -207,18 +161,18 @@ void page_retain_cells(const struct page *page)
     for (unsigned i = 0; i < page->count && page->blob_count > 0; i++) {
         struct blob *blob = page_blob(page, i);
         if (blob != NULL) {
-            atomic_fetch_add_explicit(&blob->references, 1, memory_order_relaxed);
+            blob_retain(blob);
         }
     }
 }
 
-void page_free(struct page_memory *memory, struct page *page)
+void page_free(struct memory_account *memory, struct page *page)
 {
-    page_memory_subtract(memory, page->capacity, 1);
+    memory_account_subtract(memory, page->capacity, 1);
     free(page);
 }
 
-void page_release(struct page_memory *memory, struct page *page)
+void page_release(struct memory_account *memory, struct page *page)
 {
     if (atomic_fetch_sub_explicit(&page->references, 1, memory_order_acq_rel) != 1) {
         return;

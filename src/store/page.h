@@ -23,6 +23,8 @@
 
 #include "holdfast/bytes.h"
 #include "holdfast/store.h"
+#include "store/blob.h"
+#include "store/memory_account.h"
 
 #ifndef PAGE_SIZE_TARGET
 #define PAGE_SIZE_TARGET 4096u /* a page that would grow beyond it is split; see README.md for the measurement */
@@ -37,20 +39,6 @@
 #define PAGE_WORD_BLOB   0x80000000u
 #define PAGE_LEAF_ALONE  1u /* cells that a leaf may hold although it is above the target */
 #define PAGE_INNER_ALONE 3u /* the same for an inner page, whose halves need two children each */
-
-/* What is allocated, counted where it happens. Shared with whoever closes cuts. */
-struct page_memory {
-    _Atomic uint64_t bytes;
-    _Atomic uint64_t pages;
-};
-
-/* A value too large for a page. Never changes after it was made. */
-struct blob {
-    _Atomic uint32_t references;
-    uint32_t size;
-    struct hf_store_digest hash; /* of the value alone */
-    uint8_t data[];
-};
 
 struct page_slot {
     uint32_t head;
@@ -120,21 +108,17 @@ static inline void page_prefetch(const struct page *page)
 /* ---- Life ---- */
 
 /* An empty page with one reference. capacity: PAGE_SIZE_MIN … PAGE_SIZE_MAX. */
-struct page *page_new(struct page_memory *memory, unsigned level, size_t capacity);
+struct page *page_new(struct memory_account *memory, unsigned level, size_t capacity);
 /* A compact copy with one reference; its cells' children and blobs gain no reference: see page_retain_cells. */
-struct page *page_copy(struct page_memory *memory, const struct page *page, size_t capacity);
+struct page *page_copy(struct memory_account *memory, const struct page *page, size_t capacity);
 /* One reference more for every child and blob of the page. */
 void page_retain_cells(const struct page *page);
 /* Frees a page whose cells live on elsewhere. */
-void page_free(struct page_memory *memory, struct page *page);
+void page_free(struct memory_account *memory, struct page *page);
 /* Drops a reference; the last one frees the page and drops the references of its cells. */
-void page_release(struct page_memory *memory, struct page *page);
+void page_release(struct memory_account *memory, struct page *page);
 /* The capacity that a page with this many used bytes gets. */
 size_t page_capacity_for(size_t used);
-
-struct blob *blob_new(struct page_memory *memory, const struct hf_bytes *parts, size_t part_count, size_t size);
-void blob_release(struct page_memory *memory, struct blob *blob);
-size_t blob_memory_size(const struct blob *blob);
 
 /* ---- Reading ---- */
 

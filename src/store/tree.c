@@ -398,7 +398,7 @@ struct tree tree_share(const struct tree *tree)
     return *tree;
 }
 
-void tree_unshare(struct page_memory *memory, struct tree *tree)
+void tree_unshare(struct memory_account *memory, struct tree *tree)
 {
     if (tree->root != NULL) {
         page_release(memory, tree->root);

@@ -35,7 +35,7 @@ struct tree {
 
 /* What all trees of a store have in common. */
 struct tree_context {
-    struct page_memory memory;
+    struct memory_account memory;
     uint64_t pages_copied;
     struct page **garbage; /* pages of cleared trees, one reference each */
     size_t garbage_count;
@@ -84,7 +84,7 @@ bool tree_reclaim(struct tree_context *context, size_t pages_max);
 /* ---- Cuts ---- */
 
 struct tree tree_share(const struct tree *tree);
-void tree_unshare(struct page_memory *memory, struct tree *tree);
+void tree_unshare(struct memory_account *memory, struct tree *tree);
 /* Adds the pages of the tree, and those of them that somebody else shares. */
 void tree_sharing(const struct tree *tree, struct hf_store_sharing *sharing);
 

@@ -22,7 +22,7 @@ static void insert(struct page *page, unsigned position, const char *key)
 
 static void heads_begin_behind_what_all_keys_share_and_follow_when_it_shrinks(void **state)
 {
-    struct page_memory memory = {0};
+    struct memory_account memory = {0};
     struct page *page = page_new(&memory, 0, 1024);
     insert(page, 0, "user:1:name");
     assert_int_equal(page->shared_size, 11);
@@ -53,7 +53,7 @@ static const struct {
 
 static void find_is_right_for_keys_that_do_not_share_the_prefix(void **state)
 {
-    struct page_memory memory = {0};
+    struct memory_account memory = {0};
     struct page *page = page_new(&memory, 0, 1024);
     bool found;
     assert_int_equal(page_find(page, bytes_of_text("x"), &found), 0);
@@ -71,7 +71,7 @@ static void find_is_right_for_keys_that_do_not_share_the_prefix(void **state)
 
 static void a_replaced_cell_stays_in_place_when_it_does_not_grow(void **state)
 {
-    struct page_memory memory = {0};
+    struct memory_account memory = {0};
     struct page *page = page_new(&memory, 0, 256);
     insert(page, 0, "k");
     uint16_t offset = page->slots[0].offset;
