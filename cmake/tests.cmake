@@ -30,6 +30,14 @@ function(hf_test_libraries first out)
   endif()
 endfunction()
 
+# The simulation of a whole cluster: a library for its tests ("cluster" among their links) and the program that replays.
+file(GLOB files CONFIGURE_DEPENDS tests/cluster/cluster_*.c)
+add_library(hf_cluster STATIC ${files})
+target_link_libraries(hf_cluster PUBLIC hf_node hf_sim)
+target_include_directories(hf_cluster PUBLIC ${CMAKE_SOURCE_DIR}/tests)
+add_executable(sim tests/cluster/sim_main.c)
+target_link_libraries(sim PRIVATE hf_cluster)
+
 # Kinds that cross rooms: each file names the rooms it links in its first line: /* links: log sim */
 foreach(kind contract property crash golden cluster)
   file(GLOB files CONFIGURE_DEPENDS tests/${kind}/test_*.c)

@@ -231,7 +231,27 @@ static bool history_is_observed(const struct history_operation *const *operation
     return false;
 }
 
-/* An open write that nobody saw can always stand at the end, where it explains nothing: it is left out. */
+/* Whether something that returned behind the write's call may be its work although nobody saw its value: a swap that
+ * failed, or, when the write may have expired, a value that was gone. */
+static bool history_may_explain(const struct history_operation *const *operations, size_t count,
+                                const struct history_operation *write)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct history_operation *operation = operations[i];
+        if (operation->outcome != HISTORY_DONE || operation->returned < write->called) {
+            continue;
+        }
+        bool failed = operation->kind == HISTORY_CAS && operation->answer == 0;
+        bool absent = (operation->kind == HISTORY_GET && operation->answer == 0) ||
+                      (operation->kind == HISTORY_CAS && operation->answer == 1 && operation->expected == 0);
+        if (failed || (write->may_expire && absent)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An open write that explains nothing that anybody saw can always stand at the end: it is left out. */
 static void history_keep(const struct history_operation *const *operations, size_t count, bool *kept)
 {
     bool changed = true;
@@ -242,7 +262,8 @@ static void history_keep(const struct history_operation *const *operations, size
         changed = false;
         for (size_t i = 0; i < count; i++) {
             if (!kept[i] && operations[i]->outcome == HISTORY_OPEN && history_is_write(operations[i]) &&
-                history_is_observed(operations, kept, count, operations[i]->value)) {
+                (history_is_observed(operations, kept, count, operations[i]->value) ||
+                 history_may_explain(operations, count, operations[i]))) {
                 kept[i] = changed = true;
             }
         }

@@ -152,27 +152,31 @@ static int cluster_machine_apply(void *arg, const struct hf_entry *entry, node_r
     struct cluster_machine *machine = arg;
     struct cursor cursor = cursor_of(entry->payload);
     uint32_t count = cursor_u32(&cursor);
-    for (uint32_t i = 0; i < count; i++) {
+    struct buffer replies = {0};
+    uint64_t digest[2];
+    int rc = 0;
+    for (uint32_t i = 0; i < count && rc == 0; i++) {
         struct cluster_command command;
         uint64_t reply = 0;
         size_t reply_size = 0;
-        int rc = cluster_command_decode(cursor_bytes(&cursor, CLUSTER_COMMAND_SIZE), &command);
+        rc = cluster_command_decode(cursor_bytes(&cursor, CLUSTER_COMMAND_SIZE), &command);
         if (rc == 0) {
             rc = cluster_machine_run(machine, &command, entry->timestamp_ms, &reply, &reply_size);
         }
-        if (rc != 0) {
-            return rc;
-        }
-        if (sink != NULL) {
-            uint8_t bytes[8];
-            bytes_put_u64(bytes, reply);
-            sink(sink_arg, i, bytes_of(bytes, reply_size));
-        }
+        buffer_append_u64(&replies, reply_size);
+        buffer_append_u64(&replies, reply);
     }
-    uint64_t digest[2];
-    cluster_machine_digest(machine, digest);
-    machine->owner->applied(machine->owner->arg, machine->group, entry, digest);
-    return cursor_finish(&cursor, "an entry");
+    rc = rc != 0 ? rc : cursor_finish(&cursor, "an entry");
+    if (rc == 0) {
+        cluster_machine_digest(machine, digest);
+        machine->owner->applied(machine->owner->arg, machine->group, entry, digest);
+    }
+    for (uint32_t i = 0; i < count && rc == 0 && sink != NULL; i++) {
+        const uint8_t *reply = replies.data + (size_t)i * 16;
+        sink(sink_arg, i, bytes_of(reply + 8, (size_t)bytes_get_u64(reply)));
+    }
+    buffer_close(&replies);
+    return rc;
 }
 
 static int cluster_machine_read(void *arg, struct hf_bytes bytes, uint64_t stamp_ms, struct buffer *reply)

@@ -502,10 +502,11 @@ static void cluster_close(struct cluster *cluster)
             node_counters(running, &counters);
             cluster->result->events[CLUSTER_EVENT_FORWARDED] += counters.forwards_received;
             node->node = NULL;
+            sim_host_kill(node->host); /* a close cannot wait for what is in flight: time stands still meanwhile */
             node_close(running);
-            unsigned handles = sim_host_is_running(node->host) ? sim_host_handle_count(node->host) : 0;
-            if (handles != 0) {
-                cluster_violate(cluster, "node %u left %u handles open", node->position + 1, handles);
+            if (sim_host_handle_count(node->host) != 0) {
+                cluster_violate(cluster, "node %u left %u handles open", node->position + 1,
+                                sim_host_handle_count(node->host));
             }
         }
     }
