@@ -259,8 +259,9 @@ def misses(row):
 # ---- output ----
 
 def machine(folder):
-    model = next((line.split(':', 1)[1].strip() for line in open('/proc/cpuinfo', encoding='utf-8', errors='replace')
-                  if line.startswith('model name')), platform.machine())
+    processors = pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8', errors='replace').splitlines()
+    model = next((line.split(':', 1)[1].strip() for line in processors if line.startswith('model name')),
+                 platform.machine())
     memory = next(int(line.split()[1]) for line in open('/proc/meminfo', encoding='ascii') if 'MemTotal' in line)
     kind = subprocess.run(['stat', '-f', '-c', '%T', str(folder)], capture_output=True, text=True, check=False)
     return (f'{os.cpu_count()} × {model}, {memory / (1 << 20):.0f} GiB, Linux {platform.release()}, '
@@ -278,7 +279,8 @@ def table(rows):
     lines = [('', 'ours', 'unit', 'floor', 'redis', 'ratio', 'goal', '')]
     for row in rows:
         peer = next(iter(row['peers'].values()), None)
-        goal = f'{"≥" if row["goal_is"] == "min" else "≤"} {shown(row["goal"])}' if row['goal'] is not None else '–'
+        sign = '≥' if row['goal_is'] == 'min' else '≤'
+        goal = f'{sign} {shown(row["goal"])}' if row['goal'] is not None else '–'
         lines.append((row['name'], shown(row['ours']), row['unit'], shown(row['floor']), shown(peer),
                       f'{row["ours"] / peer:.2f}' if peer else '–', goal, 'MISSED' if misses(row) else ''))
     widths = [max(len(line[i]) for line in lines) for i in range(8)]

@@ -21,10 +21,7 @@ dev = None
 def setUpModule():
     global dev
     dev = Dev()
-
-
-def tearDownModule():
-    dev.discard()
+    unittest.addModuleCleanup(dev.discard)
 
 
 def program(*arguments, text=None, timeout=60):

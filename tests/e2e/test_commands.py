@@ -528,10 +528,11 @@ CASES = {
     ''',
 }
 
-COMMAND_NAMES = '''ping echo hello select quit reset client command config info dbsize flushdb flushall time role wait
-    get set setnx setex psetex getset getdel mget mset append strlen getrange setrange incr decr incrby decrby del
-    unlink exists type touch keys scan randomkey expire pexpire expireat pexpireat ttl pttl expiretime pexpiretime persist multi
-    exec discard watch unwatch'''.split()
+COMMAND_NAMES = '''
+    ping echo hello select quit reset client command config info dbsize flushdb flushall time role wait get set
+    setnx setex psetex getset getdel mget mset append strlen getrange setrange incr decr incrby decrby del unlink
+    exists type touch keys scan randomkey expire pexpire expireat pexpireat ttl pttl expiretime pexpiretime
+    persist multi exec discard watch unwatch'''.split()
 
 dev = None
 redis = None
@@ -542,14 +543,10 @@ def setUpModule():
     if shutil.which('redis-server') is None:
         raise unittest.SkipTest('redis-server is missing, so nothing is compared: make setup installs it')
     redis = Redis()
+    unittest.addModuleCleanup(redis.discard)
     dev = Dev()
+    unittest.addModuleCleanup(dev.discard)
     dev.wait_writable()
-
-
-def tearDownModule():
-    for thing in (dev, redis):
-        if thing is not None:
-            thing.discard()
 
 
 def words_of(line):

@@ -4,6 +4,7 @@ import random
 import socket
 import threading
 import time
+import unittest
 
 import cluster
 from cluster import Client, Closed, Dev, ReplyError, Status
@@ -17,11 +18,8 @@ dev = None
 def setUpModule():
     global dev
     dev = Dev(groups=2)
+    unittest.addModuleCleanup(dev.discard)
     dev.wait_writable()
-
-
-def tearDownModule():
-    dev.discard()
 
 
 class Edges(cluster.TestCase):

@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+import unittest
 
 import cluster
 from cluster import Dev, Status
@@ -18,11 +19,8 @@ dev = None
 def setUpModule():
     global dev
     dev = Dev('--no-restart', env={'HOLDFAST_LOG_SEGMENT_SIZE': '1MiB'})
+    unittest.addModuleCleanup(dev.discard)
     dev.wait_writable()
-
-
-def tearDownModule():
-    dev.discard()
 
 
 def data_folder(cluster_of, number):

@@ -1,0 +1,188 @@
+#!/usr/bin/python3
+"""Planted bugs: every mutation of src/base/mutation.h must be found by the test that claims to find it.
+
+    mutants.py BUILD_DIR [--only NAME,…] [--list]
+
+BUILD_DIR is a build with -DHF_MUTATIONS=ON. For each mutation the tests of the table below run with it switched on; one
+of them must fail, in a test whose name matches. Before that, every test runs once without a mutation and must pass:
+a test that always fails finds nothing.
+
+Exits 1 when a mutation survives, or has no test, or a test fails without one.
+"""
+import argparse
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TIMEOUT_SECONDS = 300
+
+
+class Kill:
+    """A program, and what of it should fail: a pattern over the names of its cmocka tests."""
+
+    def __init__(self, program, pattern):
+        self.program, self.pattern = program, pattern
+
+    def baseline(self):
+        return (self.program,)
+
+    def command(self, mutation):
+        return (self.program,)
+
+    def judge(self, done):
+        """The name of the failing test when the mutation was found, else None."""
+        if done.returncode == 0:
+            return None
+        return next((name for name in failed_tests(done) if re.search(self.pattern, name)), None)
+
+
+class Simulate:
+    """Seeds of the cluster simulation; `sim --mutation` succeeds when one of them finds the bug."""
+
+    def __init__(self, first, last):
+        self.first, self.last = str(first), str(last)
+
+    def baseline(self):
+        return ('sim', '--seeds', self.first, self.last)
+
+    def command(self, mutation):
+        return ('sim', '--mutation', mutation, '--seeds', self.first, self.last)
+
+    def judge(self, done):
+        match = re.search(r'found by seed (\d+)', done.stdout)
+        return f'sim --seed {match[1]}' if done.returncode == 0 and match else None
+
+
+GUARDS = 'test_replica_guards'
+CRASH = 'test_log_crash'
+
+# Which tests find which bug: the first that does is enough.
+TESTS = {
+    'GUARD_A': [Kill(GUARDS, '^GA_')],
+    'GUARD_B': [Kill(GUARDS, '^GB_')],
+    'GUARD_C': [Kill(GUARDS, '^GC_')],
+    'GUARD_D': [Kill(GUARDS, '^GD_')],
+    'GUARD_E': [Kill(GUARDS, '^GE_')],
+    'GUARD_F': [Kill(GUARDS, '^GF_')],
+    'GUARD_G': [Kill(GUARDS, '^GG_')],
+    'LOG_ACK_BEFORE_DURABLE': [Kill(CRASH, '^P1_')],
+    'LOG_ACK_OUT_OF_ORDER': [Kill(CRASH, '^P1_')],
+    'LOG_SKIP_SYNC': [Kill(CRASH, '^P1_')],
+    'LOG_SKIP_DIRECTORY_SYNC': [Kill(CRASH, '^P1_')],
+    'LOG_RETRY_AFTER_SYNC_ERROR': [Kill(CRASH, '^P1_')],
+    'LOG_TORN_IS_KEPT': [Kill(CRASH, '^L9_')],
+    'LOG_VOTE_LOST': [Kill(CRASH, '^P1_')],
+    'LOG_TAIL_NOT_COPIED': [Kill(CRASH, '^L18_')],
+}
+
+
+def failed_tests(done):
+    """Names of failed cmocka tests; of a program that died, the test that was running."""
+    text = done.stdout + done.stderr
+    names = re.findall(r'^\[  FAILED  \] (\w+)$', text, re.MULTILINE)
+    running = re.findall(r'^\[ RUN      \] (\w+)$', text, re.MULTILINE)
+    finished = re.findall(r'^\[ +(?:OK|FAILED) +\] (\w+)$', text, re.MULTILINE)
+    if running and running[-1] not in finished:
+        names.append(running[-1])
+    return names
+
+
+def mutations():
+    """[(name, text)] of the header."""
+    header = (ROOT / 'src' / 'base' / 'mutation.h').read_text(encoding='utf-8')
+    return re.findall(r'^\s*X\((\w+),\s*"((?:[^"\\]|\\.)*)"\)', header, re.MULTILINE)
+
+
+def execute(build, command, mutation=None):
+    environment = {key: value for key, value in os.environ.items() if key != 'HOLDFAST_MUTATION'}
+    environment['HOLDFAST_TEST_SCALE'] = 'small'
+    if mutation is not None:
+        environment['HOLDFAST_MUTATION'] = mutation
+    arguments = [str(build / command[0]), *command[1:]]
+    started = time.monotonic()
+    try:
+        done = subprocess.run(arguments, capture_output=True, text=True, errors='replace', cwd=build, env=environment,
+                              timeout=TIMEOUT_SECONDS, check=False)
+    except subprocess.TimeoutExpired as expired:
+        # A test that hangs under a mutation found it; without one it is a failure like any other.
+        def text(data):
+            return (data or b'').decode(errors='replace')
+        done = subprocess.CompletedProcess(arguments, -1, text(expired.stdout), text(expired.stderr))
+    return done, time.monotonic() - started
+
+
+class Run:
+    def __init__(self, build):
+        self.build = build
+        self.baselines = {}
+
+    def baseline(self, test):
+        """None when the test passes without a mutation, else why not."""
+        command = test.baseline()
+        if command not in self.baselines:
+            if not (self.build / command[0]).is_file():
+                self.baselines[command] = f'{command[0]} is not in {self.build}'
+            else:
+                done, _ = execute(self.build, command)
+                trouble = ', '.join(failed_tests(done)) or f'exit code {done.returncode}'
+                self.baselines[command] = None if done.returncode == 0 else \
+                    f'{" ".join(command)} fails without a mutation: {trouble}'
+        return self.baselines[command]
+
+    def mutation(self, name):
+        """(verdict, killing test or reason, seconds)"""
+        tests = TESTS.get(name, [])
+        if not tests:
+            return 'NO TEST', 'no row in scripts/mutants.py', 0
+        total = 0
+        reasons = []
+        for test in tests:
+            trouble = self.baseline(test)
+            if trouble is not None:
+                return 'BROKEN', trouble, total
+            done, seconds = execute(self.build, test.command(name), name if isinstance(test, Kill) else None)
+            total += seconds
+            found = test.judge(done)
+            if found is not None:
+                return 'killed', found, total
+            others = failed_tests(done)
+            reasons.append(f'{" ".join(test.command(name))}: '
+                           + (f'only {", ".join(others)} failed' if others else f'exit code {done.returncode}'))
+        return 'SURVIVED', '; '.join(reasons), total
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('build', nargs='?', default=ROOT / 'build' / 'mutants', type=pathlib.Path)
+    parser.add_argument('--only', type=lambda text: text.split(','), help='these mutations')
+    parser.add_argument('--list', action='store_true', help='print the table and run nothing')
+    options = parser.parse_args(arguments)
+    known = mutations()
+    names = [name for name, _ in known]
+    for name in [*TESTS, *(options.only or [])]:
+        if name not in names:
+            raise SystemExit(f"error: src/base/mutation.h has no mutation '{name}'")
+    run = Run(options.build.resolve())
+    survivors = 0
+    width = max(map(len, names))
+    for name, text in known:
+        if options.only and name not in options.only:
+            continue
+        if options.list:
+            print(f'{name:{width}}  {"; ".join(" ".join(test.command(name)) for test in TESTS.get(name, [])) or "-"}')
+            continue
+        verdict, found, seconds = run.mutation(name)
+        survivors += verdict != 'killed'
+        more = '' if verdict == 'killed' else f'\n    {text}'
+        print(f'{name:{width}}  {verdict:8}  {seconds:6.1f} s  {found}{more}', flush=True)
+    if not options.list:
+        print(f'{survivors} mutations were not found' if survivors else 'every mutation was found')
+    return 1 if survivors else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
