@@ -39,6 +39,11 @@
  * io_queue_reap never waits. io_queue_wake makes a watch of the queue ready (loop_watch_queue), so that a watch can
  * drive what an executor drives in production. Owners without a loop: sim_run_until, then the owner's turn.
  *
+ * ---- Turns ----
+ * What becomes ready for a loop waits for its next turn, a moment later; the turn takes all that is ready by then, each
+ * source in its own order (timers by deadline, posts and each stream's bytes as they came), then runs the hooks. Adding
+ * a hook makes a turn too. loop_run works, for tests that are written against both loops; nodes do without.
+ *
  * ---- Network ----
  * Addresses are "<name>:<port>". The name is a host's, or any that a listener was opened with, which then means its
  * host for good. "localhost", "127.0.0.1", "[::1]", "0.0.0.0" and "[::]" mean the caller's own host.
