@@ -14,9 +14,11 @@
 #include "cli/quantity.h"
 #include "cli/verbs.h"
 
-#define DEV_NODES_MAX    9u /* one key each */
-#define DEV_TURN_MS      50
-#define DEV_FIRST_LED_MS 30000u
+#define DEV_NODES_MAX     9u /* one key each */
+#define DEV_TURN_MS       50
+#define DEV_FIRST_LED_MS  30000u
+#define DEV_SETTLE_MS     300u
+#define DEV_SETTLE_MAX_MS 1500u
 
 enum dev_key { KEY_NODES = 'n', KEY_GROUPS = 'g', KEY_PORT = 'p', KEY_DATA = 'd', KEY_SEED = 0x100, KEY_NO_RESTART };
 
@@ -190,23 +192,51 @@ static void announce(const struct verb_common *common, const struct dev_cluster 
     }
 }
 
+/* Leaders move to their preferred nodes right after the first elections. What is announced should still be true when it
+ * is read: it waits, for a short while, until nothing moved between two looks. */
+struct settling {
+    uint64_t led_since_ns; /* 0: some group has no leader */
+    uint64_t same_since_ns;
+    char *seen;
+};
+
+static bool settled(struct settling *settling, const struct dev_cluster *cluster)
+{
+    uint64_t now_ns = io_monotonic_ns(cluster->io);
+    json_t *json = dev_cluster_json(cluster);
+    char *text = json_dumps(json, 0);
+    json_decref(json);
+    bool same = settling->seen != NULL && strcmp(settling->seen, text) == 0;
+    free(settling->seen);
+    settling->seen = text;
+    settling->led_since_ns = settling->led_since_ns == 0 ? now_ns : settling->led_since_ns;
+    settling->same_since_ns = same ? settling->same_since_ns : now_ns;
+    return now_ns - settling->same_since_ns >= DEV_SETTLE_MS * 1000000ull ||
+           now_ns - settling->led_since_ns >= DEV_SETTLE_MAX_MS * 1000000ull;
+}
+
 /* Runs until a signal or a key. HF_ENOLEADER when the groups do not find leaders. */
 static int foreground(const struct verb_common *common, struct dev_cluster *cluster, const sigset_t *signals)
 {
     uint64_t deadline_ns = io_monotonic_ns(cluster->io) + DEV_FIRST_LED_MS * 1000000ull;
+    struct settling settling = {0};
     bool announced = false;
-    while (!foreground_turn(common, cluster, signals)) {
+    int rc = 0;
+    while (rc == 0 && !foreground_turn(common, cluster, signals)) {
         if (announced) {
             continue;
         }
         if (dev_cluster_poll(cluster)) {
-            announce(common, cluster);
-            announced = true;
+            announced = settled(&settling, cluster);
+            if (announced) {
+                announce(common, cluster);
+            }
         } else if (io_monotonic_ns(cluster->io) > deadline_ns) {
-            return error_raise(HF_ENOLEADER, "the groups have no leaders after %u s", DEV_FIRST_LED_MS / 1000);
+            rc = error_raise(HF_ENOLEADER, "the groups have no leaders after %u s", DEV_FIRST_LED_MS / 1000);
         }
     }
-    return 0;
+    free(settling.seen);
+    return rc;
 }
 
 static int dev_run(const struct verb_common *common)
