@@ -11,7 +11,13 @@
  * not end before what it submitted is reaped; the standing read alone may outlive it: it comes back cancelled and the
  * next owner renews it. For the same reason IORING_SETUP_SINGLE_ISSUER is not used: a queue is opened in one thread and
  * used in another. Nor is DEFER_TASKRUN: with it nothing completes until the owner enters the ring, and poll() on the
- * descriptor was seen to sleep over completions. */
+ * descriptor was seen to sleep over completions.
+ *
+ * A durable write of a direct file is a write with a linked fdatasync, not a write with RWF_DSYNC. The kernel finishes
+ * the latter in a work queue of the file system, whose thread has to find a processor: on a busy machine with two of
+ * them a write then took 3.8 ms instead of 0.13 ms (Linux 6.18, ext4, no FUA). The link breaks when the write is short
+ * or fails; then the sync comes back cancelled, and the rest goes as a new pair. Buffered files keep RWF_DSYNC, which
+ * for them runs in io_uring's own threads and syncs only what was written. */
 #include "io/uring_queue.h"
 
 #include <assert.h>
@@ -29,9 +35,17 @@
 #include "io/kernel_file.h"
 #include "io/workers.h"
 
-#define URING_QUEUE_WRITE_SIZE_MAX (1u << 30)   /* of one request; longer writes continue */
-#define URING_QUEUE_SUBMIT_TRIES   1000u        /* while the kernel is short of memory */
-#define URING_QUEUE_RETRIED        (1ull << 63) /* in operation->progress: -EAGAIN was answered once */
+#define URING_QUEUE_WRITE_SIZE_MAX (1u << 30) /* of one request; longer writes continue */
+#define URING_QUEUE_SUBMIT_TRIES   1000u      /* while the kernel is short of memory */
+
+/* In operation->progress, above the bytes that are written. */
+#define URING_QUEUE_RETRIED (1ull << 63) /* -EAGAIN was answered once */
+#define URING_QUEUE_WRITING (1ull << 62) /* the write is in the ring */
+#define URING_QUEUE_SYNCING (1ull << 61) /* the sync is */
+#define URING_QUEUE_SYNCED  (1ull << 60) /* everything that is written so far is synced */
+#define URING_QUEUE_BYTES   (URING_QUEUE_SYNCED - 1)
+
+#define URING_QUEUE_SYNC_TAG 1u /* in the user data of a sync; the rest is the operation's address */
 
 struct uring_queue {
     struct io_queue queue;
@@ -54,7 +68,7 @@ static struct uring_queue *uring_queue_of(struct io_queue *queue)
 
 /* ---- into the ring ---- */
 
-/* There is a slot for every operation and one for the bell: the ring has depth + 1 at least, and nobody has two. */
+/* There are slots for a write and a sync of every operation, and one for the bell. */
 static struct io_uring_sqe *uring_queue_slot(struct uring_queue *queue)
 {
     struct io_uring_sqe *slot = io_uring_get_sqe(&queue->ring);
@@ -67,35 +81,44 @@ static void uring_queue_listen(struct uring_queue *queue)
     if (!queue->listening) {
         struct io_uring_sqe *slot = uring_queue_slot(queue);
         io_uring_prep_read(slot, queue->bell.descriptor, &queue->rung, sizeof(queue->rung), 0);
-        io_uring_sqe_set_data(slot, NULL);
+        io_uring_sqe_set_data64(slot, 0);
         queue->listening = true;
     }
 }
 
-static uint64_t uring_queue_progress(const struct io_operation *operation)
+static uint64_t uring_queue_written(const struct io_operation *operation)
 {
-    return operation->progress & ~URING_QUEUE_RETRIED;
+    return operation->progress & URING_QUEUE_BYTES;
 }
 
-/* flags: IOSQE_ASYNC or 0. */
-static void uring_queue_put(struct uring_queue *queue, struct io_operation *operation, unsigned flags)
+static void uring_queue_put_sync(struct uring_queue *queue, struct io_operation *operation)
 {
     struct io_uring_sqe *slot = uring_queue_slot(queue);
-    int descriptor = kernel_file_descriptor(operation->file);
-    if (operation->kind == IO_SYNC) {
-        io_uring_prep_fsync(slot, descriptor, IORING_FSYNC_DATASYNC); /* as file_sync: with the size, without times */
+    /* As file_sync: with the size, without times. */
+    io_uring_prep_fsync(slot, kernel_file_descriptor(operation->file), IORING_FSYNC_DATASYNC);
+    io_uring_sqe_set_data64(slot, (uint64_t)(uintptr_t)operation | URING_QUEUE_SYNC_TAG);
+    operation->progress |= URING_QUEUE_SYNCING;
+}
+
+/* What is left of a write. flags: IOSQE_ASYNC or 0. */
+static void uring_queue_put_write(struct uring_queue *queue, struct io_operation *operation, unsigned flags)
+{
+    struct io_uring_sqe *slot = uring_queue_slot(queue);
+    uint64_t written = uring_queue_written(operation);
+    uint64_t left = operation->size - written;
+    unsigned size = left < URING_QUEUE_WRITE_SIZE_MAX ? (unsigned)left : URING_QUEUE_WRITE_SIZE_MAX;
+    io_uring_prep_write(slot, kernel_file_descriptor(operation->file), (const uint8_t *)operation->data + written, size,
+                        operation->offset + written);
+    io_uring_sqe_set_data64(slot, (uint64_t)(uintptr_t)operation);
+    operation->progress &= ~URING_QUEUE_SYNCED;
+    operation->progress |= URING_QUEUE_WRITING;
+    if (operation->kind == IO_WRITE_DURABLE && file_is_direct(operation->file)) {
+        io_uring_sqe_set_flags(slot, flags | IOSQE_IO_LINK);
+        uring_queue_put_sync(queue, operation);
     } else {
-        uint64_t progress = uring_queue_progress(operation);
-        uint64_t left = operation->size - progress;
-        unsigned size = left < URING_QUEUE_WRITE_SIZE_MAX ? (unsigned)left : URING_QUEUE_WRITE_SIZE_MAX;
-        const uint8_t *data = (const uint8_t *)operation->data + progress;
-        io_uring_prep_write(slot, descriptor, data, size, operation->offset + progress);
-        if (operation->kind == IO_WRITE_DURABLE) {
-            slot->rw_flags = RWF_DSYNC;
-        }
+        io_uring_sqe_set_flags(slot, flags);
+        slot->rw_flags = operation->kind == IO_WRITE_DURABLE ? RWF_DSYNC : 0;
     }
-    io_uring_sqe_set_flags(slot, flags);
-    io_uring_sqe_set_data(slot, operation);
 }
 
 /* Hands everything prepared to the kernel. What it does not take stays prepared. */
@@ -128,12 +151,11 @@ static int uring_queue_submit(struct io_queue *base, struct io_operation *operat
             return rc;
         }
         queue->work_in_flight++;
+    } else if (operation->kind == IO_SYNC) {
+        uring_queue_put_sync(queue, operation);
     } else {
-        if (operation->kind != IO_SYNC) {
-            kernel_file_check_aligned(operation->file, operation->offset, operation->data, operation->size);
-        }
-        list_init(&operation->link);
-        uring_queue_put(queue, operation, 0);
+        kernel_file_check_aligned(operation->file, operation->offset, operation->data, operation->size);
+        uring_queue_put_write(queue, operation, 0);
     }
     queue->in_flight++;
     return 0;
@@ -150,42 +172,65 @@ static int uring_queue_flush(struct io_queue *base)
 
 /* ---- out of the ring ---- */
 
-static void uring_queue_fail(struct io_operation *operation, int error_number)
+static void uring_queue_fail_write(struct io_operation *operation, int error_number)
 {
-    const char *path = kernel_file_path(operation->file);
-    if (operation->kind == IO_SYNC) {
-        operation->result = kernel_error(error_number, "sync %.600s", path);
-    } else {
-        uint64_t offset = operation->offset + uring_queue_progress(operation);
-        operation->result = kernel_error(error_number, "write %.600s at %" PRIu64, path, offset);
-    }
+    uint64_t offset = operation->offset + uring_queue_written(operation);
+    operation->result =
+        kernel_error(error_number, "write %.600s at %" PRIu64, kernel_file_path(operation->file), offset);
     error_text_copy(operation->text, sizeof(operation->text));
 }
 
-/* True when the operation is over; false when the rest of it went into the ring again. */
-static bool uring_queue_complete(struct uring_queue *queue, struct io_operation *operation, int result)
+static void uring_queue_on_written(struct io_operation *operation, int result)
 {
-    if (operation->kind == IO_SYNC) {
-        if (result < 0) {
-            uring_queue_fail(operation, -result);
-        }
-        return true;
+    operation->progress &= ~URING_QUEUE_WRITING;
+    if (result == -EINTR) {
+        return; /* nothing was written; what is left goes again */
     }
-    if (result == -EINTR || (result == -EAGAIN && (operation->progress & URING_QUEUE_RETRIED) == 0)) {
+    if (result == -EAGAIN && (operation->progress & URING_QUEUE_RETRIED) == 0) {
         operation->progress |= URING_QUEUE_RETRIED;
-        uring_queue_put(queue, operation, IOSQE_ASYNC); /* by a kernel thread, which may block */
-        return false;
+        return;
     }
     if (result > 0 && file_is_direct(operation->file)) {
         result -= result % (int)IO_BLOCK_SIZE; /* direct I/O goes on at a block's start only */
     }
-    if (result <= 0) {
-        uring_queue_fail(operation, result == 0 ? EIO : -result);
+    if (result > 0) {
+        operation->progress += (uint64_t)result;
+    } else {
+        uring_queue_fail_write(operation, result == 0 ? EIO : -result);
+    }
+}
+
+/* A sync counts when the write before it was over: a chain that the kernel took in two parts is no chain. One that was
+ * cancelled never ran. */
+static void uring_queue_on_synced(struct io_operation *operation, int result)
+{
+    operation->progress &= ~URING_QUEUE_SYNCING;
+    if (result == 0 && (operation->progress & URING_QUEUE_WRITING) == 0) {
+        operation->progress |= URING_QUEUE_SYNCED;
+    } else if (result < 0 && (result != -ECANCELED || operation->kind == IO_SYNC) && operation->result == 0) {
+        operation->result = kernel_error(-result, "sync %.600s", kernel_file_path(operation->file));
+        error_text_copy(operation->text, sizeof(operation->text));
+    }
+}
+
+/* True when the operation is over; false when some of it is in the ring, perhaps anew. */
+static bool uring_queue_go_on(struct uring_queue *queue, struct io_operation *operation)
+{
+    if ((operation->progress & (URING_QUEUE_WRITING | URING_QUEUE_SYNCING)) != 0) {
+        return false;
+    }
+    if (operation->result < 0 || operation->kind == IO_SYNC) {
         return true;
     }
-    operation->progress += (uint64_t)result;
-    if (uring_queue_progress(operation) < operation->size) {
-        uring_queue_put(queue, operation, 0);
+    if (uring_queue_written(operation) < operation->size) {
+        bool was_refused = (operation->progress & URING_QUEUE_RETRIED) != 0;
+        /* A kernel thread may block where the ring must not. */
+        uring_queue_put_write(queue, operation, was_refused ? IOSQE_ASYNC : 0);
+        return false;
+    }
+    bool needs_sync = operation->kind == IO_WRITE_DURABLE && file_is_direct(operation->file);
+    if (needs_sync && (operation->progress & URING_QUEUE_SYNCED) == 0) {
+        uring_queue_put_sync(queue, operation);
         return false;
     }
     return true;
@@ -196,14 +241,21 @@ static unsigned uring_queue_collect_ring(struct uring_queue *queue, struct list 
     struct io_uring_cqe *entry = NULL;
     unsigned count = 0;
     uint64_t now_ns = 0;
-    /* peek enters the kernel by itself when it is told that completions wait there. */
     while (io_uring_peek_cqe(&queue->ring, &entry) == 0) {
-        struct io_operation *operation = io_uring_cqe_get_data(entry);
+        uint64_t data = io_uring_cqe_get_data64(entry);
         int result = entry->res;
         io_uring_cqe_seen(&queue->ring, entry);
-        if (operation == NULL) {
+        if (data == 0) {
             queue->listening = false;
-        } else if (uring_queue_complete(queue, operation, result)) {
+            continue;
+        }
+        struct io_operation *operation = (struct io_operation *)(uintptr_t)(data & ~(uint64_t)URING_QUEUE_SYNC_TAG);
+        if ((data & URING_QUEUE_SYNC_TAG) != 0) {
+            uring_queue_on_synced(operation, result);
+        } else {
+            uring_queue_on_written(operation, result);
+        }
+        if (uring_queue_go_on(queue, operation)) {
             now_ns = now_ns != 0 ? now_ns : kernel_monotonic_ns();
             operation->completed_ns = now_ns;
             list_append(done, &operation->link);
@@ -336,20 +388,10 @@ static const struct io_queue_ops uring_queue_ops = {
 
 /* ---- opening ---- */
 
-static int uring_queue_init_ring(unsigned slots, struct io_uring *ring)
-{
-    /* The owner enters the kernel soon enough by itself, so completions need not interrupt it (Linux 5.19). */
-    int rc = io_uring_queue_init(slots, ring, IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
-    if (rc == -EINVAL) {
-        rc = io_uring_queue_init(slots, ring, 0);
-    }
-    return rc;
-}
-
 int uring_queue_probe(void)
 {
     struct io_uring ring;
-    int rc = uring_queue_init_ring(1, &ring);
+    int rc = io_uring_queue_init(1, &ring, 0);
     if (rc != 0) {
         (void)kernel_error(-rc, "io_uring is not available");
         return error_wrap(HF_EUNSUPPORTED, "%s", "this kernel, or the container's sandbox, forbids it");
@@ -376,9 +418,11 @@ int uring_queue_open(struct io *io, unsigned depth, struct io_queue **out)
         free(queue);
         return rc;
     }
-    rc = uring_queue_init_ring(depth + 1, &queue->ring);
+    /* Without COOP_TASKRUN: the linked sync starts from the submitter's context, and must not wait until an owner who
+     * is busy enters the kernel by itself. */
+    rc = io_uring_queue_init(2 * depth + 1, &queue->ring, 0);
     if (rc != 0) {
-        rc = kernel_error(-rc, "open an io_uring of %u", depth + 1);
+        rc = kernel_error(-rc, "open an io_uring for %u operations", depth);
         bell_close(&queue->bell);
         free(queue);
         return rc;

@@ -13,6 +13,8 @@
 
 static atomic_bool cutting;
 static atomic_bool blocks_only; /* direct I/O is never cut inside a block */
+static bool syncs_fail;         /* in the ring */
+static bool links_vanish;       /* in the ring: as if the kernel had taken a chain in two parts */
 static atomic_uint cuts;
 static atomic_uint interrupts;
 static atomic_uint calls;
@@ -54,13 +56,19 @@ ssize_t pwritev2(int descriptor, const struct iovec *vectors, int count, off_t o
     return interrupt() ? -1 : syscall(SYS_pwritev2, descriptor, &vector, 1, offset, 0, flags);
 }
 
-/* Cuts the writes that were prepared and not yet submitted. */
-static void cut_prepared(struct io_uring *ring)
+/* Tampers with what was prepared and not yet submitted. */
+static void tamper(struct io_uring *ring)
 {
     for (unsigned at = ring->sq.sqe_head; at != ring->sq.sqe_tail; at++) {
         struct io_uring_sqe *slot = &ring->sq.sqes[at & *ring->sq.kring_mask];
         if (slot->opcode == IORING_OP_WRITE) {
             slot->len = (unsigned)cut(slot->len);
+        }
+        if (slot->opcode == IORING_OP_FSYNC && syncs_fail) {
+            slot->fd = -1;
+        }
+        if (links_vanish) {
+            slot->flags &= (uint8_t)~IOSQE_IO_LINK;
         }
     }
 }
@@ -68,7 +76,7 @@ static void cut_prepared(struct io_uring *ring)
 int io_uring_submit(struct io_uring *ring)
 {
     int (*real)(struct io_uring *) = (int (*)(struct io_uring *))dlsym(RTLD_NEXT, "io_uring_submit");
-    cut_prepared(ring);
+    tamper(ring);
     return real(ring);
 }
 
@@ -78,7 +86,7 @@ int io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe 
     typedef int submit_and_wait(struct io_uring *, struct io_uring_cqe **, unsigned, struct __kernel_timespec *,
                                 sigset_t *);
     submit_and_wait *real = (submit_and_wait *)dlsym(RTLD_NEXT, "io_uring_submit_and_wait_timeout");
-    cut_prepared(ring);
+    tamper(ring);
     return real(ring, entry, count, timeout, mask);
 }
 
@@ -184,12 +192,67 @@ static void short_queued_writes_are_continued_inside(void **state)
     io_queue_close(queue);
 }
 
+static void a_durable_write_is_whole_even_when_its_chain_is_cut(void **state)
+{
+    struct io_fixture *fixture = io_cases_fixture(state);
+    if (fixture->io == NULL) {
+        skip();
+    }
+    struct io_queue *queue = NULL;
+    struct file *file = io_cases_create_blocks(fixture, "a", 8);
+    io_cases_assert_ok(io_queue_open(fixture->io, 4, &queue));
+    links_vanish = true;
+    for (unsigned round = 0; round < 50; round++) {
+        uint8_t *bytes = io_cases_bytes(8 * IO_BLOCK_SIZE, round);
+        struct io_operation operation = {
+            .kind = IO_WRITE_DURABLE, .file = file, .data = bytes, .size = 8 * IO_BLOCK_SIZE};
+        cutting = blocks_only = round % 2 == 1;
+        io_cases_run(fixture, queue, &operation);
+        cutting = blocks_only = false;
+        assert_int_equal(operation.result, 0);
+        io_cases_assert_content(file, 0, bytes, 8 * IO_BLOCK_SIZE);
+        free(bytes);
+    }
+    links_vanish = false;
+    io_queue_close(queue);
+    file_close(file);
+}
+
+static void H1_a_queued_write_whose_sync_fails_is_an_error(void **state)
+{
+    struct io_fixture *fixture = io_cases_fixture(state);
+    if (fixture->io == NULL || backend_now != IO_BACKEND_URING) {
+        skip(); /* the threads call file_write_durable, see test_io_sandbox */
+    }
+    struct io_queue *queue = NULL;
+    struct file *file = io_cases_create_blocks(fixture, "a", 8);
+    uint8_t *bytes = io_cases_bytes(8 * IO_BLOCK_SIZE, 1);
+    io_cases_assert_ok(io_queue_open(fixture->io, 4, &queue));
+    struct io_operation rows[] = {
+        {.kind = IO_WRITE_DURABLE, .file = file, .data = bytes, .size = 8 * IO_BLOCK_SIZE},
+        {.kind = IO_SYNC, .file = file},
+    };
+    for (unsigned i = 0; i < 4; i++) {
+        syncs_fail = true;
+        links_vanish = i >= 2;
+        io_cases_run(fixture, queue, &rows[i % 2]);
+        syncs_fail = links_vanish = false;
+        assert_int_equal(rows[i % 2].result, HF_EIO);
+        io_cases_assert_text_names(rows[i % 2].text, "sync ");
+        io_cases_assert_text_names(rows[i % 2].text, io_cases_path(fixture, "a"));
+    }
+    io_queue_close(queue);
+    file_close(file);
+    free(bytes);
+}
+
 #define ROW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ROW(short_and_interrupted_calls_are_continued),
-                                       ROW(short_queued_writes_are_continued_inside)};
+    const struct CMUnitTest tests[] = {
+        ROW(short_and_interrupted_calls_are_continued), ROW(short_queued_writes_are_continued_inside),
+        ROW(a_durable_write_is_whole_even_when_its_chain_is_cut), ROW(H1_a_queued_write_whose_sync_fails_is_an_error)};
     backend_now = IO_BACKEND_URING;
     int failed = cmocka_run_group_tests_name("io_uring", tests, NULL, NULL);
     backend_now = IO_BACKEND_THREADS;
