@@ -227,7 +227,8 @@ static void log_drain(struct hf_log *log)
         if (log_writer_is_idle(writer) && log_writer_trailer_missing(writer)) {
             log_writer_write_trailer(writer);
         }
-        writer->sync_wanted |= writer->failure == 0 && !list_empty(&writer->writes);
+        /* Under the relaxed policies what is written now waits for a sync only. */
+        writer->sync_wanted |= writer->failure == 0 && writer->in_flight == 0 && writer->unsynced_bytes > 0;
         bool quiet = log_is_quiet(log);
         bool work = log_writer_has_work(writer);
         mutex_unlock(&log->mutex);

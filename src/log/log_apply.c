@@ -294,9 +294,12 @@ static void log_salvage_bad(struct log_salvage *salvage, size_t at, size_t end)
                     claimed.group_check == log_format_group_check(group->id, group->incarnation);
     salvage->reported = true;
     if (ends_right && of_group) {
-        bool entry = claimed.kind == LOG_RECORD_APPEND && claimed.index == log_apply_next_index(group) &&
+        bool follows = claimed.index == log_apply_next_index(group) ||
+                       (group->bounds.last == group->bounds.floor && !group->bounds.anchored);
+        bool entry = claimed.kind == LOG_RECORD_APPEND && claimed.index != 0 && follows &&
                      claimed.term_low == (uint32_t)salvage->cursor.run.term;
         if (entry) {
+            log_group_append_lost(group, claimed.index, salvage->cursor.run.term);
             log_apply_report(salvage->apply, group, claimed.index, salvage->cursor.run.term, &place,
                              "checksum of the entry");
         } else {

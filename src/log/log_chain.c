@@ -84,6 +84,9 @@ static int log_chain_read_header(struct log_chain *chain, struct log_chain_segme
 {
     const uint8_t *block = NULL;
     uint64_t number = segment->header.number;
+    if (segment->file_size < LOG_FORMAT_SEGMENT_HEADER_SIZE) {
+        return 0; /* half-headed */
+    }
     int rc = log_chain_read(chain, segment, 0, LOG_FORMAT_SEGMENT_HEADER_SIZE, &block);
     if (rc != 0) {
         return rc;
@@ -94,7 +97,7 @@ static int log_chain_read_header(struct log_chain *chain, struct log_chain_segme
         return error_wrap(rc, "log segment %016" PRIx64 ".log", number);
     }
     if (rc != 0) {
-        return 0; /* half-headed, or damaged: decided later */
+        return 0; /* damaged, or never written: decided later */
     }
     if (header.number != number) {
         return error_raise(HF_ECORRUPT,

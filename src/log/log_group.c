@@ -114,6 +114,18 @@ void log_group_append(struct log_group *group, uint64_t index, const struct log_
     group->removed = false;
 }
 
+void log_group_append_lost(struct log_group *group, uint64_t index, uint64_t term)
+{
+    struct log_group_bounds *bounds = &group->bounds;
+    if (bounds->last == bounds->floor && !bounds->anchored) {
+        bounds->floor = index - 1;
+    }
+    bounds->last = index;
+    bounds->term_last = term;
+    bounds->exists = true;
+    group->removed = false;
+}
+
 static void log_group_subtract(struct log_group *group, struct log_index_removed removed)
 {
     assert(group->entry_count >= removed.count && group->payload_bytes >= removed.payload_bytes);

@@ -64,6 +64,8 @@ struct log_group *log_groups_next(struct log_groups *groups, uint64_t after);
 
 /* ---- changes; the caller has checked that they are allowed ---- */
 void log_group_append(struct log_group *group, uint64_t index, const struct log_location *location);
+/* The entry was there but is lost to damage: the log does not become shorter by it. */
+void log_group_append_lost(struct log_group *group, uint64_t index, uint64_t term);
 void log_group_truncate(struct log_group *group, uint64_t from);
 void log_group_hard_state(struct log_group *group, struct hf_hard_state state, struct log_segment *segment);
 void log_group_reset(struct log_group *group, uint64_t index, uint64_t term, struct hf_bytes snapshot_name,

@@ -81,7 +81,9 @@ static int log_scan_hold(struct log_scan *scan, const struct log_scan_frame *fra
     held->frame = *frame;
     if (scan->held_bytes + frame->length <= LOG_SCAN_HELD_BYTES_MAX) {
         held->copy = memory_resize(NULL, frame->length);
-        memcpy(held->copy, frame->bytes.data, frame->length);
+        if (frame->length > 0) {
+            memcpy(held->copy, frame->bytes.data, frame->length);
+        }
         scan->held_bytes += frame->length;
     }
     list_append(&scan->held, &held->link);
@@ -286,18 +288,17 @@ static int log_scan_pass_damage(struct log_scan *scan, bool *ended)
                                    .offset = scan->offset,
                                    .length = here,
                                    .position = scan->position,
-                                   .position_end = scan->position + here,
-                                   .sequence_end = scan->sequence - 1};
+                                   .position_end = before_next > 0 ? scan->position + here : position_next,
+                                   .sequence_end = next.place.sequence - 1};
     if (here > 0) {
         rc = log_scan_hold_damage(scan, piece);
     }
-    piece = (struct log_scan_frame){.segment = next_at,
-                                    .offset = same_segment ? scan->offset : LOG_FORMAT_SEGMENT_HEADER_SIZE,
-                                    .length = before_next,
-                                    .position = scan->position + here,
-                                    .position_end = position_next,
-                                    .sequence_end = next.place.sequence - 1};
-    if (rc == 0) {
+    if (rc == 0 && before_next > 0) {
+        piece.segment = next_at;
+        piece.offset = same_segment ? scan->offset : LOG_FORMAT_SEGMENT_HEADER_SIZE;
+        piece.length = before_next;
+        piece.position = scan->position + here;
+        piece.position_end = position_next;
         rc = log_scan_hold_damage(scan, piece);
     }
     scan->position = position_next;
