@@ -380,7 +380,7 @@ static int resp_read_count(struct resp_element *element)
 int resp_next_element(struct hf_bytes reply, size_t *at, struct resp_element *element)
 {
     *element = (struct resp_element){0};
-    struct hf_bytes line;
+    struct hf_bytes line = {0};
     int rc = resp_read_line(reply, at, &line);
     if (rc != 0) {
         return rc;
