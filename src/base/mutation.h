@@ -13,6 +13,9 @@
     X(GUARD_E, "E: messages of an old connection are delivered")                               \
     X(GUARD_F, "F: a stand-by keeps its forgotten leader")                                     \
     X(GUARD_G, "G: two membership changes are not told apart")                                 \
+    X(GUARD_H, "H: a stale AppendEntries is answered as if it had succeeded")                  \
+    X(GUARD_J, "J: TimeoutNow is sent before the transferee has caught up")                    \
+    X(GUARD_K, "K: a refused pre-vote hides the newer term")                                   \
     X(RULE_1_MESSAGE_BEFORE_VOTE, "rule 1: a message leaves before term and vote are durable") \
     X(RULE_3_TRUNCATED_REPORTED, "rule 3: truncated entries are reported as persisted")        \
     X(RULE_4_COMMIT_NOT_CLAMPED, "rule 4: a commit index beyond the durable log is persisted") \

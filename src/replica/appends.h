@@ -19,8 +19,9 @@
 
 /* Entries of one step, in bytes of payload: what one AppendEntries or one proposal may carry. */
 #define APPENDS_SIZE_MAX (132ull << 20)
-/* Beside the payload, what an entry takes in the log at least. The log counts what it appends against what was reserved,
- * so to reserve more than it takes would lose space bit by bit; what is missing comes from the log's headroom. */
+/* Beside the payload, what an entry takes in the log at least. The log counts what it appends against what was
+ * reserved, so to reserve more than it takes would lose space bit by bit; what is missing comes from the log's
+ * headroom. */
 #define APPENDS_ENTRY_OVERHEAD_BYTES 32u
 
 struct appends_callbacks {

@@ -5,6 +5,9 @@
 #include "base/mutation.h"
 #include "replica/replica_configuration.h"
 
+#define GUARD_RESULT_VERSION  2 /* of the results that 0.22 sends */
+#define GUARD_RESULT_FEATURES 1 /* capacity is meant */
+
 _Static_assert(RAFT_VERSION_MAJOR == 0 && RAFT_VERSION_MINOR == 22,
                "the guards write fields of struct raft as 0.22 has them: read docs/decisions/0002 before raising this");
 
@@ -143,16 +146,16 @@ uint64_t guard_superseded_change(const struct raft *raft, const struct raft_appe
 bool guard_answer_stale_append(const struct raft *raft, const struct raft_append_entries *request,
                                struct raft_append_entries_result *result)
 {
-    if (request->term >= raft->current_term) {
+    if (MUTATED(GUARD_H) || request->term >= raft->current_term) {
         return false;
     }
     *result = (struct raft_append_entries_result){
-        .version = 2,
+        .version = GUARD_RESULT_VERSION,
         .term = raft->current_term,
         /* 0 would mean success. */
         .rejected = request->prev_log_index != 0 ? request->prev_log_index : 1,
         .last_log_index = 0,
-        .features = 1, /* capacity is meant */
+        .features = GUARD_RESULT_FEATURES,
         .capacity = raft->capacity,
     };
     return true;
@@ -175,10 +178,28 @@ bool guard_is_pointless_vote(const struct raft *raft, const struct raft_request_
 bool guard_is_early_timeout_now(struct raft *raft, const struct raft_message *message)
 {
     raft_index match;
-    if (message->type != RAFT_TIMEOUT_NOW || raft->state != RAFT_LEADER ||
+    if (MUTATED(GUARD_J) || message->type != RAFT_TIMEOUT_NOW || raft->state != RAFT_LEADER ||
         raft_match_index(raft, message->server_id, &match) != 0 || match >= message->timeout_now.last_log_index) {
         return false;
     }
     raft->leader_state.transferring = false;
+    return true;
+}
+
+/* ---- K ---- */
+
+bool guard_answer_old_pre_vote(const struct raft *raft, const struct raft_request_vote *request,
+                               struct raft_request_vote_result *result)
+{
+    if (MUTATED(GUARD_K) || !request->pre_vote || request->term >= raft->current_term) {
+        return false;
+    }
+    *result = (struct raft_request_vote_result){
+        .version = GUARD_RESULT_VERSION,
+        .term = raft->current_term,
+        .pre_vote = true,
+        .features = GUARD_RESULT_FEATURES,
+        .capacity = raft->capacity,
+    };
     return true;
 }

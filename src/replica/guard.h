@@ -65,4 +65,10 @@ bool guard_is_pointless_vote(const struct raft *raft, const struct raft_request_
  * message must be dropped; the core then sends it again when the next result arrives. */
 bool guard_is_early_timeout_now(struct raft *raft, const struct raft_message *message);
 
+/* K, hidden term: the core refuses a pre-vote of an older term without saying its own. A candidate that has the longer
+ * log and the older term then never learns why, and one with the shorter log and the newer term never wins. We answer
+ * instead: true when `result` is the answer and the core must not see the request. */
+bool guard_answer_old_pre_vote(const struct raft *raft, const struct raft_request_vote *request,
+                               struct raft_request_vote_result *result);
+
 #endif

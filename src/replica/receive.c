@@ -71,7 +71,7 @@ static void receive_append_part(struct replica *replica, uint64_t from_node, con
 
 /* Guard A: every configuration begins a RECEIVE of its own. Returns how many entries went into the log. */
 static unsigned receive_append_parts(struct replica *replica, uint64_t from_node, const struct raft_message *message,
-                                 const struct hf_entry *entries, unsigned count)
+                                     const struct hf_entry *entries, unsigned count)
 {
     struct raft_message part = *message;
     unsigned written = 0;
@@ -145,6 +145,11 @@ static void receive_append_result(struct replica *replica, uint64_t from_node, s
 
 static void receive_vote(struct replica *replica, uint64_t from_node, struct codec_message *message)
 {
+    struct raft_message answer = {.type = RAFT_REQUEST_VOTE_RESULT, .server_id = from_node};
+    if (guard_answer_old_pre_vote(&replica->engine.raft, &message->raft.request_vote, &answer.request_vote_result)) {
+        outbox_push(&replica->outbox, &answer, 0, replica->appends.sequence_promised);
+        return;
+    }
     struct guard_vote guard;
     guard_vote_begin(&guard, &replica->engine.raft);
     receive_feed(replica, from_node, &message->raft, NULL, NULL);

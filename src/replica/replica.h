@@ -59,13 +59,13 @@ struct replica_options {
     uint64_t group;
     uint64_t group_incarnation;
     uint64_t node_id;
-    struct hf_log *log;      /* lent */
-    struct io *io;           /* for the monotonic clock and randomness */
-    uint64_t applied_index;  /* the state machine already holds entries up to here: apply starts behind it */
+    struct hf_log *log;     /* lent */
+    struct io *io;          /* for the monotonic clock and randomness */
+    uint64_t applied_index; /* the state machine already holds entries up to here: apply starts behind it */
     const struct replica_member *bootstrap; /* members of entry 1, used when the group's log is empty */
     unsigned bootstrap_count;
-    uint64_t bootstrap_stamp_ms; /* from the cluster description, so that entry 1 is byte-equal everywhere */
-    unsigned election_timeout_ms;  /* 0: default */
+    uint64_t bootstrap_stamp_ms;  /* from the cluster description, so that entry 1 is byte-equal everywhere */
+    unsigned election_timeout_ms; /* 0: default */
     unsigned heartbeat_timeout_ms;
     unsigned seed;
 };
@@ -73,9 +73,11 @@ struct replica_options {
 /* Writes the bootstrap entry when the log is empty (and waits for nothing: START follows when it is durable). */
 int replica_open(const struct replica_options *options, const struct replica_callbacks *callbacks, void *arg,
                  struct replica **out);
-void replica_close(struct replica *replica); /* accepts NULL; appends in flight may still call back into freed-safe stubs */
+void replica_close(
+    struct replica *replica); /* accepts NULL; appends in flight may still call back into freed-safe stubs */
 
-/* Frames for this group: FRAME_RAFT, FRAME_READ_PING, FRAME_READ_PONG. Malformed: HF_EPROTOCOL (close the connection).*/
+/* Frames for this group: FRAME_RAFT, FRAME_READ_PING, FRAME_READ_PONG. Malformed: HF_EPROTOCOL (close the
+ * connection).*/
 int replica_receive(struct replica *replica, uint64_t from_node, enum frame_kind kind, struct hf_bytes payload);
 /* The connection to a node came up anew, or ended. */
 void replica_peer_changed(struct replica *replica, uint64_t node_id, bool is_up);

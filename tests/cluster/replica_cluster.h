@@ -42,6 +42,7 @@ struct cluster_weather {
     uint32_t snapshot_ppm;
     uint32_t trailing_max;
     uint32_t stall_ppm; /* of the disk */
+    uint32_t pause_ppm; /* of a process: it neither hears nor does anything for up to a second, and notices nothing */
 };
 
 struct cluster_options {
@@ -67,6 +68,7 @@ struct cluster_counts {
     uint64_t changes;
     uint64_t transfers;
     uint64_t snapshots;
+    uint64_t pauses;
 };
 
 struct cluster;
@@ -82,6 +84,8 @@ void cluster_heal(struct cluster *cluster);
  * limit_ms. */
 bool cluster_progress(struct cluster *cluster, unsigned entries, unsigned limit_ms);
 void cluster_check_logs(struct cluster *cluster);
+/* After healing: the leader can still change a role, and the change commits. */
+bool cluster_can_change(struct cluster *cluster, unsigned limit_ms);
 
 const char *cluster_failure(const struct cluster *cluster); /* NULL: every check held */
 struct cluster_counts cluster_counts(const struct cluster *cluster);

@@ -1,6 +1,6 @@
 /* links: replica sim */
-/* Clusters of real replicas and logs under every kind of weather, from seeds. HOLDFAST_SEED=n runs one seed of each test
- * with its trace; HOLDFAST_TEST_SCALE=small runs fewer. */
+/* Clusters of real replicas and logs under every kind of weather, from seeds. HOLDFAST_SEED=n runs one seed of each
+ * test with its trace; HOLDFAST_TEST_SCALE=small runs fewer. */
 #include "cluster/replica_cluster.h"
 
 #include <inttypes.h>
@@ -32,7 +32,19 @@ static struct cluster_weather rough(void)
         .snapshot_ppm = 1500,
         .trailing_max = 30,
         .stall_ppm = 300,
+        .pause_ppm = 300,
     };
+}
+
+/* A disk that takes its time, so that crashes and truncations meet appends on their way. */
+static struct sim_profile slow_disk(void)
+{
+    struct sim_profile profile = sim_profile_calm();
+    profile.write_ns = (struct sim_span){50000, 8000000};
+    profile.sync_ns = (struct sim_span){50000, 8000000};
+    profile.stall_ppm = 30000;
+    profile.stall_ns = (struct sim_span){1000000, 150000000};
+    return profile;
 }
 
 static unsigned scaled(unsigned seeds)
@@ -55,23 +67,30 @@ static void add_counts(struct cluster_counts *sum, struct cluster_counts counts)
     sum->changes += counts.changes;
     sum->transfers += counts.transfers;
     sum->snapshots += counts.snapshots;
+    sum->pauses += counts.pauses;
 }
 
 /* One life: bad weather, then good, then everything must be well. Returns the trace's hash. */
-static uint64_t live(uint64_t seed, const struct cluster_options *options, unsigned bad_ms,
-                     struct cluster_counts *sum)
+static uint64_t live(uint64_t seed, const struct cluster_options *options, unsigned bad_ms, struct cluster_counts *sum)
 {
-    struct cluster *cluster = cluster_open(seed, options);
+    struct cluster_options with_disk = *options;
+    struct sim_profile profile = slow_disk();
+    with_disk.profile = seed % 2 == 0 ? NULL : &profile;
+    struct cluster *cluster = cluster_open(seed, &with_disk);
     cluster_run_ms(cluster, bad_ms);
     cluster_heal(cluster);
     bool progresses = cluster_progress(cluster, 20, 20 * CLUSTER_ELECTION_MS);
+    if (progresses && options->nodes > 2 && options->weather.change_ppm > 0) {
+        progresses = cluster_can_change(cluster, 20 * CLUSTER_ELECTION_MS);
+    }
     cluster_check_logs(cluster);
     if (cluster_failure(cluster) != NULL || !progresses) {
         struct buffer text = {0};
         cluster_describe(cluster, &text);
         buffer_append_u8(&text, 0);
         const char *failure = cluster_failure(cluster);
-        fail_msg("%s\n%s", failure != NULL ? failure : "NO PROGRESS after healing", (char *)text.data);
+        fail_msg("seed %" PRIu64 ": %s\n%s", seed, failure != NULL ? failure : "NO PROGRESS after healing",
+                 (char *)text.data);
     }
     add_counts(sum, cluster_counts(cluster));
     uint64_t hash = sim_trace_hash(cluster_sim(cluster));
@@ -107,6 +126,7 @@ static void assert_all_happened(const struct cluster_counts *counts)
         return;
     }
     assert_true(counts->losses > 0 && counts->breaks > 0 && counts->crashes > 0 && counts->elections > 0);
+    assert_true(counts->pauses > 0);
     assert_true(counts->acknowledged > 0 && counts->reads > 0 && counts->lost > 0);
     assert_true(counts->changes > 0 && counts->transfers > 0 && counts->snapshots > 0);
 }
