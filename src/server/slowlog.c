@@ -59,6 +59,9 @@ void slowlog_close(struct slowlog *slowlog)
 void slowlog_record(struct slowlog *slowlog, const struct call *call, uint64_t duration_us)
 {
     const struct server_settings *settings = &call->server->settings;
+    if (call->spec != NULL && (call->spec->flags & COMMAND_AFTER_ALL) != 0) {
+        return; /* WAIT takes its time on purpose */
+    }
     if (settings->slowlog_slower_than_us < 0 || duration_us < (uint64_t)settings->slowlog_slower_than_us ||
         call->raw_size == 0 || settings->slowlog_max_len == 0) {
         return;
