@@ -223,7 +223,9 @@ struct log_index_removed log_index_remove_to(struct log_index *index, uint64_t u
         gone++;
     }
     index->count -= gone;
-    memmove(index->blocks, index->blocks + gone, index->count * sizeof(struct log_index_block *));
+    if (gone > 0) {
+        memmove(index->blocks, index->blocks + gone, index->count * sizeof(struct log_index_block *));
+    }
     struct log_index_block *block = index->count > 0 ? index->blocks[0] : NULL;
     if (block != NULL && block->index_first + block->skipped <= up_to) {
         uint32_t dropped = (uint32_t)(up_to - block->index_first + 1);

@@ -1,0 +1,380 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "base/rng.h"
+#include "log/log_frame.h"
+
+#define INCARNATION UINT64_C(0x1122334455667788)
+
+/* ---- segment header ---- */
+
+static const struct log_segment_header header_example = {.number = 0x1f3,
+                                                         .incarnation = INCARNATION,
+                                                         .size_bytes = 1 << 20,
+                                                         .log_id = 0xaabb,
+                                                         .epoch = 3,
+                                                         .previous_incarnation = 0xcc,
+                                                         .position = LOG_FORMAT_POSITION_FOLLOWS};
+
+static void the_segment_header_has_the_drawn_bytes(void **unused)
+{
+    (void)unused;
+    uint8_t block[LOG_FORMAT_SEGMENT_HEADER_SIZE];
+    log_format_put_segment_header(block, &header_example);
+    assert_memory_equal(block, "HFLOGSEG", 8);
+    assert_int_equal(bytes_get_u32(block + 8), checksum_crc32c(0, block + 12, sizeof(block) - 12));
+    assert_int_equal(bytes_get_u32(block + 12), 1);
+    assert_int_equal(bytes_get_u64(block + 16), 0x1f3);
+    assert_memory_equal(block + 24, "\x88\x77\x66\x55\x44\x33\x22\x11", 8);
+    assert_int_equal(bytes_get_u64(block + 32), 1 << 20);
+    assert_int_equal(bytes_get_u64(block + 40), 0xaabb);
+    assert_int_equal(bytes_get_u64(block + 48), 3);
+    assert_int_equal(bytes_get_u64(block + 56), 0xcc);
+    assert_true(bytes_get_u64(block + 64) == UINT64_MAX);
+    for (size_t i = 72; i < sizeof(block); i++) {
+        assert_int_equal(block[i], 0);
+    }
+}
+
+static void a_segment_header_is_refused_when_any_bit_is_flipped(void **unused)
+{
+    (void)unused;
+    uint8_t block[LOG_FORMAT_SEGMENT_HEADER_SIZE];
+    struct log_segment_header header;
+    log_format_put_segment_header(block, &header_example);
+    assert_int_equal(log_format_get_segment_header(block, &header), 0);
+    assert_memory_equal(&header, &header_example, sizeof(header));
+    for (size_t bit = 0; bit < sizeof(block) * 8; bit += bit < 1024 ? 1 : 61) {
+        block[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_equal(log_format_get_segment_header(block, &header), HF_ECORRUPT);
+        block[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+}
+
+static void names_of_segments_are_sixteen_hexadecimal_digits(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *name;
+        uint64_t number; /* 0: not a segment */
+    } rows[] = {
+        {"0000000000000001.log", 1},
+        {"ffffffffffffffff.log", UINT64_MAX},
+        {"00000000000001f3.log", 0x1f3},
+        {"0000000000000000.log", 0},
+        {"00000000000001F3.log", 0},
+        {"0000000000001f3.log", 0},
+        {"00000000000000001.log", 0},
+        {"00000000000001f3.tmp", 0},
+        {"00000000000001f3.log~", 0},
+        {"g000000000000001.log", 0},
+        {"", 0},
+        {"LOCK", 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint64_t number = 0;
+        assert_int_equal(log_format_parse_segment_name(rows[i].name, &number), rows[i].number != 0);
+        if (rows[i].number != 0) {
+            char name[LOG_FORMAT_NAME_SIZE];
+            assert_true(number == rows[i].number);
+            log_format_segment_name(name, number);
+            assert_string_equal(name, rows[i].name);
+        }
+    }
+}
+
+/* ---- records ---- */
+
+static struct log_record record_example(void)
+{
+    return (struct log_record){.kind = LOG_RECORD_APPEND,
+                               .entry_type = HF_ENTRY_NORMAL,
+                               .timestamp_ms = 0x112233445566,
+                               .index = 9,
+                               .group_check = 0x01020304,
+                               .term_low = 7,
+                               .body = bytes_of("payload", 7)};
+}
+
+static void a_record_has_the_drawn_bytes(void **unused)
+{
+    (void)unused;
+    uint8_t bytes[64];
+    struct log_record record = record_example();
+    assert_int_equal(log_record_put(bytes, &record, 99), 40);
+    assert_int_equal(bytes_get_u32(bytes), checksum_crc32c(99, bytes + 4, 35));
+    assert_int_equal(bytes_get_u32(bytes + 4), 7);
+    assert_int_equal(bytes[8], 2);
+    assert_int_equal(bytes[9], 1);
+    assert_memory_equal(bytes + 10, "\x66\x55\x44\x33\x22\x11", 6);
+    assert_int_equal(bytes_get_u64(bytes + 16), 9);
+    assert_int_equal(bytes_get_u32(bytes + 24), 0x01020304);
+    assert_int_equal(bytes_get_u32(bytes + 28), 7);
+    assert_memory_equal(bytes + 32, "payload\0", 8);
+}
+
+static void records_round_trip(void **unused)
+{
+    (void)unused;
+    static const uint64_t timestamps[] = {0, 1, 1700000000000, (UINT64_C(1) << 48) - 1, UINT64_C(1) << 48, UINT64_MAX};
+    uint8_t body[100];
+    uint8_t bytes[200];
+    memset(body, 0xa5, sizeof(body));
+    for (size_t size = 0; size <= sizeof(body); size++) {
+        struct log_record record = record_example();
+        record.timestamp_ms = timestamps[size % 6];
+        record.ignorable = size % 3 == 0;
+        record.body = bytes_of(body, size);
+        size_t used = log_record_put(bytes, &record, 5);
+        assert_int_equal(used % 8, 0);
+        struct log_record found;
+        size_t found_size = 0;
+        assert_int_equal(log_record_get(bytes_of(bytes, used), 5, &found, &found_size), LOG_RECORD_OK);
+        assert_int_equal(found_size, used);
+        assert_true(found.timestamp_ms == record.timestamp_ms);
+        assert_int_equal(found.ignorable, record.ignorable);
+        assert_int_equal(found.entry_type, record.entry_type);
+        assert_true(bytes_equal(found.body, record.body));
+        assert_int_equal(log_record_get(bytes_of(bytes, used - 1), 5, &found, &found_size), LOG_RECORD_SHORT);
+        assert_int_equal(log_record_get(bytes_of(bytes, used), 6, &found, &found_size), LOG_RECORD_BAD);
+    }
+}
+
+static void L53_a_record_is_refused_when_any_bit_is_flipped(void **unused)
+{
+    (void)unused;
+    uint8_t bytes[64];
+    struct log_record record = record_example();
+    struct log_record found;
+    size_t size = 0;
+    log_record_put(bytes, &record, 5);
+    for (size_t bit = 0; bit < (32 + 7) * 8; bit++) {
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_not_equal(log_record_get(bytes_of(bytes, sizeof(bytes)), 5, &found, &size), LOG_RECORD_OK);
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+}
+
+static void H17_checksums_are_bound_to_incarnation_and_offset(void **unused)
+{
+    (void)unused;
+    uint8_t bytes[64];
+    struct log_record record = record_example();
+    struct log_record found;
+    size_t size = 0;
+    log_record_put(bytes, &record, log_format_seed(INCARNATION, 8192));
+    assert_int_equal(log_record_get(bytes_of(bytes, 64), log_format_seed(INCARNATION, 8192), &found, &size),
+                     LOG_RECORD_OK);
+    assert_int_equal(log_record_get(bytes_of(bytes, 64), log_format_seed(INCARNATION, 8200), &found, &size),
+                     LOG_RECORD_BAD);
+    assert_int_equal(log_record_get(bytes_of(bytes, 64), log_format_seed(INCARNATION + 1, 8192), &found, &size),
+                     LOG_RECORD_BAD);
+}
+
+static void L7_zeros_are_not_a_record(void **unused)
+{
+    (void)unused;
+    uint8_t zeros[4096] = {0};
+    struct log_record found;
+    size_t size = 0;
+    for (uint64_t offset = 0; offset < 1 << 20; offset += 8) {
+        enum log_record_result result =
+            log_record_get(bytes_of(zeros, sizeof(zeros)), log_format_seed(INCARNATION, offset), &found, &size);
+        assert_int_not_equal(result, LOG_RECORD_OK);
+    }
+}
+
+/* ---- frames ---- */
+
+struct built {
+    uint8_t *data;
+    size_t length;
+    struct log_frame_header header;
+};
+
+static const struct log_place place_example = {.incarnation = INCARNATION,
+                                               .segment = 3,
+                                               .offset = 8192,
+                                               .sequence = 12,
+                                               .position = 40960,
+                                               .log_id = 5,
+                                               .epoch = 2,
+                                               .previous_incarnation = 4};
+
+/* A frame of some entries of two groups. */
+static struct built build(size_t entries, uint8_t odd_kind, bool ignorable)
+{
+    struct built built = {.data = aligned_alloc(4096, 65536)};
+    struct log_frame_builder builder;
+    log_frame_begin(&builder, &place_example, built.data, 65536);
+    assert_true(log_frame_is_bare(&builder));
+    for (size_t i = 0; i < entries; i++) {
+        if (i == 0 || i == entries / 2) {
+            struct log_run run = {.group = 1 + i, .incarnation = 50 + i, .number = 1, .term = 8};
+            log_frame_put_run(&builder, &run, i);
+        }
+        struct log_record record = {.kind = odd_kind != 0 && i == 1 ? odd_kind : LOG_RECORD_APPEND,
+                                    .ignorable = ignorable && i == 1,
+                                    .entry_type = HF_ENTRY_NORMAL,
+                                    .index = i + 1,
+                                    .body = bytes_of("0123456789abcdef", i % 3 * 8)};
+        log_frame_put(&builder, record);
+    }
+    built.length = log_frame_seal(&builder, 36864);
+    assert_true(log_frame_get_header(built.data, INCARNATION, 3, 8192, 65536, &built.header));
+    return built;
+}
+
+static void a_frame_is_read_back_record_by_record(void **unused)
+{
+    (void)unused;
+    struct built built = build(100, 0, false);
+    struct log_trailer trailer;
+    assert_int_equal(log_frame_check(bytes_of(built.data, built.length), &built.header, &trailer), 0);
+    assert_int_equal(trailer.durable_position, 36864);
+    assert_int_equal(built.header.place.position, 40960);
+    assert_int_equal(built.header.record_count, 103);
+    struct log_frame_cursor cursor;
+    struct log_record record;
+    size_t at = 0;
+    uint64_t entries = 0;
+    log_frame_cursor_open(&cursor, bytes_of(built.data, built.length), INCARNATION, 8192);
+    while (log_frame_next(&cursor, &record, &at) == 0) {
+        if (record.kind == LOG_RECORD_APPEND) {
+            entries++;
+            assert_int_equal(record.index, entries);
+            assert_int_equal(cursor.run.group, entries <= 50 ? 1 : 51);
+            assert_int_equal(record.group_check, log_format_group_check(cursor.run.group, cursor.run.incarnation));
+        }
+    }
+    assert_int_equal(entries, 100);
+    free(built.data);
+}
+
+static void H2_a_frame_with_any_bit_flipped_is_not_whole(void **unused)
+{
+    (void)unused;
+    struct built built = build(20, 0, false);
+    struct log_frame_header header;
+    struct log_trailer trailer;
+    for (size_t bit = 0; bit < built.header.content_size * 8u; bit++) {
+        built.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        bool good = log_frame_get_header(built.data, INCARNATION, 3, 8192, 65536, &header) &&
+                    log_frame_check(bytes_of(built.data, built.length), &header, &trailer) == 0;
+        assert_false(good);
+        built.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    free(built.data);
+}
+
+static void L51_a_frame_header_of_another_life_file_or_place_is_not_believed(void **unused)
+{
+    (void)unused;
+    struct built built = build(1, 0, false);
+    struct log_frame_header header;
+    assert_false(log_frame_get_header(built.data, INCARNATION ^ 1, 3, 8192, 65536, &header));
+    assert_false(log_frame_get_header(built.data, INCARNATION, 4, 8192, 65536, &header));
+    assert_false(log_frame_get_header(built.data, INCARNATION, 3, 4096, 65536, &header));
+    assert_false(log_frame_get_header(built.data, INCARNATION, 3, 8192, built.length - 1, &header));
+    assert_true(log_frame_probe_header(built.data, 3, 8192, 65536, &header));
+    assert_true(header.place.incarnation == INCARNATION);
+    free(built.data);
+}
+
+static void a_moved_frame_is_whole_in_its_new_place_only(void **unused)
+{
+    (void)unused;
+    struct built built = build(30, 0, false);
+    struct log_place place = place_example;
+    struct log_frame_header header;
+    struct log_trailer trailer;
+    place.segment = 4;
+    place.incarnation = 77;
+    place.offset = 4096;
+    place.position = 90112;
+    place.sequence = 13;
+    log_frame_move(built.data, &built.header, &place, 90112);
+    assert_false(log_frame_get_header(built.data, INCARNATION, 3, 8192, 65536, &header));
+    assert_true(log_frame_get_header(built.data, 77, 4, 4096, 65536, &header));
+    assert_int_equal(log_frame_check(bytes_of(built.data, built.length), &header, &trailer), 0);
+    assert_int_equal(trailer.durable_position, 90112);
+    assert_int_equal(header.record_count, built.header.record_count);
+    free(built.data);
+}
+
+static void an_unknown_kind_is_refused_unless_it_says_that_it_may_be_skipped(void **unused)
+{
+    (void)unused;
+    struct log_trailer trailer;
+    struct built built = build(5, 60, false);
+    assert_int_equal(log_frame_check(bytes_of(built.data, built.length), &built.header, &trailer), HF_EVERSION);
+    free(built.data);
+    built = build(5, 60, true);
+    assert_int_equal(log_frame_check(bytes_of(built.data, built.length), &built.header, &trailer), 0);
+    free(built.data);
+}
+
+static void a_bare_frame_takes_one_block(void **unused)
+{
+    (void)unused;
+    struct built built = build(0, 0, false);
+    struct log_trailer trailer;
+    assert_int_equal(built.length, 4096);
+    assert_int_equal(built.header.flags, LOG_FORMAT_FRAME_BARE);
+    assert_int_equal(log_frame_check(bytes_of(built.data, built.length), &built.header, &trailer), 0);
+    free(built.data);
+}
+
+static void behind_a_bad_record_the_next_good_one_is_found(void **unused)
+{
+    (void)unused;
+    struct built built = build(40, 0, false);
+    struct log_frame_cursor cursor;
+    struct log_record record;
+    size_t at = 0;
+    size_t second = 0;
+    log_frame_cursor_open(&cursor, bytes_of(built.data, built.length), INCARNATION, 8192);
+    for (int i = 0; i < 5; i++) {
+        second = at;
+        assert_int_equal(log_frame_next(&cursor, &record, &at), 0);
+    }
+    uint64_t index = record.index;
+    memset(built.data + at, 0xff, 16); /* the header of the record that was read last */
+    (void)second;
+    cursor.at = at;
+    assert_int_equal(log_frame_next(&cursor, &record, &at), HF_ECORRUPT);
+    assert_true(log_frame_resynchronise(&cursor));
+    assert_int_equal(log_frame_next(&cursor, &record, &at), 0);
+    assert_int_equal(record.index, index + 1);
+    free(built.data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_segment_header_has_the_drawn_bytes),
+        cmocka_unit_test(a_segment_header_is_refused_when_any_bit_is_flipped),
+        cmocka_unit_test(names_of_segments_are_sixteen_hexadecimal_digits),
+        cmocka_unit_test(a_record_has_the_drawn_bytes),
+        cmocka_unit_test(records_round_trip),
+        cmocka_unit_test(L53_a_record_is_refused_when_any_bit_is_flipped),
+        cmocka_unit_test(H17_checksums_are_bound_to_incarnation_and_offset),
+        cmocka_unit_test(L7_zeros_are_not_a_record),
+        cmocka_unit_test(a_frame_is_read_back_record_by_record),
+        cmocka_unit_test(H2_a_frame_with_any_bit_flipped_is_not_whole),
+        cmocka_unit_test(L51_a_frame_header_of_another_life_file_or_place_is_not_believed),
+        cmocka_unit_test(a_moved_frame_is_whole_in_its_new_place_only),
+        cmocka_unit_test(an_unknown_kind_is_refused_unless_it_says_that_it_may_be_skipped),
+        cmocka_unit_test(a_bare_frame_takes_one_block),
+        cmocka_unit_test(behind_a_bad_record_the_next_good_one_is_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
