@@ -1,0 +1,219 @@
+/* links: log sim */
+/* Random operations against a model, with restarts of every kind in between, on the simulated disk: after each batch
+ * and after each restart the log reads exactly as the model does. Operations that the contract forbids are tried as
+ * well: they must be refused with the right code and change nothing. In a build with -DHF_MUTATIONS the environment
+ * variable HOLDFAST_MUTATION plants a bug. */
+#include "unit/log/log_model.h"
+
+#include "base/mutation.h"
+#include "base/trace.h"
+#include "log/log.h"
+#include "sim/sim.h"
+
+#define DIRECTORY "/log"
+#define MS        UINT64_C(1000000)
+
+struct world {
+    struct sim *sim;
+    struct sim_host *host;
+    struct rng rng;
+    struct hf_log *log;
+    struct hf_log_options options;
+    struct hf_log_batch *batch;
+    struct model model;
+    uint64_t appended;
+    uint64_t acknowledged;
+    uint64_t refusals;
+    uint64_t restarts;
+};
+
+static void world_done(void *arg, int result)
+{
+    struct world *world = arg;
+    assert_int_equal(result, 0);
+    world->acknowledged++;
+}
+
+static void world_drain(struct world *world)
+{
+    hf_log_turn(world->log);
+    while (world->acknowledged < world->appended) {
+        if (!sim_step(world->sim)) {
+            sim_run_for(world->sim, MS);
+        }
+        hf_log_turn(world->log);
+    }
+}
+
+static void world_check(struct world *world, const char *when)
+{
+    struct model_difference difference;
+    if (!model_is(world->log, &world->model, &difference)) {
+        fail_msg("%s: %s", when, difference.text);
+    }
+    uint64_t id = 0;
+    size_t found = 0;
+    size_t wanted = 0;
+    while (hf_log_group_next(world->log, id, &id) == 0) {
+        found++;
+    }
+    for (size_t i = 0; i < MODEL_GROUPS; i++) {
+        wanted += world->model.groups[i].exists;
+    }
+    assert_int_equal(found, wanted);
+}
+
+static void world_open(struct world *world)
+{
+    int rc = log_open(sim_host_io(world->host), DIRECTORY, &world->options, &world->log);
+    if (rc != 0) {
+        fail_msg("open: %s: %s", hf_error_name(rc), hf_error_text());
+    }
+}
+
+static void world_restart(struct world *world)
+{
+    uint64_t how = rng_below(&world->rng, 4);
+    world_drain(world);
+    if (how == 3) { /* time for the idle trailer first */
+        sim_run_for(world->sim, 6 * MS);
+        hf_log_turn(world->log);
+        sim_run_for(world->sim, 6 * MS);
+        hf_log_turn(world->log);
+    }
+    if (how == 1) {
+        sim_host_kill(world->host);
+    } else if (how >= 2) {
+        sim_host_power_off(world->host);
+    }
+    hf_log_close(world->log);
+    if (how != 0) {
+        sim_host_start(world->host);
+    }
+    world_open(world);
+    world_check(world, "after a restart");
+    world->restarts++;
+}
+
+/* Something that the contract forbids on this group, with the code that it must give. */
+static void world_try_forbidden(struct world *world, size_t at)
+{
+    struct model_group *group = &world->model.groups[at];
+    uint64_t id = model_group_id(at);
+    uint64_t last = model_last(group);
+    struct hf_entry entry = {
+        .index = last + 1, .term = group->count > 0 ? model_term(group, last) : 1, .type = HF_ENTRY_NORMAL};
+    int wanted = HF_ECONFLICT;
+    hf_log_batch_clear(world->batch);
+    uint64_t choice = rng_below(&world->rng, 5);
+    bool fixed_start = group->count > 0 || group->anchored;
+    if (choice == 0 && fixed_start) {
+        entry.index = last + 2 + rng_below(&world->rng, 5); /* a gap */
+    } else if (choice == 1 && group->count > 0 && entry.term > 0) {
+        entry.term = rng_below(&world->rng, entry.term);
+    } else if (choice == 2 && group->count > 0) {
+        entry.index = last; /* overwriting */
+    } else if (choice == 3 && group->anchored && group->floor > 0) {
+        entry.index = group->floor;
+        wanted = HF_ECOMPACTED;
+    } else {
+        assert_int_equal(hf_log_batch_compact(world->batch, id, last + 1), 0);
+    }
+    /* What comes before it in the batch must not stay either. */
+    struct hf_hard_state state = {1000, 1000, 0};
+    assert_int_equal(hf_log_batch_hard_state(world->batch, model_group_id((at + 1) % MODEL_GROUPS), state), 0);
+    assert_int_equal(hf_log_batch_append(world->batch, id, &entry, 1), 0);
+    int rc = hf_log_append(world->log, world->batch, world_done, world);
+    if (rc != wanted) {
+        fail_msg("choice %d: %s instead of %s", (int)choice, hf_error_name(rc), hf_error_name(wanted));
+    }
+    world->refusals++;
+}
+
+static void world_append(struct world *world, uint32_t payload_max)
+{
+    hf_log_batch_clear(world->batch);
+    for (uint64_t operations = rng_below(&world->rng, 4); operations > 0; operations--) {
+        size_t group = rng_below(&world->rng, MODEL_GROUPS);
+        model_random_operation(&world->model.groups[group], world->batch, model_group_id(group), &world->rng,
+                               payload_max);
+    }
+    int rc = hf_log_append(world->log, world->batch, world_done, world);
+    if (rc != 0) {
+        fail_msg("append: %s: %s", hf_error_name(rc), hf_error_text());
+    }
+    world->appended++;
+}
+
+static void run(uint64_t seed, unsigned steps)
+{
+    struct world *world = memory_new(sizeof(*world));
+    rng_seed(&world->rng, seed);
+    world->sim = sim_open(seed, NULL);
+    world->host = sim_host_add(world->sim, NULL, NULL);
+    hf_log_options_init(&world->options);
+    world->options.segment_size_bytes = 1 << 20;
+    world->options.write_size_max_bytes = 64 << 10;
+    world->options.tail_cache_bytes = 1; /* cold reads as soon as possible */
+    world->options.writes_in_flight_max = (uint32_t)rng_between(&world->rng, 1, 4);
+    world->options.sync_policy = seed % 3 == 0 ? HF_LOG_SYNC_ALWAYS : HF_LOG_SYNC_BATCH;
+    assert_int_equal(hf_log_batch_open(&world->batch), 0);
+    world_open(world);
+    uint32_t payload_max = seed % 2 == 0 ? 100 : 5000;
+    for (unsigned step = 0; step < steps; step++) {
+        uint64_t choice = rng_below(&world->rng, 100);
+        if (choice < 2) {
+            world_restart(world);
+        } else if (choice < 10) {
+            world_try_forbidden(world, rng_below(&world->rng, MODEL_GROUPS));
+        } else {
+            world_append(world, payload_max);
+        }
+        if (choice % 3 == 0) {
+            hf_log_turn(world->log);
+            sim_step(world->sim);
+        }
+        if (choice % 10 == 0) {
+            world_check(world, "while running");
+        }
+        if (world->appended - world->acknowledged > 20) {
+            world_drain(world);
+        }
+    }
+    world_restart(world);
+    assert_true(world->refusals > 0 && world->restarts > 1);
+    hf_log_close(world->log);
+    hf_log_batch_close(world->batch);
+    sim_close(world->sim);
+    free(world);
+}
+
+static void P1_the_log_agrees_with_the_model_whatever_happens_in_whatever_order(void **unused)
+{
+    (void)unused;
+    const char *seeds = getenv("HOLDFAST_SEEDS"); /* a nightly run asks for more */
+    uint64_t count = seeds != NULL ? strtoull(seeds, NULL, 10) : 12;
+    for (uint64_t seed = 1; seed <= count; seed++) {
+        run(seed, 400);
+    }
+}
+
+static void say_nothing(void *arg, enum trace_level level, const char *line)
+{
+    (void)arg, (void)level, (void)line;
+}
+
+int main(void)
+{
+    trace_set_sink(say_nothing, NULL);
+#ifdef HF_MUTATIONS
+    const char *mutation = getenv("HOLDFAST_MUTATION");
+    if (mutation != NULL) {
+        assert_int_equal(mutation_enable(mutation), 0);
+    }
+#endif
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(P1_the_log_agrees_with_the_model_whatever_happens_in_whatever_order),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
