@@ -13,7 +13,7 @@
 #include "io/io.h"
 
 #define CONFIG_TEXT_SIZE_MAX 1024u
-#define CONFIG_FILE_SIZE_MAX (1u << 20)
+#define CONFIG_FILE_SIZE_MAX (32u << 10) /* libyaml takes time by the square of the nesting */
 
 struct config {
     char data[CONFIG_TEXT_SIZE_MAX];          /* the data directory */
