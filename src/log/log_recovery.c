@@ -222,6 +222,7 @@ static int log_recovery_make_segment(struct log_recovery *recovery)
     if (rc != 0) {
         return rc;
     }
+    log_segment_close(recovery->fresh);
     recovery->fresh = log_segment_new(&header);
     recovery->fresh->state = LOG_SEGMENT_READY;
     recovery->offset_end = LOG_FORMAT_SEGMENT_HEADER_SIZE;
@@ -237,6 +238,24 @@ static int log_recovery_make_segment(struct log_recovery *recovery)
         recovery->fresh->writer = recovery->preparation.file;
     }
     return rc;
+}
+
+/* Makes room on a full device: old spares are worth nothing. A segment with any frame must stay, though: even a bare
+ * trailer, even one that was torn off, tells damage from a torn end, should this open crash. */
+static int log_recovery_give_up_spares(struct log_recovery *recovery)
+{
+    struct log_frame_header header;
+    for (size_t i = recovery->chain.segment_count; i > recovery->used_count; i--) {
+        struct log_chain_segment *segment = &recovery->chain.segments[i - 1];
+        int rc = log_chain_search(&recovery->chain, segment, LOG_FORMAT_SEGMENT_HEADER_SIZE, &header);
+        if (rc != HF_ENOTFOUND) {
+            return rc;
+        }
+        file_close(segment->file); /* an open file keeps its blocks */
+        segment->file = NULL;
+        log_recovery_unlink(recovery, segment->header.number);
+    }
+    return directory_sync(recovery->log->io, recovery->log->directory);
 }
 
 /* What was copied or never belonged to the stream goes. Its epoch tells it from the new files, should it come back. */
@@ -270,11 +289,16 @@ static int log_recovery_continue(struct log_recovery *recovery)
 {
     struct hf_log *log = recovery->log;
     int rc = log_prepare_clean(log->io, log->directory);
-    for (size_t i = recovery->chain.stale_count; i > 0 && rc == 0; i--) {
+    if (rc != 0) {
+        return rc;
+    }
+    for (size_t i = recovery->chain.stale_count; i > 0; i--) {
         log_recovery_unlink(recovery, recovery->chain.stale[i - 1]);
     }
-    if (rc == 0) {
-        rc = log_recovery_make_segment(recovery);
+    rc = log_recovery_make_segment(recovery);
+    if (rc == HF_ENOSPACE) {
+        rc = log_recovery_give_up_spares(recovery);
+        rc = rc == 0 ? log_recovery_make_segment(recovery) : rc;
     }
     if (rc != 0) {
         return rc;
