@@ -123,7 +123,7 @@ static const char *expect_durable_write(struct io_fixture *fixture)
         return "open";
     }
     for (unsigned i = 0; i < 2; i++) {
-        if (file_write_durable(file, i * 2, "abcd" + i * 2, 2) != 0) {
+        if (file_write_durable(file, i * 2, &"abcd"[i * 2], 2) != 0) {
             return "durable write";
         }
     }
