@@ -9,6 +9,7 @@
 #include "server/server_state.h"
 
 static void part_done(void *arg, int result, struct hf_bytes reply, uint64_t index);
+static void part_ended(struct part *part, int result, struct hf_bytes reply, uint64_t index);
 
 /* ---- life of a call ---- */
 
@@ -104,13 +105,9 @@ static void call_note_end(struct call *call, struct hf_bytes reply)
 void call_answer(struct call *call, struct hf_bytes reply)
 {
     struct session *session = call->session;
-    assert(!call->is_answered && call->parts_open == 0);
-    if (session == NULL) {
-        list_remove(&call->link);
-        call_free(call);
-        return;
-    }
+    assert(!call->is_answered && call->parts_open == 0 && session != NULL);
     call_note_end(call, reply);
+    session_expect(session, reply.size);
     if (session->calls.next != &call->link) {
         call->is_answered = true;
         if (!call->is_silent) {
@@ -185,10 +182,22 @@ static void part_enter(struct part *part, struct hf_bytes command)
     list_append(&lane->waiting, &part->link);
 }
 
+/* It waited for earlier commands until its own time was up: nothing of it was proposed. */
+static bool part_is_late(const struct part *part)
+{
+    const struct server *server = part->call->server;
+    return io_monotonic_ns(server->io) - part->call->started_ns >= (uint64_t)server->request_timeout_ms * 1000000;
+}
+
 static void lane_run(struct lane *lane)
 {
     while (!list_empty(&lane->waiting)) {
         struct part *part = list_entry(lane->waiting.next, struct part, link);
+        if (part_is_late(part)) {
+            list_remove(&part->link);
+            part_ended(part, HF_ENOLEADER, (struct hf_bytes){0}, 0);
+            continue;
+        }
         if (!lane_admits(lane, part->is_write)) {
             return;
         }
@@ -241,10 +250,6 @@ struct part *call_part(struct call *call, uint32_t position)
 static void call_merge(struct call *call)
 {
     struct server *server = call->server;
-    if (call->session == NULL) {
-        call_answer(call, (struct hf_bytes){0});
-        return;
-    }
     struct buffer *merged = &server->merged;
     buffer_clear(merged);
     struct reply reply = reply_of(merged, call->protocol);
@@ -267,42 +272,26 @@ static void part_failed(struct part *part, int result, uint64_t index)
     buffer_close(&text);
 }
 
-static void part_leave_lane(struct part *part, int result, uint64_t index)
+static void lane_note_end(struct lane *lane, const struct part *part, int result, uint64_t index)
 {
-    struct session *session = part->call->session;
-    struct lane *lane = call_lane(session, part->group);
-    if (part->is_write) {
-        lane->writes--;
-        if (result == 0 && index > lane->index_last) {
-            lane->index_last = index;
-        }
-    } else {
+    if (!part->is_write) {
         lane->reads--;
+        return;
     }
-    lane_run(lane);
+    lane->writes--;
+    if (result == 0 && index > lane->index_last) {
+        lane->index_last = index;
+    }
 }
 
-/* The node's answer. */
-static void part_done(void *arg, int result, struct hf_bytes reply, uint64_t index)
+/* A part of a call whose session is still there is over. */
+static void part_ended(struct part *part, int result, struct hf_bytes reply, uint64_t index)
 {
-    struct part *part = arg;
     struct call *call = part->call;
     part->is_done = true;
     part->result = result;
     part->index = index;
     call->parts_open--;
-    if (call->session == NULL) {
-        if (call->parts_open > 0) {
-            return;
-        }
-        if (call->server == NULL) {
-            call_free(call); /* cut off: in no list */
-        } else {
-            call_answer(call, (struct hf_bytes){0});
-        }
-        return;
-    }
-    part_leave_lane(part, result, index);
     if (call->finish != NULL) {
         buffer_append_bytes(&part->reply, reply);
         if (call->parts_open == 0) {
@@ -312,6 +301,27 @@ static void part_done(void *arg, int result, struct hf_bytes reply, uint64_t ind
         part_failed(part, result, index);
     } else {
         call_answer(call, reply);
+    }
+}
+
+/* The node's answer. */
+static void part_done(void *arg, int result, struct hf_bytes reply, uint64_t index)
+{
+    struct part *part = arg;
+    struct call *call = part->call;
+    if (call->session != NULL) {
+        struct lane *lane = call_lane(call->session, part->group);
+        lane_note_end(lane, part, result, index);
+        part_ended(part, result, reply, index); /* before anything else starts: the reply is lent */
+        lane_run(lane);
+        return;
+    }
+    part->is_done = true;
+    if (--call->parts_open == 0) {
+        if (call->server != NULL) {
+            list_remove(&call->link);
+        }
+        call_free(call);
     }
 }
 

@@ -33,6 +33,12 @@ static void session_keep_ledger(struct session *session)
 
 /* ---- out ---- */
 
+void session_expect(struct session *session, size_t reply_size)
+{
+    session->reply_size -= session->reply_size / 16;
+    session->reply_size = reply_size > session->reply_size ? reply_size : session->reply_size;
+}
+
 void session_emit(struct session *session, struct hf_bytes reply)
 {
     if (reply.size == 0) {
@@ -308,7 +314,9 @@ static void session_take_broken(struct session *session)
 static bool session_may_run(const struct session *session)
 {
     const struct server *server = session->server;
-    return session->cut_reason == NULL && session->call_count < SESSION_CALLS_MAX &&
+    bool has_long_replies = session->call_count >= SESSION_CALLS_MIN &&
+                            session->call_count * session->reply_size >= SESSION_REPLIES_MAX_BYTES;
+    return session->cut_reason == NULL && session->call_count < SESSION_CALLS_MAX && !has_long_replies &&
            session->call_bytes < SESSION_CALLS_BYTES_MAX &&
            stream_unsent_bytes(session->stream) + session->held_bytes < SESSION_OUTPUT_PAUSE_BYTES &&
            (!server->is_ledger_full || session->ledger_bytes < SESSION_FAIR_BYTES);
@@ -449,6 +457,7 @@ struct session *session_open(struct server *server, struct stream *stream, uint6
     session->id = id;
     session->created_ms = session->active_ms = loop_now_ms(server->loop);
     session->protocol = 2;
+    session->reply_size = SESSION_REPLY_SIZE_FIRST;
     list_init(&session->calls);
     list_init(&session->runnable);
     resp_parser_init(&session->parser, &limits);

@@ -1,9 +1,9 @@
 /* One client's connection: bytes in, commands run or passed on, replies out in order.
  *
  * A session reads as long as it may: at most SESSION_CALLS_MAX commands and SESSION_CALLS_BYTES_MAX bytes of them in
- * flight, at most SESSION_OUTPUT_PAUSE_BYTES of replies unsent, and the server's ledger not at its limit. Otherwise it
- * stalls: bytes stay in the kernel, the client waits. A client that does not read its replies for SESSION_SLOW_MS, or
- * has more than SESSION_OUTPUT_MAX_BYTES waiting, is cut off and counted.
+ * flight, fewer when its replies are long, at most SESSION_OUTPUT_PAUSE_BYTES of replies unsent, and the server's
+ * ledger not at its limit. Otherwise it stalls: bytes stay in the kernel, the client waits. A client that does not read
+ * its replies for SESSION_SLOW_MS, or has more than SESSION_OUTPUT_MAX_BYTES waiting, is cut off and counted.
  *
  * How a command runs (session_run):
  *   local commands      command_session: answer at once, or keep session->current and answer later
@@ -20,6 +20,9 @@
 
 #define SESSION_CALLS_MAX          1024u
 #define SESSION_CALLS_BYTES_MAX    (128u << 20)
+#define SESSION_REPLIES_MAX_BYTES  (32u << 20) /* what the replies to commands in flight may be expected to take */
+#define SESSION_CALLS_MIN          8u          /* however long the replies are */
+#define SESSION_REPLY_SIZE_FIRST   (1u << 20)  /* what is expected of a client that was never answered */
 #define SESSION_OUTPUT_PAUSE_BYTES (1u << 20)
 #define SESSION_OUTPUT_MAX_BYTES   (512u << 20)
 #define SESSION_SLOW_MS            60000u
@@ -68,6 +71,7 @@ struct session {
     uint32_t call_count;
     uint64_t call_bytes;    /* of commands in flight */
     uint64_t held_bytes;    /* of replies that wait for their turn */
+    uint64_t reply_size;    /* what a reply is expected to be: the longest of late, forgotten slowly */
     struct call *current;   /* the call of the command that runs */
     struct map lanes;       /* by group */
     struct lane *lane_last; /* the one used last */
@@ -96,6 +100,8 @@ void session_end(struct session *session);
 void session_wake(struct session *session);
 /* Runs what waits in the input. */
 void session_continue(struct session *session);
+/* A reply of this size was made: how many commands may run ahead depends on it. */
+void session_expect(struct session *session, size_t reply_size);
 /* Writes bytes of a reply. */
 void session_emit(struct session *session, struct hf_bytes reply);
 /* Sends every reply whose turn has come. */
