@@ -34,8 +34,7 @@ static uint64_t hosted_group_wall_ms(const struct hosted_group *group)
 
 uint64_t hosted_group_read_stamp(struct hosted_group *group)
 {
-    uint64_t due_ms = group->expire_refused ? UINT64_MAX : group->ops->expire_due_ms(group->machine);
-    return stamp_read(&group->stamp, hosted_group_wall_ms(group), due_ms);
+    return stamp_read(&group->stamp, hosted_group_wall_ms(group), group->ops->expire_due_ms(group->machine));
 }
 
 /* ---- What the replica tells ---- */
@@ -132,7 +131,6 @@ static void hosted_group_changed(void *arg, enum replica_state state, uint64_t t
     if (state == REPLICA_LEADER && (group->state != REPLICA_LEADER || group->term != term)) {
         node->counters.elections_won++;
         group->led_since_ms = loop_now_ms(node->loop);
-        group->expire_refused = false;
         hosted_group_see_stamps(group);
     }
     if (leader != group->leader || state != group->state) {
@@ -547,7 +545,6 @@ static void hosted_group_expired(void *arg, int result, struct hf_bytes reply, u
 {
     struct hosted_group *group = arg;
     group->expire_in_flight = false;
-    group->expire_refused = result == HF_ENOSPACE;
     group->expire_next_ms = result != 0 ? loop_now_ms(group->node->loop) + HOSTED_GROUP_EXPIRE_RETRY_MS : 0;
     hosted_group_touch(group);
 }
@@ -560,7 +557,6 @@ static void hosted_group_propose_expiry(struct hosted_group *group)
     }
     uint64_t stamp_ms = stamp_next(&group->stamp, hosted_group_wall_ms(group));
     if (group->ops->expire_due_ms(group->machine) > stamp_ms) {
-        group->expire_refused = false;
         return;
     }
     struct buffer *command = &group->node->reply;

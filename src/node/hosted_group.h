@@ -48,7 +48,6 @@ struct hosted_group {
     struct buffer *answers;    /* per node of the cluster: answers of this turn; allocated at the first use */
 
     bool expire_in_flight;
-    bool expire_refused;     /* the log is full: what is due cannot be removed, so reads go by the clock alone */
     uint64_t expire_next_ms; /* after a refusal: not before */
     uint64_t data_bytes;     /* as counted into the node's sum */
     uint64_t retry_ms;       /* when a passing refusal is tried again; 0: none */

@@ -160,7 +160,11 @@ static void client_call(struct cluster_client *client, struct node *node, uint64
     call->order = order;
     operation.key = (uint32_t)(group * CLUSTER_KEYS + key);
     call->operation = client_record(cluster, operation);
-    struct cluster_command command = {client_verb(operation.kind), key, operation.value, operation.expected, ttl_ms};
+    struct cluster_command command = {client_verb(operation.kind), key, operation.value, operation.expected, ttl_ms, 0};
+    if (command.verb == CLUSTER_APPEND && cluster->phase == CLUSTER_TROUBLE &&
+        rng_chance(cluster->rng, cluster->plan->ballast_percent, 100)) {
+        command.ballast = (uint32_t)rng_below(cluster->rng, CLUSTER_BALLAST_MAX);
+    }
     cluster_command_encode(&command, &call->command);
     client->outstanding++;
     sim_trace(cluster->sim, cluster->nodes[client->node].host,

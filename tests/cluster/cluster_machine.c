@@ -2,13 +2,12 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "cluster/cluster_history.h"
-
-#define CLUSTER_COMMAND_SIZE 32u
 
 struct cluster_register {
     uint64_t value; /* 0: absent */
@@ -34,6 +33,7 @@ void cluster_command_encode(const struct cluster_command *command, struct buffer
     buffer_append_u64(out, command->value);
     buffer_append_u64(out, command->expected);
     buffer_append_u64(out, command->ttl_ms);
+    memset(buffer_extend(out, command->ballast), (int)(command->value & 0xff), command->ballast);
 }
 
 static int cluster_command_decode(struct hf_bytes bytes, struct cluster_command *out)
@@ -44,11 +44,11 @@ static int cluster_command_decode(struct hf_bytes bytes, struct cluster_command 
     out->value = cursor_u64(&cursor);
     out->expected = cursor_u64(&cursor);
     out->ttl_ms = cursor_u64(&cursor);
-    int rc = cursor_finish(&cursor, "a command");
-    if (rc == 0 && out->key >= CLUSTER_KEYS) {
-        rc = error_raise(HF_EPROTOCOL, "key %u", out->key);
+    out->ballast = (uint32_t)cursor.left;
+    if (cursor.failed || out->key >= CLUSTER_KEYS) {
+        return error_raise(HF_EPROTOCOL, "key %u", out->key);
     }
-    return rc;
+    return 0;
 }
 
 static void *cluster_machine_open(void *arg, uint64_t group, uint32_t ordinal)
@@ -73,7 +73,7 @@ static void cluster_machine_compose(void *machine, uint64_t stamp_ms, const stru
 {
     buffer_append_u32(out, count);
     for (uint32_t i = 0; i < count; i++) {
-        buffer_append_bytes(out, commands[i]);
+        buffer_append_sized(out, commands[i]);
     }
 }
 
@@ -159,7 +159,7 @@ static int cluster_machine_apply(void *arg, const struct hf_entry *entry, node_r
         struct cluster_command command;
         uint64_t reply = 0;
         size_t reply_size = 0;
-        rc = cluster_command_decode(cursor_bytes(&cursor, CLUSTER_COMMAND_SIZE), &command);
+        rc = cluster_command_decode(cursor_sized(&cursor, NODE_COMMAND_SIZE_MAX), &command);
         if (rc == 0) {
             rc = cluster_machine_run(machine, &command, entry->timestamp_ms, &reply, &reply_size);
         }

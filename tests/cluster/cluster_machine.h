@@ -23,7 +23,8 @@ struct cluster_command {
     uint32_t key;
     uint64_t value;
     uint64_t expected;
-    uint64_t ttl_ms; /* PUT: 0 for ever */
+    uint64_t ttl_ms;  /* PUT: 0 for ever */
+    uint32_t ballast; /* bytes that mean nothing, so that segments, frames and disks fill */
 };
 void cluster_command_encode(const struct cluster_command *command, struct buffer *out);
 

@@ -22,6 +22,27 @@ static struct cluster_entry *oracle_entry(struct cluster_log *log, uint64_t inde
     return &log->entries[index];
 }
 
+/* P1: when an entry is seen to be committed, a majority holds it durably. */
+static void oracle_check_majority(struct cluster *cluster, uint64_t group, const struct hf_entry *entry)
+{
+    uint32_t holders = 0;
+    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        struct cluster_node *node = &cluster->nodes[i];
+        struct hf_log_group_state state;
+        uint64_t term = 0;
+        if (node->node == NULL) {
+            holders += node->durable[group - 1] >= entry->index;
+        } else if (hf_log_group_state(node->node->log, group, &state) == 0 && state.durable_index >= entry->index) {
+            holders += hf_log_term(node->node->log, group, entry->index, &term) == 0 && term == entry->term;
+        }
+    }
+    if (holders <= cluster->plan->nodes / 2) {
+        cluster_violate(cluster,
+                        "group %" PRIu64 " index %" PRIu64 ": committed, but only %u of %u nodes hold it durably",
+                        group, entry->index, holders, cluster->plan->nodes);
+    }
+}
+
 void cluster_oracle_applied(void *arg, uint64_t group, const struct hf_entry *entry, const uint64_t digest[2])
 {
     struct cluster_node *node = arg;
@@ -43,7 +64,8 @@ void cluster_oracle_applied(void *arg, uint64_t group, const struct hf_entry *en
                                         .is_known = true};
         memcpy(known->payload, entry->payload.data, entry->payload.size);
         log->last = entry->index > log->last ? entry->index : log->last;
-        if (entry->payload.size >= 8 && bytes_get_u32((const uint8_t *)entry->payload.data + 4) == CLUSTER_EXPIRE) {
+        oracle_check_majority(cluster, group, entry);
+        if (entry->payload.size >= 12 && bytes_get_u32((const uint8_t *)entry->payload.data + 8) == CLUSTER_EXPIRE) {
             cluster_count(cluster, CLUSTER_EVENT_EXPIRED);
         }
     } else if (known->term != entry->term || known->stamp_ms != entry->timestamp_ms ||
@@ -128,17 +150,26 @@ void cluster_oracle_look(struct cluster *cluster)
             if (group->state == REPLICA_LEADER && (seen->state != REPLICA_LEADER || seen->term != group->term)) {
                 oracle_led(cluster, node, g + 1, group->term);
             }
+            bool term_changed = seen->term != group->term;
             seen->state = group->state;
             seen->term = group->term;
+            if (term_changed) {
+                cluster_trouble_term_changed(node);
+            }
         }
     }
 }
 
-void cluster_oracle_node_stopped(struct cluster_node *node)
+void cluster_oracle_node_stops(struct cluster_node *node)
 {
     for (uint32_t g = 0; g < CLUSTER_ALL_GROUPS_MAX; g++) {
-        /* Not even the term stays: the last one may not have become durable. */
+        struct hf_log_group_state state = {0};
+        /* Not even the term stays: the last one may not have become durable. What was durable does. */
         node->seen[g] = (struct cluster_seen){.state = REPLICA_FOLLOWER};
+        if (node->node != NULL && g <= node->cluster->plan->groups &&
+            hf_log_group_state(node->node->log, g + 1, &state) == 0) {
+            node->durable[g] = state.durable_index;
+        }
     }
 }
 

@@ -31,6 +31,10 @@ const char *cluster_event_name(enum cluster_event event)
         "refused",
         "expired",
         "truncated",
+        "isolated_leader",
+        "flapping_voter",
+        "paused_leader",
+        "killed_twice",
     };
     return names[event];
 }
@@ -61,7 +65,7 @@ void cluster_count(struct cluster *cluster, enum cluster_event event)
 
 static void cluster_node_start(struct cluster_node *node);
 
-static void cluster_call_after(struct cluster_node *node, uint64_t delay_ns, void (*call)(void *arg))
+void cluster_node_call_after(struct cluster_node *node, uint64_t delay_ns, void (*call)(void *arg))
 {
     struct cluster_ticket *ticket = memory_new(sizeof(*ticket));
     ticket->node = node;
@@ -71,7 +75,7 @@ static void cluster_call_after(struct cluster_node *node, uint64_t delay_ns, voi
 }
 
 /* Frees the ticket; NULL when its node has started or stopped meanwhile. */
-static struct cluster_node *cluster_ticket_take(struct cluster_ticket *ticket)
+struct cluster_node *cluster_ticket_take(struct cluster_ticket *ticket)
 {
     struct cluster_node *node = ticket->node->life == ticket->life ? ticket->node : NULL;
     list_remove(&ticket->link);
@@ -89,7 +93,7 @@ static void cluster_restart_due(void *arg)
 
 static void cluster_node_restart_after(struct cluster_node *node, uint64_t delay_ms)
 {
-    cluster_call_after(node, delay_ms * CLUSTER_MS, cluster_restart_due);
+    cluster_node_call_after(node, delay_ms * CLUSTER_MS, cluster_restart_due);
 }
 
 /* The host is stopped already; what the process had taken in is answered as a closing node answers. */
@@ -98,28 +102,27 @@ static void cluster_node_bury(struct cluster_node *node)
     struct cluster *cluster = node->cluster;
     struct node *dead = node->node;
     struct node_counters counters;
+    cluster_oracle_node_stops(node);
     node->node = NULL;
     node->life++;
-    node->stopped_by = NULL;
     if (dead != NULL) {
         node_counters(dead, &counters);
         cluster->result->events[CLUSTER_EVENT_FORWARDED] += counters.forwards_received;
         node_close(dead);
     }
-    cluster_oracle_node_stopped(node);
     cluster_clients_node_stopped(cluster, node->position);
     uint64_t down_ms =
         cluster->phase == CLUSTER_TROUBLE ? 20 + rng_below(cluster->rng, cluster->plan->down_max_ms) : 20;
     cluster_node_restart_after(node, down_ms);
 }
 
-static void cluster_node_kill(struct cluster_node *node)
+void cluster_node_kill(struct cluster_node *node)
 {
     sim_host_kill(node->host);
     cluster_node_bury(node);
 }
 
-static void cluster_node_power_off(struct cluster_node *node)
+void cluster_node_power_off(struct cluster_node *node)
 {
     sim_host_power_off(node->host);
     cluster_node_bury(node);
@@ -143,7 +146,7 @@ static void cluster_node_fatal(void *arg, int result, const char *text)
     } else {
         cluster_violate(node->cluster, "node %u stopped: %s: %s", node->position + 1, hf_error_name(result), text);
     }
-    cluster_call_after(node, 1000, cluster_exit_due);
+    cluster_node_call_after(node, 1000, cluster_exit_due);
 }
 
 static void cluster_node_start(struct cluster_node *node)
@@ -151,7 +154,9 @@ static void cluster_node_start(struct cluster_node *node)
     struct cluster *cluster = node->cluster;
     struct node_options options = {
         .directory = "/data",
-        .log = {.segment_size_bytes = 1 << 20, .tail_cache_bytes = cluster->plan->tail_cache_bytes},
+        .log = {.segment_size_bytes = 1 << 20,
+                .reserve_bytes = 1 << 20,
+                .tail_cache_bytes = cluster->plan->tail_cache_bytes},
         .election_timeout_ms = CLUSTER_ELECTION_MS,
         .heartbeat_timeout_ms = CLUSTER_HEARTBEAT_MS,
         .request_timeout_ms = CLUSTER_REQUEST_MS,
@@ -205,126 +210,6 @@ static void cluster_open_nodes(struct cluster *cluster)
     }
 }
 
-/* ---- What goes wrong ---- */
-
-typedef void cluster_trouble(struct cluster *cluster, struct cluster_node *node);
-
-struct cluster_schedule {
-    struct cluster *cluster;
-    uint32_t gap_ms;
-    cluster_trouble *trouble;
-};
-
-static void cluster_schedule_next(struct cluster_schedule *schedule);
-
-static void cluster_schedule_due(void *arg)
-{
-    struct cluster_schedule *schedule = arg;
-    struct cluster *cluster = schedule->cluster;
-    if (cluster->phase == CLUSTER_TROUBLE) {
-        schedule->trouble(cluster, &cluster->nodes[rng_below(cluster->rng, cluster->plan->nodes)]);
-        cluster_schedule_next(schedule);
-    }
-}
-
-static void cluster_schedule_next(struct cluster_schedule *schedule)
-{
-    uint64_t delay_ms = schedule->gap_ms / 4 + rng_below(schedule->cluster->rng, schedule->gap_ms * 3 / 2 + 1);
-    sim_call_after(schedule->cluster->sim, delay_ms * CLUSTER_MS, cluster_schedule_due, schedule);
-}
-
-static void cluster_trouble_kill(struct cluster *cluster, struct cluster_node *node)
-{
-    if (node->node != NULL) {
-        cluster_count(cluster, CLUSTER_EVENT_KILL);
-        cluster_node_kill(node);
-    }
-}
-
-static void cluster_trouble_power(struct cluster *cluster, struct cluster_node *node)
-{
-    if (node->node != NULL) {
-        cluster_count(cluster, CLUSTER_EVENT_POWER_LOSS);
-        cluster_node_power_off(node);
-    }
-}
-
-static void cluster_trouble_cut(struct cluster *cluster, struct cluster_node *node)
-{
-    if (node->node != NULL) {
-        sim_disk_cut_at(node->host, 1 + rng_below(cluster->rng, 30),
-                        rng_chance(cluster->rng, 1, 2) ? SIM_CUT_DURING : SIM_CUT_AFTER);
-    }
-}
-
-static void cluster_trouble_blackout(struct cluster *cluster, struct cluster_node *ignored)
-{
-    cluster_count(cluster, CLUSTER_EVENT_BLACKOUT);
-    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
-        if (cluster->nodes[i].node != NULL) {
-            cluster_node_power_off(&cluster->nodes[i]);
-        }
-    }
-}
-
-static void cluster_trouble_io_error(struct cluster *cluster, struct cluster_node *node)
-{
-    static const enum sim_disk_kind kinds[] = {SIM_DISK_WRITE, SIM_DISK_DURABLE, SIM_DISK_SYNC,
-                                               SIM_DISK_DIRECTORY_SYNC};
-    struct sim_disk_failure failure = {kinds[rng_below(cluster->rng, 4)], rng_below(cluster->rng, 20), 1, HF_EIO,
-                                       "log"};
-    sim_disk_fail_clear(node->host);
-    sim_disk_fail(node->host, &failure);
-}
-
-static void cluster_space_returns(void *arg)
-{
-    struct cluster_node *node = arg;
-    sim_disk_set_capacity(node->host, 0);
-    sim_trace(node->cluster->sim, node->host, "has space again");
-}
-
-static void cluster_trouble_full(struct cluster *cluster, struct cluster_node *node)
-{
-    sim_trace(cluster->sim, node->host, "is full");
-    sim_disk_set_capacity(node->host, sim_disk_used_bytes(node->host) + rng_below(cluster->rng, 512 << 10) + 1);
-    sim_call_after(cluster->sim, (300 + rng_below(cluster->rng, 1500)) * CLUSTER_MS, cluster_space_returns, node);
-}
-
-static void cluster_trouble_transfer(struct cluster *cluster, struct cluster_node *ignored)
-{
-    uint64_t group = 1 + rng_below(cluster->rng, cluster->plan->groups + 1);
-    uint64_t target = rng_below(cluster->rng, cluster->plan->nodes + 1); /* 0: any */
-    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
-        struct node *node = cluster->nodes[i].node;
-        if (node != NULL && node->phase == NODE_RUNNING && target != i + 1 && node_transfer(node, group, target) == 0) {
-            cluster_count(cluster, CLUSTER_EVENT_TRANSFER);
-        }
-    }
-}
-
-#define CLUSTER_TROUBLES 7u
-
-static void cluster_plan_troubles(struct cluster *cluster, struct cluster_schedule *schedules)
-{
-    const struct cluster_plan *plan = cluster->plan;
-    const struct cluster_schedule rows[CLUSTER_TROUBLES] = {
-        {cluster, plan->kill_gap_ms, cluster_trouble_kill},
-        {cluster, plan->power_gap_ms, cluster_trouble_power},
-        {cluster, plan->cut_gap_ms, cluster_trouble_cut},
-        {cluster, plan->io_error_gap_ms, cluster_trouble_io_error},
-        {cluster, plan->full_gap_ms, cluster_trouble_full},
-        {cluster, plan->transfer_gap_ms, cluster_trouble_transfer},
-        {cluster, plan->blackout_gap_ms, cluster_trouble_blackout},
-    };
-    memcpy(schedules, rows, sizeof(rows));
-    for (uint32_t i = 0; i < CLUSTER_TROUBLES; i++) {
-        if (schedules[i].gap_ms != 0) {
-            cluster_schedule_next(&schedules[i]);
-        }
-    }
-}
-
 /* ---- Plans ---- */
 
 static uint32_t cluster_pick(struct rng *rng, uint32_t rare_ms, uint32_t common_ms)
@@ -356,6 +241,8 @@ void cluster_plan_from_seed(uint64_t seed, struct cluster_plan *plan)
     plan->transfer_gap_ms = cluster_pick(&rng, 2000, 400);
     plan->blackout_gap_ms = rng_chance(&rng, 1, 4) ? 4000 : 0;
     plan->down_max_ms = 100u << rng_below(&rng, 5);
+    plan->ballast_percent = cluster_pick(&rng, 2, 10);
+    plan->drama_gap_ms = cluster_pick(&rng, 3500, 1500);
     plan->tail_cache_bytes = rng_chance(&rng, 1, 2) ? 4096 : 4 << 20;
 }
 
@@ -515,7 +402,6 @@ static void cluster_close(struct cluster *cluster)
 void cluster_run(const struct cluster_plan *plan, sim_trace_sink *trace, void *trace_arg, struct cluster_result *out)
 {
     struct cluster *cluster = memory_new(sizeof(*cluster));
-    struct cluster_schedule schedules[CLUSTER_TROUBLES];
     const struct sim_options options = {.profile = NULL, .trace = trace, .trace_arg = trace_arg};
     *out = (struct cluster_result){0};
     list_init(&cluster->tickets);
@@ -526,7 +412,7 @@ void cluster_run(const struct cluster_plan *plan, sim_trace_sink *trace, void *t
     cluster_open_nodes(cluster);
     sim_set_profile(cluster->sim, &plan->profile);
     cluster_clients_start(cluster);
-    cluster_plan_troubles(cluster, schedules);
+    cluster_trouble_start(cluster);
     (void)cluster_run_until(cluster, NULL, plan->duration_ms);
     if (!cluster_is_violated(cluster)) {
         cluster_heal(cluster);

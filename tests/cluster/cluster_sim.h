@@ -39,7 +39,9 @@ struct cluster_plan {
     uint32_t full_gap_ms;     /* the disk is full for a while */
     uint32_t transfer_gap_ms;
     uint32_t blackout_gap_ms; /* all nodes at once lose their power */
+    uint32_t drama_gap_ms;    /* scenes that are rare by chance and dear when they are got wrong: cluster_trouble.c */
     uint32_t down_max_ms;     /* until a node that stopped is started again, at most */
+    uint32_t ballast_percent; /* of appends that carry a lot of bytes */
     uint64_t tail_cache_bytes;
 };
 void cluster_plan_from_seed(uint64_t seed, struct cluster_plan *plan);
@@ -60,6 +62,10 @@ enum cluster_event {
     CLUSTER_EVENT_REFUSED,
     CLUSTER_EVENT_EXPIRED,
     CLUSTER_EVENT_TRUNCATED, /* a log lost uncommitted entries to a new leader */
+    CLUSTER_EVENT_ISOLATED_LEADER,
+    CLUSTER_EVENT_FLAPPING_VOTER,
+    CLUSTER_EVENT_PAUSED_LEADER,
+    CLUSTER_EVENT_KILLED_TWICE,
     CLUSTER_EVENT_COUNT
 };
 const char *cluster_event_name(enum cluster_event event);

@@ -13,6 +13,7 @@
 #define CLUSTER_HEARTBEAT_MS   60u
 #define CLUSTER_REQUEST_MS     1500u
 #define CLUSTER_BATCH_MAX      4u
+#define CLUSTER_BALLAST_MAX    200000u                  /* bytes: more than three frames of peer/ */
 #define CLUSTER_ALL_GROUPS_MAX (CLUSTER_GROUPS_MAX + 1) /* the system group too */
 
 struct cluster;
@@ -35,10 +36,8 @@ struct cluster_node {
     struct cluster_machine_owner owner;
     struct node_machine_ops ops;
     struct cluster_seen seen[CLUSTER_ALL_GROUPS_MAX];
-    uint64_t indeterminate; /* of earlier lives */
-    uint64_t forwards;
-    bool restart_is_due;
-    const char *stopped_by; /* why the process is about to end by itself; NULL: it is not */
+    uint64_t durable[CLUSTER_ALL_GROUPS_MAX]; /* of a node that is down: what it held */
+    bool is_flapping;                         /* loses its power whenever its term changes */
 };
 
 /* A committed entry, as the first node that applied it saw it. */
@@ -83,7 +82,17 @@ struct cluster_ticket {
     uint32_t life;
 };
 
+#define CLUSTER_TROUBLES 8u
+
+typedef void cluster_trouble(struct cluster *cluster, struct cluster_node *node);
+struct cluster_schedule {
+    struct cluster *cluster;
+    uint32_t gap_ms;
+    cluster_trouble *trouble;
+};
+
 struct cluster {
+    struct cluster_schedule schedules[CLUSTER_TROUBLES];
     struct list tickets; /* of events that have not come yet */
     const struct cluster_plan *plan;
     struct cluster_result *result;
@@ -106,6 +115,18 @@ void cluster_violate(struct cluster *cluster, const char *format, ...) __attribu
 bool cluster_is_violated(const struct cluster *cluster);
 void cluster_count(struct cluster *cluster, enum cluster_event event);
 
+/* ---- nodes ---- */
+void cluster_node_kill(struct cluster_node *node);      /* and starts it again after a while */
+void cluster_node_power_off(struct cluster_node *node); /* the same */
+/* Calls with a ticket, unless the cluster is closed before. */
+void cluster_node_call_after(struct cluster_node *node, uint64_t delay_ns, void (*call)(void *arg));
+/* Frees the ticket; NULL when its node has started or stopped meanwhile. */
+struct cluster_node *cluster_ticket_take(struct cluster_ticket *ticket);
+
+/* ---- trouble ---- */
+void cluster_trouble_start(struct cluster *cluster);
+void cluster_trouble_term_changed(struct cluster_node *node);
+
 /* ---- oracle ---- */
 void cluster_oracle_applied(void *arg, uint64_t group, const struct hf_entry *entry, const uint64_t digest[2]);
 /* After every event. */
@@ -115,7 +136,7 @@ void cluster_oracle_match_logs(struct cluster *cluster, uint64_t depth);
 /* The acknowledged command stands at the index. */
 void cluster_oracle_acknowledged(struct cluster *cluster, uint64_t group, uint64_t index, struct hf_bytes command);
 void cluster_oracle_finish(struct cluster *cluster);
-void cluster_oracle_node_stopped(struct cluster_node *node);
+void cluster_oracle_node_stops(struct cluster_node *node); /* just before */
 void cluster_oracle_close(struct cluster *cluster);
 
 /* ---- clients ---- */

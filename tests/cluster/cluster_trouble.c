@@ -1,0 +1,243 @@
+/* What goes wrong in a run: troubles at random times, and dramas: short sequences that put a node into the state in
+ * which a certain mistake shows, since chance alone would need thousands of seeds for it. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "cluster/cluster_world.h"
+
+static void trouble_schedule_next(struct cluster_schedule *schedule);
+
+static void trouble_schedule_due(void *arg)
+{
+    struct cluster_schedule *schedule = arg;
+    struct cluster *cluster = schedule->cluster;
+    if (cluster->phase == CLUSTER_TROUBLE) {
+        schedule->trouble(cluster, &cluster->nodes[rng_below(cluster->rng, cluster->plan->nodes)]);
+        trouble_schedule_next(schedule);
+    }
+}
+
+static void trouble_schedule_next(struct cluster_schedule *schedule)
+{
+    uint64_t delay_ms = schedule->gap_ms / 4 + rng_below(schedule->cluster->rng, schedule->gap_ms * 3 / 2 + 1);
+    sim_call_after(schedule->cluster->sim, delay_ms * CLUSTER_MS, trouble_schedule_due, schedule);
+}
+
+static void trouble_kill(struct cluster *cluster, struct cluster_node *node)
+{
+    if (node->node != NULL) {
+        cluster_count(cluster, CLUSTER_EVENT_KILL);
+        cluster_node_kill(node);
+    }
+}
+
+static void trouble_power(struct cluster *cluster, struct cluster_node *node)
+{
+    if (node->node != NULL) {
+        cluster_count(cluster, CLUSTER_EVENT_POWER_LOSS);
+        cluster_node_power_off(node);
+    }
+}
+
+static void trouble_cut(struct cluster *cluster, struct cluster_node *node)
+{
+    if (node->node != NULL) {
+        sim_disk_cut_at(node->host, 1 + rng_below(cluster->rng, 30),
+                        rng_chance(cluster->rng, 1, 2) ? SIM_CUT_DURING : SIM_CUT_AFTER);
+    }
+}
+
+static void trouble_blackout(struct cluster *cluster, struct cluster_node *ignored)
+{
+    cluster_count(cluster, CLUSTER_EVENT_BLACKOUT);
+    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        if (cluster->nodes[i].node != NULL) {
+            cluster_node_power_off(&cluster->nodes[i]);
+        }
+    }
+}
+
+static void trouble_io_error(struct cluster *cluster, struct cluster_node *node)
+{
+    static const enum sim_disk_kind kinds[] = {SIM_DISK_WRITE, SIM_DISK_DURABLE, SIM_DISK_SYNC,
+                                               SIM_DISK_DIRECTORY_SYNC};
+    struct sim_disk_failure failure = {kinds[rng_below(cluster->rng, 4)], rng_below(cluster->rng, 20), 1, HF_EIO,
+                                       "log"};
+    sim_disk_fail_clear(node->host);
+    sim_disk_fail(node->host, &failure);
+}
+
+static void trouble_space_returns(void *arg)
+{
+    struct cluster_node *node = arg;
+    sim_disk_set_capacity(node->host, 0);
+    sim_trace(node->cluster->sim, node->host, "has space again");
+}
+
+static void trouble_full(struct cluster *cluster, struct cluster_node *node)
+{
+    sim_trace(cluster->sim, node->host, "is full");
+    sim_disk_set_capacity(node->host, sim_disk_used_bytes(node->host) + rng_below(cluster->rng, 512 << 10) + 1);
+    sim_call_after(cluster->sim, (500 + rng_below(cluster->rng, 3000)) * CLUSTER_MS, trouble_space_returns, node);
+}
+
+static void trouble_transfer(struct cluster *cluster, struct cluster_node *ignored)
+{
+    uint64_t group = 1 + rng_below(cluster->rng, cluster->plan->groups + 1);
+    uint64_t target = rng_below(cluster->rng, cluster->plan->nodes + 1); /* 0: any */
+    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        struct node *node = cluster->nodes[i].node;
+        if (node != NULL && node->phase == NODE_RUNNING && target != i + 1 && node_transfer(node, group, target) == 0) {
+            cluster_count(cluster, CLUSTER_EVENT_TRANSFER);
+        }
+    }
+}
+
+/* ---- Dramas ---- */
+
+/* Somebody who leads a group of which every other node is up; NULL when there is none. */
+static struct cluster_node *trouble_find_leader(struct cluster *cluster)
+{
+    uint32_t first = (uint32_t)rng_below(cluster->rng, cluster->plan->groups + 1);
+    for (uint32_t i = 0; i <= cluster->plan->groups; i++) {
+        uint32_t g = (first + i) % (cluster->plan->groups + 1);
+        for (uint32_t n = 0; n < cluster->plan->nodes; n++) {
+            struct cluster_node *node = &cluster->nodes[n];
+            if (node->node != NULL && node->node->groups[g].state == REPLICA_LEADER) {
+                return node;
+            }
+        }
+    }
+    return NULL;
+}
+
+static void trouble_ticket_power_off(void *arg)
+{
+    struct cluster_node *node = cluster_ticket_take(arg);
+    if (node != NULL && node->node != NULL) {
+        cluster_node_power_off(node);
+    }
+}
+
+static void trouble_heal_links(void *arg)
+{
+    struct cluster *cluster = arg;
+    sim_network_heal(cluster->sim);
+}
+
+/* A leader alone with a disk that finishes nothing: what it appended is in flight when the next leader overwrites it.
+ * Shortly after it is heard again, some lose their power. */
+static void trouble_isolate_leader(struct cluster *cluster)
+{
+    struct cluster_node *leader = trouble_find_leader(cluster);
+    uint64_t lasts_ns = (900 + rng_below(cluster->rng, 1500)) * CLUSTER_MS;
+    if (leader == NULL || cluster->plan->nodes < 3) {
+        return;
+    }
+    cluster_count(cluster, CLUSTER_EVENT_ISOLATED_LEADER);
+    sim_trace(cluster->sim, leader->host, "is isolated with a stuck disk");
+    sim_network_partition(cluster->sim, &leader->host, 1);
+    sim_disk_stall(leader->host, lasts_ns + rng_below(cluster->rng, 60 * CLUSTER_MS));
+    sim_call_after(cluster->sim, lasts_ns, trouble_heal_links, cluster);
+    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        if (rng_chance(cluster->rng, 1, 2) && cluster->nodes[i].node != NULL) {
+            cluster_node_call_after(&cluster->nodes[i], lasts_ns + rng_below(cluster->rng, 150 * CLUSTER_MS),
+                                    trouble_ticket_power_off);
+        }
+    }
+}
+
+/* Two nodes that do not hear each other ask the third one for its vote, which loses its power after each answer. */
+static void trouble_flap_ends(void *arg)
+{
+    struct cluster_node *node = arg;
+    node->is_flapping = false;
+    sim_network_heal(node->cluster->sim);
+}
+
+static void trouble_flap_voter(struct cluster *cluster)
+{
+    struct cluster_node *voter = trouble_find_leader(cluster);
+    if (voter == NULL || cluster->plan->nodes < 3) {
+        return;
+    }
+    struct sim_host *a = cluster->nodes[(voter->position + 1) % 3].host;
+    struct sim_host *b = cluster->nodes[(voter->position + 2) % 3].host;
+    cluster_count(cluster, CLUSTER_EVENT_FLAPPING_VOTER);
+    sim_trace(cluster->sim, voter->host, "flaps between two that do not hear each other");
+    sim_link_cut(a, b);
+    sim_link_cut(b, a);
+    voter->is_flapping = true;
+    cluster_node_power_off(voter);
+    sim_call_after(cluster->sim, (1200 + rng_below(cluster->rng, 800)) * CLUSTER_MS, trouble_flap_ends, voter);
+}
+
+/* The vote that changed the term is on its way to the disk: it gets there late, or not at all. */
+void cluster_trouble_term_changed(struct cluster_node *node)
+{
+    struct cluster *cluster = node->cluster;
+    if (!node->is_flapping || cluster->phase != CLUSTER_TROUBLE) {
+        return;
+    }
+    sim_disk_stall(node->host, 60 * CLUSTER_MS);
+    cluster_node_call_after(node, (5 + rng_below(cluster->rng, 40)) * CLUSTER_MS, trouble_ticket_power_off);
+}
+
+/* A leader that stands still while another one is elected, and then answers what had arrived. */
+static void trouble_pause_leader(struct cluster *cluster)
+{
+    struct cluster_node *leader = trouble_find_leader(cluster);
+    if (leader != NULL) {
+        cluster_count(cluster, CLUSTER_EVENT_PAUSED_LEADER);
+        sim_host_pause(leader->host, (600 + rng_below(cluster->rng, 1800)) * CLUSTER_MS);
+    }
+}
+
+static void trouble_blackout_due(void *arg)
+{
+    struct cluster *cluster = arg;
+    if (cluster->phase == CLUSTER_TROUBLE) {
+        trouble_blackout(cluster, NULL);
+    }
+}
+
+/* Killed with writes in flight, started at once, and without power soon after: what the second process believed to be
+ * durable must have been. */
+static void trouble_kill_twice(struct cluster *cluster)
+{
+    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        struct cluster_node *node = &cluster->nodes[i];
+        if (node->node == NULL) {
+            continue;
+        }
+        cluster_count(cluster, CLUSTER_EVENT_KILLED_TWICE);
+        node->is_flapping = true; /* a short way down */
+        cluster_node_kill(node);
+        node->is_flapping = false;
+    }
+    sim_call_after(cluster->sim, (60 + rng_below(cluster->rng, 1500)) * CLUSTER_MS, trouble_blackout_due, cluster);
+}
+
+static void trouble_drama(struct cluster *cluster, struct cluster_node *ignored)
+{
+    static void (*const dramas[])(struct cluster * cluster) = {trouble_isolate_leader, trouble_flap_voter,
+                                                               trouble_pause_leader, trouble_kill_twice};
+    dramas[rng_below(cluster->rng, 4)](cluster);
+}
+
+void cluster_trouble_start(struct cluster *cluster)
+{
+    const struct cluster_plan *plan = cluster->plan;
+    const struct cluster_schedule rows[CLUSTER_TROUBLES] = {
+        {cluster, plan->kill_gap_ms, trouble_kill},         {cluster, plan->power_gap_ms, trouble_power},
+        {cluster, plan->cut_gap_ms, trouble_cut},           {cluster, plan->io_error_gap_ms, trouble_io_error},
+        {cluster, plan->full_gap_ms, trouble_full},         {cluster, plan->transfer_gap_ms, trouble_transfer},
+        {cluster, plan->blackout_gap_ms, trouble_blackout}, {cluster, plan->drama_gap_ms, trouble_drama},
+    };
+    memcpy(cluster->schedules, rows, sizeof(rows));
+    for (uint32_t i = 0; i < CLUSTER_TROUBLES; i++) {
+        if (rows[i].gap_ms != 0) {
+            trouble_schedule_next(&cluster->schedules[i]);
+        }
+    }
+}
