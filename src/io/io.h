@@ -120,7 +120,8 @@ int io_queue_flush(struct io_queue *queue);
  * UINT64_MAX: no limit). Returns how many. In the simulator it never waits. */
 unsigned io_queue_reap(struct io_queue *queue, struct list *done, uint64_t timeout_ns);
 /* Becomes readable when there is something to reap (level-triggered until reaped); -1 in the simulator, where the
- * loop learns it from the simulator itself (net/loop.h, loop_watch_queue). */
+ * loop learns it from the simulator itself (net/loop.h, loop_watch_queue). Before waiting on it after a reap that waited,
+ * io_queue_flush. */
 int io_queue_descriptor(struct io_queue *queue);
 /* Interrupts a wait in io_queue_reap, the next one if nobody waits (so a wake is never lost). It also makes the
  * descriptor readable. Thread: any. */

@@ -53,8 +53,8 @@ struct uring_queue {
     unsigned depth;
     unsigned in_flight;
     unsigned work_in_flight; /* of these */
-    bool listening;          /* the standing read is submitted, or about to be */
-    bool polled;             /* somebody waits on the descriptor instead of in reap */
+    bool listening;          /* the standing read is in the ring, or prepared */
+    bool has_news;           /* more than the standing read is prepared and not pushed */
     uint64_t rung;           /* target of the standing read */
     struct bell bell;
     struct mailbox done;
@@ -98,6 +98,7 @@ static void uring_queue_put_sync(struct uring_queue *queue, struct io_operation 
     io_uring_prep_fsync(slot, kernel_file_descriptor(operation->file), IORING_FSYNC_DATASYNC);
     io_uring_sqe_set_data64(slot, (uint64_t)(uintptr_t)operation | URING_QUEUE_SYNC_TAG);
     operation->progress |= URING_QUEUE_SYNCING;
+    queue->has_news = true;
 }
 
 /* What is left of a write. flags: IOSQE_ASYNC or 0. */
@@ -112,6 +113,7 @@ static void uring_queue_put_write(struct uring_queue *queue, struct io_operation
     io_uring_sqe_set_data64(slot, (uint64_t)(uintptr_t)operation);
     operation->progress &= ~URING_QUEUE_SYNCED;
     operation->progress |= URING_QUEUE_WRITING;
+    queue->has_news = true;
     if (operation->kind == IO_WRITE_DURABLE && file_is_direct(operation->file)) {
         io_uring_sqe_set_flags(slot, flags | IOSQE_IO_LINK);
         uring_queue_put_sync(queue, operation);
@@ -135,6 +137,7 @@ static int uring_queue_push(struct uring_queue *queue)
         }
         sched_yield();
     }
+    queue->has_news = false;
     return 0;
 }
 
@@ -163,11 +166,7 @@ static int uring_queue_submit(struct io_queue *base, struct io_operation *operat
 
 static int uring_queue_flush(struct io_queue *base)
 {
-    struct uring_queue *queue = uring_queue_of(base);
-    if (queue->polled) {
-        uring_queue_listen(queue);
-    }
-    return uring_queue_push(queue);
+    return uring_queue_push(uring_queue_of(base));
 }
 
 /* ---- out of the ring ---- */
@@ -324,19 +323,19 @@ static unsigned uring_queue_reap(struct io_queue *base, struct list *done, uint6
         }
         uring_queue_wait(queue, left_ns);
     }
-    if (queue->polled) {
-        uring_queue_listen(queue); /* the descriptor must hear the bell while the owner is elsewhere */
+    uring_queue_listen(queue);
+    /* An owner who polls may wait on the descriptor next, which has to hear the bell then. For one who waits here the
+     * standing read goes along with whatever is pushed next. A failure is not lost: what the kernel did not take stays
+     * prepared. */
+    if (timeout_ns == 0 || queue->has_news) {
+        (void)uring_queue_push(queue);
     }
-    /* A failure is not lost: what the kernel did not take stays prepared and goes with the next call. */
-    (void)uring_queue_push(queue);
     return count;
 }
 
 static int uring_queue_descriptor(struct io_queue *base)
 {
     struct uring_queue *queue = uring_queue_of(base);
-    queue->polled = true;
-    uring_queue_listen(queue);
     (void)uring_queue_push(queue);
     return queue->ring.ring_fd;
 }
@@ -359,7 +358,6 @@ static void uring_queue_close(struct io_queue *base)
     }
     workers_close(&queue->work);
     /* The standing read writes into our memory: it has to be over before that is freed. */
-    queue->polled = false;
     if (queue->listening) {
         bell_ring(&queue->bell);
     }
@@ -430,6 +428,7 @@ int uring_queue_open(struct io *io, unsigned depth, struct io_queue **out)
     mailbox_init(&queue->done, bell_ring, &queue->bell);
     unsigned work = depth < WORKERS_WORK_THREADS_MAX ? depth : WORKERS_WORK_THREADS_MAX;
     workers_init(&queue->work, "hf-work", work, &queue->done);
+    uring_queue_listen(queue);
     *out = &queue->queue;
     return 0;
 }

@@ -314,6 +314,28 @@ static void the_descriptor_is_readable_while_there_is_something_to_reap(void **s
     free(bytes);
 }
 
+static void the_descriptor_hears_wakes_from_the_first_moment_and_after_reaps_that_waited(void **state)
+{
+    struct io_fixture *fixture = io_cases_fixture(state);
+    struct io_queue *queue = NULL;
+    struct list done;
+    list_init(&done);
+    io_cases_assert_ok(io_queue_open(fixture->io, 4, &queue));
+    int descriptor = io_queue_descriptor(queue);
+    for (int round = 0; round < 3; round++) {
+        io_queue_wake(queue);
+        assert_true(is_readable(descriptor, 10000));
+        assert_int_equal(io_queue_reap(queue, &done, UINT64_MAX), 0);
+        io_cases_assert_ok(io_queue_flush(queue));
+    }
+    atomic_int runs = 0;
+    struct io_operation work = {.kind = IO_WORK, .work = sleep_a_little, .arg = &runs};
+    io_cases_assert_ok(io_queue_submit(queue, &work));
+    assert_true(is_readable(descriptor, 10000));
+    assert_int_equal(io_queue_reap(queue, &done, 0), 1);
+    io_queue_close(queue);
+}
+
 struct user {
     struct io_fixture *fixture;
     struct io_queue *queue;
@@ -372,18 +394,19 @@ static void a_seed_makes_randomness_replay(void **state)
     assert_memory_not_equal(draws[0], draws[2], sizeof(draws[0]));
 }
 
-#define KERNEL_CASES(X)                                            \
-    X(the_backend_that_was_asked_for_is_there)                     \
-    X(a_lock_refuses_another_process)                              \
-    X(a_lock_ends_with_the_process_that_was_killed)                \
-    X(a_queued_write_to_a_read_only_file_fails_with_a_text)        \
-    X(a_reap_waits_as_long_as_it_was_told)                         \
-    X(a_reap_returns_with_the_first_completion)                    \
-    X(closing_a_queue_waits_for_work)                              \
-    X(a_wake_interrupts_a_wait)                                    \
-    X(a_wake_before_the_wait_is_not_lost_and_counts_once)          \
-    X(the_descriptor_is_readable_while_there_is_something_to_reap) \
-    X(a_queue_may_pass_from_thread_to_thread)                      \
+#define KERNEL_CASES(X)                                                             \
+    X(the_backend_that_was_asked_for_is_there)                                      \
+    X(a_lock_refuses_another_process)                                               \
+    X(a_lock_ends_with_the_process_that_was_killed)                                 \
+    X(a_queued_write_to_a_read_only_file_fails_with_a_text)                         \
+    X(a_reap_waits_as_long_as_it_was_told)                                          \
+    X(a_reap_returns_with_the_first_completion)                                     \
+    X(closing_a_queue_waits_for_work)                                               \
+    X(a_wake_interrupts_a_wait)                                                     \
+    X(a_wake_before_the_wait_is_not_lost_and_counts_once)                           \
+    X(the_descriptor_is_readable_while_there_is_something_to_reap)                  \
+    X(the_descriptor_hears_wakes_from_the_first_moment_and_after_reaps_that_waited) \
+    X(a_queue_may_pass_from_thread_to_thread)                                       \
     X(a_seed_makes_randomness_replay)
 
 /* Each case in a coat that skips it where the backend is forbidden. */
