@@ -46,13 +46,26 @@ static int port_probe(struct loop *loop, const char *address)
     return rc;
 }
 
-/* A free port for a node's own use. */
-static int port_choose(struct loop *loop, struct rng *rng, char *address)
+static bool address_is_taken(const struct description_node *nodes, uint32_t count, const char *address)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(nodes[i].peer_address, address) == 0 || strcmp(nodes[i].http_address, address) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A free port for a node's own use, that none of the first `count` nodes was given. */
+static int port_choose(struct loop *loop, struct rng *rng, const struct description_node *nodes, uint32_t count,
+                       char *out)
 {
     for (int tries = 0; tries < 200; tries++) {
-        snprintf(address, DESCRIPTION_ADDRESS_SIZE_MAX, "127.0.0.1:%" PRIu64,
+        char address[DESCRIPTION_ADDRESS_SIZE_MAX];
+        snprintf(address, sizeof(address), "127.0.0.1:%" PRIu64,
                  rng_between(rng, DEV_HELPER_PORT_LOW, DEV_HELPER_PORT_HIGH));
-        if (port_probe(loop, address) == 0) {
+        if (!address_is_taken(nodes, count, address) && port_probe(loop, address) == 0) {
+            memcpy(out, address, sizeof(address));
             return 0;
         }
     }
@@ -83,9 +96,9 @@ static int cluster_describe(struct dev_cluster *cluster, struct loop *loop, cons
     for (uint32_t i = 0; i < cluster->node_count && rc == 0; i++) {
         nodes[i].id = i + 1;
         snprintf(nodes[i].client_address, sizeof(nodes[i].client_address), "%s", cluster->nodes[i].client_address);
-        rc = port_choose(loop, &rng, nodes[i].peer_address);
+        rc = port_choose(loop, &rng, nodes, i + 1, nodes[i].peer_address);
         if (rc == 0) {
-            rc = port_choose(loop, &rng, nodes[i].http_address);
+            rc = port_choose(loop, &rng, nodes, i + 1, nodes[i].http_address);
         }
     }
     if (rc == 0) {

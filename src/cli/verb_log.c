@@ -7,12 +7,14 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/map.h"
 #include "cli/progress.h"
 #include "cli/quantity.h"
 #include "cli/verbs.h"
 #include "log/log.h"
 
-#define DUMP_PAYLOAD_SHOWN_MAX 64u
+#define DUMP_PAYLOAD_SHOWN_MAX 256u
+#define LOG_DAMAGE_KEPT_MAX    1000u /* told at the end, with the last commit index; further ones at once */
 
 enum log_key { KEY_GROUP = 'g', KEY_FROM = 0x100, KEY_TO };
 
@@ -140,11 +142,16 @@ struct walk {
     const struct verb_common *common;
     struct progress *progress;
     bool prints_records;
+    struct map commits;   /* group → last commit index seen, plus one */
+    struct buffer damage; /* struct hf_log_damage, as they were met */
 };
 
 static int walk_record(void *arg, const struct log_walk_record *record)
 {
-    const struct walk *walk = arg;
+    struct walk *walk = arg;
+    if (strcmp(record->kind, "hard_state") == 0) {
+        map_put(&walk->commits, record->group, (void *)(uintptr_t)(record->hard_state.commit + 1));
+    }
     if (!walk->prints_records || (dump.group != 0 && record->group != dump.group)) {
         return 0;
     }
@@ -159,15 +166,14 @@ static int walk_record(void *arg, const struct log_walk_record *record)
     return ferror(stdout) != 0 ? error_raise(HF_EIO, "standard output cannot be written") : 0;
 }
 
-static int walk_damage(void *arg, const struct hf_log_damage *damage)
+static void damage_print(const struct verb_common *common, const struct hf_log_damage *damage)
 {
-    const struct walk *walk = arg;
-    if (walk->common->json) {
+    if (common->json) {
         json_line(json_pack(
             "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "kind", "damage", "group", (json_int_t)damage->group, "index",
             (json_int_t)damage->index, "term", (json_int_t)damage->term, "commit", (json_int_t)damage->commit,
             "segment", (json_int_t)damage->segment, "offset", (json_int_t)damage->offset, "reason", damage->reason));
-        return 0;
+        return;
     }
     fprintf(stderr, "error: %s in log segment %016" PRIx64 ".log at offset %" PRIu64 "\n", damage->reason,
             damage->segment, damage->offset);
@@ -180,7 +186,29 @@ static int walk_damage(void *arg, const struct hf_log_damage *damage)
     } else {
         fprintf(stderr, "  the record's header is unreadable, so the group is unknown\n");
     }
+}
+
+/* Whether a damaged entry is committed is known once every later commit index was seen: it is told at the end. */
+static int walk_damage(void *arg, const struct hf_log_damage *damage)
+{
+    struct walk *walk = arg;
+    if (walk->damage.size < LOG_DAMAGE_KEPT_MAX * sizeof(*damage)) {
+        buffer_append(&walk->damage, damage, sizeof(*damage));
+    } else {
+        damage_print(walk->common, damage);
+    }
     return 0;
+}
+
+static void walk_tell_damage(const struct walk *walk)
+{
+    for (size_t at = 0; at + sizeof(struct hf_log_damage) <= walk->damage.size; at += sizeof(struct hf_log_damage)) {
+        struct hf_log_damage damage;
+        memcpy(&damage, walk->damage.data + at, sizeof(damage));
+        uint64_t commit_next = (uintptr_t)map_get(&walk->commits, damage.group);
+        damage.commit = commit_next > damage.commit + 1 ? commit_next - 1 : damage.commit;
+        damage_print(walk->common, &damage);
+    }
 }
 
 static void walk_progress(void *arg, uint64_t done, uint64_t total)
@@ -237,7 +265,10 @@ static int log_run(const struct verb_common *common, bool prints_records)
         walk.progress = progress_open(common, "log");
         rc = log_walk(io, directory, &callbacks, &walk, &summary);
         progress_close(walk.progress);
+        walk_tell_damage(&walk);
     }
+    map_close(&walk.commits);
+    buffer_close(&walk.damage);
     io_close(io);
     free(directory);
     if (rc != 0) {

@@ -141,7 +141,12 @@ class PythonRedis(cluster.TestCase):
             pipe.set('{py}:w', 3)
             with self.assertRaises(redis.WatchError):
                 pipe.execute()
-        self.assertEqual(client.transaction(lambda pipe: pipe.set('{py}:w', 4), '{py}:w'), [True])
+
+        def double(pipe):
+            value = int(pipe.get('{py}:w'))
+            pipe.multi()
+            pipe.set('{py}:w', 2 * value)
+        self.assertEqual(client.transaction(double, '{py}:w'), [True])
         self.assertEqual(other.get('{py}:w'), b'4')
 
     def test_counters_through_all_nodes_lose_nothing(self):

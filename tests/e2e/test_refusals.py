@@ -180,12 +180,13 @@ class Refusals(cluster.TestCase):
         process = self.serve(self.format(file), addresses[0])
         other, other_addresses = self.describe('b.holdfast')
         data = self.format(other, name='b')
-        for flag, taken in (('--listen-client', addresses[0]), ('--listen-http', addresses[0]),
-                            ('--listen-peer', addresses[0])):
+        # A node without peers opens no port for them.
+        many = self.format(self.describe('c.holdfast', nodes=3)[0], name='c')
+        for flag, folder in (('--listen-client', data), ('--listen-http', data), ('--listen-peer', many)):
             with self.subTest(flag=flag):
-                self.refused(1, [taken, 'in use', 'next: '], 'serve', '--data', data, flag, taken)
+                self.refused(1, [addresses[0], 'in use', 'next: '], 'serve', '--data', folder, flag, addresses[0])
         with Client(addresses[0]) as client:
-            self.assertEqual(client('PING'), Status('PONG'))
+            self.assertEqual(client('GET', 'ready'), b'1')
         self.assertEqual(process.stop(), 0)
         self.assertEqual(self.serve(data, other_addresses[0]).stop(), 0)
 

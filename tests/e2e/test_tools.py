@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -204,7 +205,7 @@ class Log(cluster.TestCase):
         path = data / 'log' / f'{last:016x}.log'
         content = bytearray(path.read_bytes())
         end = max(at for at in range(0, len(content), 4096) if content[at:at + 4] in (b'HFFR', b'RFFH'))
-        content[end + 200:end + 4096] = bytes(4096 - 200)
+        content[end + 100:end + 4096] = bytes(4096 - 100)
         path.write_bytes(content)
         done = cluster.run('log', 'verify', data)
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -270,6 +271,19 @@ class Http(cluster.TestCase):
         self.assertEqual(fetch(dev.nodes[0]['http'], '/nothing')[0], 404)
         self.assertEqual(fetch(dev.nodes[0]['http'], '/metrics', 'POST')[0], 405)
         self.assertEqual(json.loads(fetch(dev.nodes[0]['http'], '/status')[2])['node'], 1)
+
+    def test_a_node_that_was_just_looked_at_gets_its_port_back(self):
+        own = self.open(Dev, nodes=1, groups=1)
+        address = own.nodes[0]['http']
+        # The server closes first, so that its end of the connection stays in TIME_WAIT.
+        host, _, port = address.rpartition(':')
+        with socket.create_connection((host, int(port)), 5) as client:
+            client.sendall(b'GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+            while client.recv(1 << 16):
+                pass
+        own.wait_restarted(1, own.kill_node(1), seconds=10)
+        self.assertEqual(fetch(address, '/health')[0], 200)
+        self.assertEqual(own.log().count('started again'), 1, own.log())
 
     def test_a_node_without_a_quorum_is_not_healthy(self):
         alone = self.open(Dev, '--no-restart', groups=1)
