@@ -96,6 +96,10 @@ done:
 /* One server at a time, and never back to a lone voter: libraft elects it in a term that others may have used. */
 static int propose_check_members(const struct replica *replica, const struct replica_member *members, unsigned count)
 {
+    int rc = replica_configuration_check(members, count);
+    if (rc != 0) {
+        return rc;
+    }
     struct replica_member current[REPLICA_MEMBERS_MAX];
     unsigned current_count = replica_configuration_from_raft(&replica->engine.raft.configuration, current);
     if (replica_configuration_distance(current, current_count, members, count) != 1) {
@@ -117,30 +121,18 @@ int propose_configuration(struct replica *replica, const struct replica_member *
         return error_raise(HF_EBUSY, "no entry of term %llu of group %" PRIu64 " is committed yet",
                            raft_current_term(&replica->engine.raft), replica->options.group);
     }
-    if (count == 0 || count > REPLICA_MEMBERS_MAX) {
-        return error_raise(HF_EINVALID, "%u members", count);
+    rc = propose_check_members(replica, members, count);
+    if (rc != 0) {
+        return rc;
     }
     struct buffer payload = {0};
     replica_configuration_encode(members, count, &payload);
-    /* What we would refuse from others we do not propose. */
-    struct replica_member checked[REPLICA_MEMBERS_MAX];
-    unsigned checked_count;
-    rc = replica_configuration_decode(buffer_bytes(&payload), checked, &checked_count);
-    if (rc != 0) {
-        rc = error_wrap(HF_EINVALID, "proposing a configuration");
-        goto done;
-    }
-    rc = propose_check_members(replica, members, count);
-    if (rc != 0) {
-        goto done;
-    }
     struct hf_entry entry = {
         .timestamp_ms = replica->stamp_last_ms,
         .type = HF_ENTRY_CONFIGURATION,
         .payload = buffer_bytes(&payload),
     };
     rc = propose_submit(replica, &entry, 1);
-done:
     buffer_close(&payload);
     return rc;
 }

@@ -247,7 +247,11 @@ int replica_open(const struct replica_options *options, const struct replica_cal
                  struct replica **out)
 {
     struct hf_log_group_state state;
-    int rc = hf_log_group_open(options->log, options->group, options->group_incarnation);
+    int rc =
+        options->bootstrap_count > 0 ? replica_configuration_check(options->bootstrap, options->bootstrap_count) : 0;
+    if (rc == 0) {
+        rc = hf_log_group_open(options->log, options->group, options->group_incarnation);
+    }
     if (rc == 0) {
         rc = hf_log_group_state(options->log, options->group, &state);
     }

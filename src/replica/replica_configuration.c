@@ -122,6 +122,24 @@ unsigned replica_configuration_from_raft(const struct raft_configuration *config
     return configuration->n;
 }
 
+int replica_configuration_check(const struct replica_member *members, unsigned count)
+{
+    if (count == 0 || count > REPLICA_MEMBERS_MAX) {
+        return error_raise(HF_EINVALID, "a group of %u members, allowed are 1 to %u", count, REPLICA_MEMBERS_MAX);
+    }
+    uint64_t node_id = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (members[i].node_id <= node_id || (unsigned)members[i].role > REPLICA_ROLE_SPARE) {
+            return error_raise(HF_EINVALID, "members are named in ascending order, each with a role");
+        }
+        node_id = members[i].node_id;
+    }
+    if (replica_configuration_voters(members, count) == 0) {
+        return error_raise(HF_EINVALID, "a group without a voter");
+    }
+    return 0;
+}
+
 unsigned replica_configuration_voters(const struct replica_member *members, unsigned count)
 {
     unsigned voters = 0;

@@ -26,6 +26,9 @@ void replica_configuration_to_raft_buffer(const struct replica_member *members, 
 unsigned replica_configuration_from_raft(const struct raft_configuration *configuration,
                                          struct replica_member *members);
 
+/* What may be encoded: 1 … REPLICA_MEMBERS_MAX members in ascending order, at least one of them a voter. HF_EINVALID.
+ */
+int replica_configuration_check(const struct replica_member *members, unsigned count);
 unsigned replica_configuration_voters(const struct replica_member *members, unsigned count);
 /* NULL when it is no member. */
 const struct replica_member *replica_configuration_find(const struct replica_member *members, unsigned count,

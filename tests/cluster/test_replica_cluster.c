@@ -119,10 +119,12 @@ static void live_seeds(const char *what, struct cluster_options options, unsigne
            sum->acknowledged, sum->reads, sum->changes, sum->transfers, sum->snapshots);
 }
 
-/* A run in which something planned never happened shows nothing. */
+/* A run in which something planned never happened shows nothing. The few seeds of a small run, which is after memory
+ * errors, cannot hold everything. */
 static void assert_all_happened(const struct cluster_counts *counts)
 {
-    if (getenv("HOLDFAST_SEED") != NULL) {
+    const char *scale = getenv("HOLDFAST_TEST_SCALE");
+    if (getenv("HOLDFAST_SEED") != NULL || (scale != NULL && strcmp(scale, "small") == 0)) {
         return;
     }
     assert_true(counts->losses > 0 && counts->breaks > 0 && counts->crashes > 0 && counts->elections > 0);
