@@ -50,7 +50,7 @@ static const struct command_spec command_rows_command[] = {
     },
     {
         .name = "command|getkeys",
-        .arity = -3,
+        .arity = -4,
         .flags = COMMAND_LOCAL,
         .group = COMMAND_GROUP_SERVER,
         .summary = "Extracts the key names from an arbitrary command.",

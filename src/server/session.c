@@ -53,10 +53,16 @@ void session_emit(struct session *session, struct hf_bytes reply)
     }
 }
 
+/* Nothing is left to do but to send what is still unsent. */
+static bool session_is_finished(const struct session *session)
+{
+    return session->call_count == 0 && (session->is_ending || (session->has_all_input && !session->is_stalled));
+}
+
 /* Something left: what waits for that may go on. */
 static void session_progressed(struct session *session)
 {
-    bool is_due = session->is_ending && session->call_count == 0;
+    bool is_due = session_is_finished(session);
     bool has_room = session->is_stalled && session->call_count <= SESSION_CALLS_MAX / 2;
     if (is_due || has_room) {
         session_wake(session);
@@ -105,6 +111,13 @@ static void session_say_unknown(const struct arguments *arguments, struct reply 
     buffer_close(&text);
 }
 
+static void session_say_arity(const struct command_spec *spec, struct reply *reply)
+{
+    bool is_exec = spec->session == transaction_exec; /* whatever is wrong with EXEC, the transaction is over */
+    reply_error(reply, "%s wrong number of arguments for '%s' command",
+                is_exec ? "EXECABORT Transaction discarded because of:" : "ERR", spec->name);
+}
+
 const struct command_spec *session_find_command(const struct arguments *arguments, struct reply *reply)
 {
     const struct command_spec *spec = command_find(arguments->items[0]);
@@ -128,7 +141,7 @@ const struct command_spec *session_find_command(const struct arguments *argument
         spec = subcommand != NULL ? subcommand : spec;
     }
     if (!command_arity_fits(spec, arguments->count) || (spec->session == NULL && spec->execute == NULL)) {
-        reply_error(reply, "ERR wrong number of arguments for '%s' command", spec->name);
+        session_say_arity(spec, reply);
         return NULL;
     }
     return spec;
@@ -165,6 +178,12 @@ int session_group_of(struct session *session, const struct command_spec *spec, c
     return 0;
 }
 
+/* An odd number of keys and values is the command's own error, whichever groups they are in. */
+static bool session_has_whole_pairs(const struct command_spec *spec, const struct arguments *arguments)
+{
+    return (arguments->count - (size_t)spec->first_key) % (size_t)spec->key_step == 0;
+}
+
 static enum session_result session_run_scan(struct session *session, const struct command_spec *spec,
                                             const struct arguments *arguments, struct reply *reply)
 {
@@ -195,7 +214,8 @@ static enum session_result session_run_data(struct session *session, const struc
         return SESSION_LATER;
     }
     uint64_t group = NODE_GROUP_FIRST;
-    if (session_group_of(session, spec, arguments, &group) == HF_ECONFLICT) {
+    if (session_group_of(session, spec, arguments, &group) == HF_ECONFLICT &&
+        session_has_whole_pairs(spec, arguments)) {
         reply_error(reply, "CROSSGROUP Keys of '%s' belong to different groups; a {tag} keeps keys together",
                     spec->name);
         return SESSION_ANSWERED;
@@ -285,7 +305,11 @@ static bool session_take(struct session *session, const struct arguments *argume
         return false;
     }
     if (spec == NULL && transaction_is_open(session)) {
-        transaction_spoil(session);
+        if (argument_is(arguments->items[0], "exec")) {
+            transaction_drop(session);
+        } else {
+            transaction_spoil(session);
+        }
     }
     session->raw = raw;
     session->commands++;
@@ -395,23 +419,19 @@ void session_continue(struct session *session)
         session_close(session);
         return;
     }
-    if (session->is_ending) {
-        if (session->call_count == 0) {
-            stream_close_when_sent(session->stream);
-            session->stream = NULL;
-            session_close(session);
+    if (session->is_stalled && !session->is_ending) {
+        server->now_ns = io_monotonic_ns(server->io);
+        buffer_drop_front(&session->input, session_consume(session, buffer_bytes(&session->input)));
+        if (!session->is_stalled) {
+            stream_resume(session->stream);
         }
-        return;
+        session_settle_input(session);
     }
-    if (!session->is_stalled) {
-        return;
+    if (session_is_finished(session)) {
+        stream_close_when_sent(session->stream);
+        session->stream = NULL;
+        session_close(session);
     }
-    server->now_ns = io_monotonic_ns(server->io);
-    buffer_drop_front(&session->input, session_consume(session, buffer_bytes(&session->input)));
-    if (!session->is_stalled) {
-        stream_resume(session->stream);
-    }
-    session_settle_input(session);
 }
 
 void session_wake(struct session *session)
@@ -427,9 +447,18 @@ void session_wake(struct session *session)
     list_append(&server->runnable, &session->runnable);
 }
 
+/* A client may close its half and still wait for answers: what it sent is run. */
 static void session_stream_ended(void *arg, int result)
 {
-    session_close(arg);
+    struct session *session = arg;
+    if (result != 0) {
+        session_close(session);
+        return;
+    }
+    session->has_all_input = true;
+    if (session_is_finished(session)) {
+        session_wake(session);
+    }
 }
 
 static void session_drained(void *arg)

@@ -64,6 +64,7 @@ struct session {
     bool wants_run;      /* in the server's list of sessions to continue */
     struct list runnable;
     bool is_ending;         /* no more commands; the connection closes when all replies are out */
+    bool has_all_input;     /* the client sends no more; what it sent is still run and answered */
     const char *cut_reason; /* it is cut off at the next chance; NULL: it is not */
     struct hf_bytes raw;    /* the command that runs, as it came: its first SESSION_RAW_SIZE_MAX bytes; lent */
 

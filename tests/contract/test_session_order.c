@@ -245,7 +245,7 @@ static void a_client_that_leaves_with_commands_in_flight_leaves_nothing_behind(v
         }
         client_close(&client);
     }
-    fixture_run_ms(&fixture, 5000);
+    fixture_run_ms(&fixture, 10000);
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(fixture.nodes[i].server->session_count, 0);
         assert_true(list_empty(&fixture.nodes[i].server->orphans));

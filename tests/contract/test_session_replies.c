@@ -109,7 +109,7 @@ static const struct row server_rows[] = {
     {"COMMAND GETKEYS mset a 1 b 2", "*2\r\n$1\r\na\r\n$1\r\nb\r\n", NULL},
     {"COMMAND GETKEYS ping x", "-ERR The command has no key arguments\r\n", NULL},
     {"COMMAND GETKEYS nosuch x", "-ERR Invalid command specified\r\n", NULL},
-    {"COMMAND GETKEYS get", "-ERR Invalid number of arguments specified for command\r\n", NULL},
+    {"COMMAND GETKEYS get a b", "-ERR Invalid number of arguments specified for command\r\n", NULL},
     {"CONFIG GET save", "*2\r\n$4\r\nsave\r\n$0\r\n\r\n", "%1\r\n$4\r\nsave\r\n$0\r\n\r\n"},
     {"CONFIG GET appendonly", "*2\r\n$10\r\nappendonly\r\n$3\r\nyes\r\n", "%1\r\n$10\r\nappendonly\r\n$3\r\nyes\r\n"},
     {"CONFIG GET slowlog-* timeout", "*6\r\n~", "%3\r\n~"},
