@@ -1,7 +1,6 @@
 #include <inttypes.h>
 #include <malloc.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
 #include "server/argument.h"
@@ -18,8 +17,8 @@ static void command_info_server(struct server *server, struct buffer *out)
     const char *colon = strrchr(address, ':');
     buffer_format(out, "redis_version:%s\r\nredis_mode:standalone\r\nholdfast_version:%s\r\n",
                   COMMAND_CONNECTION_REDIS_VERSION, HF_VERSION);
-    buffer_format(out, "arch_bits:%zu\r\nmultiplexing_api:libuv\r\nprocess_id:%d\r\nrun_id:%s\r\ntcp_port:%s\r\n",
-                  sizeof(void *) * 8, (int)getpid(), server->run_id, colon != NULL ? colon + 1 : "0");
+    buffer_format(out, "arch_bits:%zu\r\nmultiplexing_api:libuv\r\nrun_id:%s\r\ntcp_port:%s\r\n", sizeof(void *) * 8,
+                  server->run_id, colon != NULL ? colon + 1 : "0");
     buffer_format(out,
                   "server_time_usec:%" PRIu64 "\r\nuptime_in_seconds:%" PRIu64 "\r\nuptime_in_days:%" PRIu64 "\r\n",
                   io_wall_ms(server->io) * 1000, uptime_s, uptime_s / 86400);
