@@ -119,9 +119,9 @@ int io_queue_flush(struct io_queue *queue);
 /* Appends completed operations to `done` (by their link); waits up to timeout_ns for the first one (0: polls;
  * UINT64_MAX: no limit). Returns how many. In the simulator it never waits. */
 unsigned io_queue_reap(struct io_queue *queue, struct list *done, uint64_t timeout_ns);
-/* Becomes readable when there is something to reap (level-triggered until reaped); -1 in the simulator, where the
- * loop learns it from the simulator itself (net/loop.h, loop_watch_queue). Before waiting on it after a reap that waited,
- * io_queue_flush. */
+/* Becomes readable when there is something to reap (level-triggered until reaped); -1 in the simulator, where the loop
+ * learns it from the simulator itself (net/loop.h, loop_watch_queue). After a reap that waited, io_queue_flush comes
+ * before waiting on it. */
 int io_queue_descriptor(struct io_queue *queue);
 /* Interrupts a wait in io_queue_reap, the next one if nobody waits (so a wake is never lost). It also makes the
  * descriptor readable. Thread: any. */
