@@ -5,7 +5,7 @@
  *                 ↘ HF_EBUSY: waiting, in order, until appends_retry
  *
  * Two questions are answered here. Up to where may PERSISTED_ENTRIES be reported: an append knows its own last entry,
- * and a later truncation shortens that (LIBRAFT rule 3). And which messages may leave: a message that was born after a
+ * and a later truncation shortens that (rule 3). And which messages may leave: a message that was born after a
  * change of term or vote waits for the append of that change (rule 1); the log acknowledges in order, so one number
  * tells. */
 #ifndef REPLICA_APPENDS_H

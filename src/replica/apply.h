@@ -1,5 +1,5 @@
 /* From the log to the state machine: committed entries in index order, each once per open. Configurations pass through
- * the engine on their way (LIBRAFT rule 16), also those that the state machine has already. */
+ * the engine on their way (rule 16), also those that the state machine has already. */
 #ifndef REPLICA_APPLY_H
 #define REPLICA_APPLY_H
 

@@ -1,7 +1,7 @@
 /* libraft's core, one step at a time: events get the time and the disk's capacity, the core gets our settings. Carrying
  * out what a step asks for is step.h's job.
  *
- * Ownership at the border (LIBRAFT rule 6): the payloads of entries are lent to the core for the step, only the dummy
+ * Ownership at the border (rule 6): the payloads of entries are lent to the core for the step, only the dummy
  * `batch` of each RECEIVE and SUBMIT is allocated with raft_malloc, since the core may free it. */
 #ifndef REPLICA_ENGINE_H
 #define REPLICA_ENGINE_H

@@ -8,7 +8,7 @@
  * above OUTBOX_ENTRIES_SIZE_MAX is split, never shortened. Neighbours that say the same thing together are merged while
  * they wait: ranges that touch, heartbeats, acknowledgements.
  *
- * A message may leave when the append numbered `after` is durable (LIBRAFT rule 1). */
+ * A message may leave when the append numbered `after` is durable (rule 1). */
 #ifndef REPLICA_OUTBOX_H
 #define REPLICA_OUTBOX_H
 

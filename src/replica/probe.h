@@ -1,4 +1,4 @@
-/* Which members the engine holds in its PROBE state, guessed from outside (LIBRAFT trap 12).
+/* Which members the engine holds in its PROBE state, guessed from outside (rule 12).
  *
  * One heartbeat round without an answer drops a member to PROBE, and there it stays while nothing is written. The next
  * proposal is then sent with the next heartbeat only: a write after a pause would take a heartbeat longer for nothing.

@@ -35,7 +35,7 @@ struct replica_member {
     enum replica_role role;
 };
 
-/* The configuration entry's own encoding (LIBRAFT rule 17): version u8 = 1, count u8, then {node u64, role u8} each in
+/* The configuration entry's own encoding (rule 17): version u8 = 1, count u8, then {node u64, role u8} each in
  * ascending order of node ids. Bounded decode: HF_EPROTOCOL. */
 void replica_configuration_encode(const struct replica_member *members, unsigned count, struct buffer *out);
 int replica_configuration_decode(struct hf_bytes bytes, struct replica_member *members, unsigned *count);
@@ -103,7 +103,7 @@ void replica_flush_reads(struct replica *replica);
 uint64_t replica_deadline_ms(const struct replica *replica);
 void replica_tick(struct replica *replica);
 
-/* Tells the engine that a snapshot covers the log up to the index (LIBRAFT rule 15); the log keeps `trailing` entries.
+/* Tells the engine that a snapshot covers the log up to the index (rule 15); the log keeps `trailing` entries.
  * index ≤ applied and ≤ durable. Used by the simulator now and by snapshots later. */
 int replica_snapshot_taken(struct replica *replica, uint64_t index, unsigned trailing);
 
