@@ -337,6 +337,27 @@ void cluster_clients_finish(struct cluster *cluster)
     client_think(client, 1);
 }
 
+static void client_rush(void *arg)
+{
+    struct cluster_client *client = arg;
+    struct cluster *cluster = client->cluster;
+    struct cluster_node *node = &cluster->nodes[client->rush_node];
+    if (client->state == CLIENT_THINKING && node->node != NULL && sim_host_is_running(node->host) &&
+        cluster->phase == CLUSTER_TROUBLE) {
+        client->node = client->rush_node;
+        client->state = CLIENT_POSTED;
+        loop_post(sim_host_loop(node->host), client_issue, client);
+    }
+}
+
+void cluster_clients_rush(struct cluster *cluster, uint32_t position)
+{
+    for (uint32_t i = 0; i < cluster->plan->clients; i++) {
+        cluster->clients[i].rush_node = position;
+        sim_call_after(cluster->sim, (i + 1) * CLUSTER_MS, client_rush, &cluster->clients[i]);
+    }
+}
+
 /* What was posted to the process is gone; what it had taken in was answered when it was closed. */
 void cluster_clients_node_stopped(struct cluster *cluster, uint32_t position)
 {

@@ -22,24 +22,36 @@ static struct cluster_entry *oracle_entry(struct cluster_log *log, uint64_t inde
     return &log->entries[index];
 }
 
-/* P1: when an entry is seen to be committed, a majority holds it durably. */
-static void oracle_check_majority(struct cluster *cluster, uint64_t group, const struct hf_entry *entry)
+/* P1: when an entry is known to be committed, a majority holds it durably. */
+static void oracle_check_majority(struct cluster *cluster, uint64_t group, uint64_t index, uint64_t term)
 {
     uint32_t holders = 0;
     for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
         struct cluster_node *node = &cluster->nodes[i];
         struct hf_log_group_state state;
-        uint64_t term = 0;
+        uint64_t own = 0;
         if (node->node == NULL) {
-            holders += node->durable[group - 1] >= entry->index;
-        } else if (hf_log_group_state(node->node->log, group, &state) == 0 && state.durable_index >= entry->index) {
-            holders += hf_log_term(node->node->log, group, entry->index, &term) == 0 && term == entry->term;
+            holders += node->durable[group - 1] >= index;
+        } else if (hf_log_group_state(node->node->log, group, &state) == 0 && state.durable_index >= index) {
+            holders += hf_log_term(node->node->log, group, index, &own) == 0 && own == term;
         }
     }
     if (holders <= cluster->plan->nodes / 2) {
         cluster_violate(cluster,
                         "group %" PRIu64 " index %" PRIu64 ": committed, but only %u of %u nodes hold it durably",
-                        group, entry->index, holders, cluster->plan->nodes);
+                        group, index, holders, cluster->plan->nodes);
+    }
+}
+
+/* Every kind of entry that a node passes, the first time that one does. */
+static void oracle_check_commit(struct cluster *cluster, struct cluster_node *node, uint64_t group, uint64_t applied)
+{
+    struct cluster_log *log = &cluster->logs[group - 1];
+    uint64_t term = 0;
+    /* Entry 1 is agreed on by the description alone. */
+    if (applied > 1 && applied > log->checked && hf_log_term(node->node->log, group, applied, &term) == 0) {
+        oracle_check_majority(cluster, group, applied, term);
+        log->checked = applied;
     }
 }
 
@@ -64,7 +76,8 @@ void cluster_oracle_applied(void *arg, uint64_t group, const struct hf_entry *en
                                         .is_known = true};
         memcpy(known->payload, entry->payload.data, entry->payload.size);
         log->last = entry->index > log->last ? entry->index : log->last;
-        oracle_check_majority(cluster, group, entry);
+        known->committed_term = UINT64_MAX;
+        oracle_check_majority(cluster, group, entry->index, entry->term);
         if (entry->payload.size >= 12 && bytes_get_u32((const uint8_t *)entry->payload.data + 8) == CLUSTER_EXPIRE) {
             cluster_count(cluster, CLUSTER_EVENT_EXPIRED);
         }
@@ -78,6 +91,9 @@ void cluster_oracle_applied(void *arg, uint64_t group, const struct hf_entry *en
     } else if (known->digest[0] != digest[0] || known->digest[1] != digest[1]) {
         cluster_violate(cluster, "group %" PRIu64 " index %" PRIu64 ": the state of node %u differs", group,
                         entry->index, node->position + 1);
+    }
+    if (node->node != NULL && node->node->groups[group - 1].term < known->committed_term) {
+        known->committed_term = node->node->groups[group - 1].term;
     }
 }
 
@@ -98,12 +114,15 @@ void cluster_oracle_acknowledged(struct cluster *cluster, uint64_t group, uint64
 
 /* ---- Leaders ---- */
 
-static void oracle_check_complete(struct cluster *cluster, struct cluster_node *node, uint64_t group)
+/* A leader holds what was committed in earlier terms. One that was elected long ago and learns it late may be behind.
+ */
+static void oracle_check_complete(struct cluster *cluster, struct cluster_node *node, uint64_t group,
+                                  uint64_t leader_term)
 {
     struct cluster_log *log = &cluster->logs[group - 1];
     for (uint64_t index = 1; index <= log->last; index++) {
         uint64_t term = 0;
-        if (log->entries[index].is_known &&
+        if (log->entries[index].is_known && log->entries[index].committed_term < leader_term &&
             (hf_log_term(node->node->log, group, index, &term) != 0 || term != log->entries[index].term)) {
             cluster_violate(cluster,
                             "group %" PRIu64 ": node %u leads, but its log lacks the committed entry %" PRIu64
@@ -133,7 +152,8 @@ static void oracle_led(struct cluster *cluster, struct cluster_node *node, uint6
                         log->leaders[term], node->position + 1, term);
     }
     log->leaders[term] = node->position + 1;
-    oracle_check_complete(cluster, node, group);
+    oracle_check_complete(cluster, node, group, term);
+    cluster_trouble_led(node, group);
 }
 
 void cluster_oracle_look(struct cluster *cluster)
@@ -150,6 +170,7 @@ void cluster_oracle_look(struct cluster *cluster)
             if (group->state == REPLICA_LEADER && (seen->state != REPLICA_LEADER || seen->term != group->term)) {
                 oracle_led(cluster, node, g + 1, group->term);
             }
+            oracle_check_commit(cluster, node, g + 1, group->applied_index);
             bool term_changed = seen->term != group->term;
             seen->state = group->state;
             seen->term = group->term;
@@ -169,6 +190,23 @@ void cluster_oracle_node_stops(struct cluster_node *node)
         if (node->node != NULL && g <= node->cluster->plan->groups &&
             hf_log_group_state(node->node->log, g + 1, &state) == 0) {
             node->durable[g] = state.durable_index;
+            node->durable_term[g] = 0;
+            (void)hf_log_term(node->node->log, g + 1, state.durable_index, &node->durable_term[g]);
+        }
+    }
+}
+
+/* P1: what the last process was told to be durable is there for the next one. */
+void cluster_oracle_node_started(struct cluster_node *node)
+{
+    for (uint32_t g = 0; g <= node->cluster->plan->groups; g++) {
+        uint64_t term = 0;
+        if (node->durable[g] > 0 && !node->node->groups[g].is_failed &&
+            (hf_log_term(node->node->log, g + 1, node->durable[g], &term) != 0 || term != node->durable_term[g])) {
+            cluster_violate(node->cluster,
+                            "group %u index %" PRIu64 ": node %u had it durably in term %" PRIu64
+                            ", after its restart it has term %" PRIu64 " there",
+                            g + 1, node->durable[g], node->position + 1, node->durable_term[g], term);
         }
     }
 }

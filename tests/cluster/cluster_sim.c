@@ -35,6 +35,7 @@ const char *cluster_event_name(enum cluster_event event)
         "flapping_voter",
         "paused_leader",
         "killed_twice",
+        "deaf_leader",
     };
     return names[event];
 }
@@ -173,6 +174,7 @@ static void cluster_node_start(struct cluster_node *node)
     sim_trace(cluster->sim, node->host, "starts: %s%s%s", hf_error_name(rc), rc != 0 ? ": " : "",
               rc != 0 ? hf_error_text() : "");
     if (rc == 0) {
+        cluster_oracle_node_started(node);
         return;
     }
     node->node = NULL;
@@ -192,7 +194,8 @@ static void cluster_open_nodes(struct cluster *cluster)
         char name[32];
         snprintf(name, sizeof(name), "n%u", i + 1);
         cluster->nodes[i] = (struct cluster_node){.cluster = cluster, .position = i};
-        cluster->nodes[i].host = sim_host_add(cluster->sim, name, NULL);
+        struct sim_host_options options = {.direct_refused = rng_chance(cluster->rng, 1, 3)};
+        cluster->nodes[i].host = sim_host_add(cluster->sim, name, &options);
         nodes[i].id = i + 1;
         snprintf(nodes[i].peer_address, sizeof(nodes[i].peer_address), "%s:%d", name, CLUSTER_PORT);
     }

@@ -66,6 +66,7 @@ enum cluster_event {
     CLUSTER_EVENT_FLAPPING_VOTER,
     CLUSTER_EVENT_PAUSED_LEADER,
     CLUSTER_EVENT_KILLED_TWICE,
+    CLUSTER_EVENT_DEAF_LEADER,
     CLUSTER_EVENT_COUNT
 };
 const char *cluster_event_name(enum cluster_event event);

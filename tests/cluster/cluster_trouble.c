@@ -119,29 +119,45 @@ static void trouble_ticket_power_off(void *arg)
     }
 }
 
-static void trouble_heal_links(void *arg)
+static void trouble_isolation_ends(void *arg)
 {
     struct cluster *cluster = arg;
-    sim_network_heal(cluster->sim);
+    if (cluster->isolated != NULL) {
+        cluster->isolated = NULL;
+        sim_network_heal(cluster->sim);
+    }
 }
 
 /* A leader alone with a disk that finishes nothing: what it appended is in flight when the next leader overwrites it.
- * Shortly after it is heard again, some lose their power. */
+ * It is heard again as soon as there is one, while the third node has no power, so that its word counts. */
 static void trouble_isolate_leader(struct cluster *cluster)
 {
     struct cluster_node *leader = trouble_find_leader(cluster);
-    uint64_t lasts_ns = (900 + rng_below(cluster->rng, 1500)) * CLUSTER_MS;
-    if (leader == NULL || cluster->plan->nodes < 3) {
+    if (leader == NULL || cluster->plan->nodes < 3 || cluster->isolated != NULL) {
         return;
     }
     cluster_count(cluster, CLUSTER_EVENT_ISOLATED_LEADER);
     sim_trace(cluster->sim, leader->host, "is isolated with a stuck disk");
+    cluster->isolated = leader;
+    cluster->isolated_ends_early = true;
     sim_network_partition(cluster->sim, &leader->host, 1);
-    sim_disk_stall(leader->host, lasts_ns + rng_below(cluster->rng, 60 * CLUSTER_MS));
-    sim_call_after(cluster->sim, lasts_ns, trouble_heal_links, cluster);
+    sim_disk_stall(leader->host, (600 + rng_below(cluster->rng, 900)) * CLUSTER_MS);
+    sim_call_after(cluster->sim, 2500 * CLUSTER_MS, trouble_isolation_ends, cluster);
+    cluster_clients_rush(cluster, leader->position);
+}
+
+void cluster_trouble_led(struct cluster_node *node, uint64_t group)
+{
+    struct cluster *cluster = node->cluster;
+    struct cluster_node *isolated = cluster->isolated;
+    if (isolated == NULL || isolated == node || !cluster->isolated_ends_early || cluster->phase != CLUSTER_TROUBLE ||
+        isolated->node == NULL || isolated->seen[group - 1].state != REPLICA_LEADER) {
+        return;
+    }
+    sim_call_after(cluster->sim, rng_below(cluster->rng, 5 * CLUSTER_MS), trouble_isolation_ends, cluster);
     for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
-        if (rng_chance(cluster->rng, 1, 2) && cluster->nodes[i].node != NULL) {
-            cluster_node_call_after(&cluster->nodes[i], lasts_ns + rng_below(cluster->rng, 150 * CLUSTER_MS),
+        if (&cluster->nodes[i] != isolated && &cluster->nodes[i] != node && cluster->nodes[i].node != NULL) {
+            cluster_node_call_after(&cluster->nodes[i], rng_below(cluster->rng, 10 * CLUSTER_MS),
                                     trouble_ticket_power_off);
         }
     }
@@ -193,6 +209,29 @@ static void trouble_pause_leader(struct cluster *cluster)
     }
 }
 
+/* A leader that hands over and then hears nothing of it: it goes on believing in itself for a while. */
+static void trouble_deaf_leader(struct cluster *cluster)
+{
+    struct cluster_node *leader = trouble_find_leader(cluster);
+    if (leader == NULL || cluster->plan->nodes < 3 || leader->node->phase != NODE_RUNNING ||
+        cluster->isolated != NULL) {
+        return;
+    }
+    for (uint32_t g = 0; g <= cluster->plan->groups; g++) {
+        (void)node_transfer(leader->node, g + 1, 0);
+    }
+    cluster_count(cluster, CLUSTER_EVENT_DEAF_LEADER);
+    sim_trace(cluster->sim, leader->host, "hands over and hears nothing any more");
+    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        if (&cluster->nodes[i] != leader) {
+            sim_link_cut(cluster->nodes[i].host, leader->host);
+        }
+    }
+    cluster->isolated = leader;
+    cluster->isolated_ends_early = false;
+    sim_call_after(cluster->sim, (300 + rng_below(cluster->rng, 700)) * CLUSTER_MS, trouble_isolation_ends, cluster);
+}
+
 static void trouble_blackout_due(void *arg)
 {
     struct cluster *cluster = arg;
@@ -220,9 +259,9 @@ static void trouble_kill_twice(struct cluster *cluster)
 
 static void trouble_drama(struct cluster *cluster, struct cluster_node *ignored)
 {
-    static void (*const dramas[])(struct cluster * cluster) = {trouble_isolate_leader, trouble_flap_voter,
-                                                               trouble_pause_leader, trouble_kill_twice};
-    dramas[rng_below(cluster->rng, 4)](cluster);
+    static void (*const dramas[])(struct cluster * cluster) = {
+        trouble_isolate_leader, trouble_flap_voter, trouble_pause_leader, trouble_kill_twice, trouble_deaf_leader};
+    dramas[rng_below(cluster->rng, 5)](cluster);
 }
 
 void cluster_trouble_start(struct cluster *cluster)

@@ -36,13 +36,15 @@ struct cluster_node {
     struct cluster_machine_owner owner;
     struct node_machine_ops ops;
     struct cluster_seen seen[CLUSTER_ALL_GROUPS_MAX];
-    uint64_t durable[CLUSTER_ALL_GROUPS_MAX]; /* of a node that is down: what it held */
-    bool is_flapping;                         /* loses its power whenever its term changes */
+    uint64_t durable[CLUSTER_ALL_GROUPS_MAX]; /* of a node that is down: what it held, and the term of the last entry */
+    uint64_t durable_term[CLUSTER_ALL_GROUPS_MAX];
+    bool is_flapping; /* loses its power whenever its term changes */
 };
 
 /* A committed entry, as the first node that applied it saw it. */
 struct cluster_entry {
     uint64_t term;
+    uint64_t committed_term; /* the lowest term in which a node knew that it is committed */
     uint64_t stamp_ms;
     uint64_t digest[2];
     uint8_t *payload;
@@ -53,6 +55,7 @@ struct cluster_log {
     struct cluster_entry *entries; /* by index */
     size_t capacity;
     uint64_t last;     /* greatest known index */
+    uint64_t checked;  /* greatest index whose majority was counted */
     uint64_t *leaders; /* by term: position + 1 of the node that led */
     size_t leaders_capacity;
 };
@@ -65,6 +68,7 @@ struct cluster_client {
     enum client_state state;
     uint32_t node; /* position, while posted or waiting */
     uint32_t outstanding;
+    uint32_t rush_node;
     uint64_t batch_group;  /* of a batch of writes to one group */
     uint64_t batch_index;  /* the entry of the last acknowledged one */
     uint64_t batch_number; /* how many calls the batch of the last acknowledged one had before it */
@@ -109,6 +113,8 @@ struct cluster {
     uint64_t clock; /* of the history */
     uint64_t next_value;
     bool is_final_done;
+    struct cluster_node *isolated; /* NULL: nobody */
+    bool isolated_ends_early;      /* as soon as somebody else leads */
 };
 
 void cluster_violate(struct cluster *cluster, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -126,6 +132,7 @@ struct cluster_node *cluster_ticket_take(struct cluster_ticket *ticket);
 /* ---- trouble ---- */
 void cluster_trouble_start(struct cluster *cluster);
 void cluster_trouble_term_changed(struct cluster_node *node);
+void cluster_trouble_led(struct cluster_node *node, uint64_t group);
 
 /* ---- oracle ---- */
 void cluster_oracle_applied(void *arg, uint64_t group, const struct hf_entry *entry, const uint64_t digest[2]);
@@ -137,10 +144,13 @@ void cluster_oracle_match_logs(struct cluster *cluster, uint64_t depth);
 void cluster_oracle_acknowledged(struct cluster *cluster, uint64_t group, uint64_t index, struct hf_bytes command);
 void cluster_oracle_finish(struct cluster *cluster);
 void cluster_oracle_node_stops(struct cluster_node *node); /* just before */
+void cluster_oracle_node_started(struct cluster_node *node);
 void cluster_oracle_close(struct cluster *cluster);
 
 /* ---- clients ---- */
 void cluster_clients_start(struct cluster *cluster);
+/* Clients that think come to a node now, one after another. */
+void cluster_clients_rush(struct cluster *cluster, uint32_t position);
 void cluster_clients_node_stopped(struct cluster *cluster, uint32_t position);
 void cluster_clients_finish(struct cluster *cluster); /* starts the final client */
 void cluster_clients_check(struct cluster *cluster);  /* the histories */
