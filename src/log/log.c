@@ -345,6 +345,17 @@ static void log_take_ready(struct hf_log *log)
     log->calling = taken;
 }
 
+/* The mutex is held. */
+static uint64_t log_deadline_locked(struct hf_log *log)
+{
+    if (log_writer_has_work(&log->writer)) {
+        return 0;
+    }
+    uint64_t writer_ns = log_writer_deadline_ns(&log->writer);
+    uint64_t pool_ns = log->writer.failure == 0 ? log_pool_deadline_ns(&log->pool) : UINT64_MAX;
+    return writer_ns < pool_ns ? writer_ns : pool_ns;
+}
+
 /* One turn; waits up to timeout_ns for something to reap. */
 static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns)
 {
@@ -366,7 +377,7 @@ static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns)
         log_step(log, now_ns); /* what the callbacks appended */
     }
     if (log->options.driver == HF_LOG_DRIVE_CALLER) {
-        log->driver_asleep = !log_writer_has_work(&log->writer);
+        log->driver_asleep = log_deadline_locked(log) != 0;
     }
     mutex_unlock(&log->mutex);
     if (ran > 0) {
@@ -382,17 +393,6 @@ unsigned hf_log_turn(struct hf_log *log)
         return 0;
     }
     return log_turn(log, 0);
-}
-
-/* The mutex is held. */
-static uint64_t log_deadline_locked(struct hf_log *log)
-{
-    if (log_writer_has_work(&log->writer)) {
-        return 0;
-    }
-    uint64_t writer_ns = log_writer_deadline_ns(&log->writer);
-    uint64_t pool_ns = log->writer.failure == 0 ? log_pool_deadline_ns(&log->pool) : UINT64_MAX;
-    return writer_ns < pool_ns ? writer_ns : pool_ns;
 }
 
 uint64_t log_deadline_ns(struct hf_log *log)
@@ -444,7 +444,7 @@ struct io_queue *log_queue(struct hf_log *log)
 /* Wakes the driver when it sleeps although there is something to do. The mutex is held. */
 static bool log_needs_wake(struct hf_log *log)
 {
-    bool wake = log->driver_asleep && (log_writer_has_work(&log->writer) || log->pool.retry_now);
+    bool wake = log->driver_asleep && (log_writer_has_work(&log->writer) || log_pool_deadline_ns(&log->pool) == 0);
     log->driver_asleep = log->driver_asleep && !wake;
     return wake;
 }

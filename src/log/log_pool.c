@@ -147,6 +147,7 @@ static struct log_segment *log_pool_next_target(struct log_pool *pool, uint64_t 
     uint64_t size = log_pool_size(pool, stream_bytes);
     uint32_t spares = size >= pool->segment_size_max_bytes ? pool->spares_max : 1;
     if (pool->upcoming_count >= spares || pool->upcoming_count >= LOG_POOL_UPCOMING_MAX) {
+        pool->no_space = false; /* nothing is wanted, so nothing is missing */
         return NULL;
     }
     log_pool_forget_free_bytes(pool);
@@ -227,5 +228,11 @@ int log_pool_finish(struct log_pool *pool, uint64_t now_ns)
 
 uint64_t log_pool_deadline_ns(const struct log_pool *pool)
 {
-    return pool->no_space && !pool->busy ? pool->retry_ns : UINT64_MAX;
+    if (pool->busy) {
+        return UINT64_MAX;
+    }
+    if (pool->no_space) {
+        return pool->retry_now ? 0 : pool->retry_ns;
+    }
+    return pool->waited_for_count > 0 || pool->upcoming_count == 0 ? 0 : UINT64_MAX;
 }
