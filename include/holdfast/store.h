@@ -134,10 +134,11 @@ struct hf_store_stat {
     uint64_t entries; /* of all trees */
     uint64_t key_bytes;
     uint64_t value_bytes;
-    uint64_t memory_bytes;      /* allocated now: the present, what only cuts still hold, what waits for reclaim */
-    uint64_t memory_live_bytes; /* of the present alone; the difference is what cuts and reclaim hold back */
-    uint64_t pages;             /* of the tree structure, like memory_bytes */
-    uint64_t pages_copied;      /* since open, because a cut shared them */
+    uint64_t memory_bytes;       /* allocated now: the present, what only cuts still hold, what waits for reclaim */
+    uint64_t memory_live_bytes;  /* of the present alone; the difference is what cuts and reclaim hold back */
+    uint64_t memory_spare_bytes; /* taken from the system for pages and in use by none */
+    uint64_t pages;              /* of the tree structure, like memory_bytes */
+    uint64_t pages_copied;       /* since open, because a cut shared them */
     uint64_t cuts_open;
 };
 HF_API void hf_store_stat(const struct hf_store *store, struct hf_store_stat *out);

@@ -1,4 +1,5 @@
-/* What a store has allocated, counted where it happens. Shared with whoever closes cuts. */
+/* What a store has allocated, counted where it happens, and the frames of its pages. Shared with whoever closes cuts.
+ * Thread: any, but open and close. */
 #ifndef STORE_MEMORY_ACCOUNT_H
 #define STORE_MEMORY_ACCOUNT_H
 
@@ -6,9 +7,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "store/frame_pool.h"
+
+#define MEMORY_ACCOUNT_POOLS 3u
+
 struct memory_account {
-    _Atomic uint64_t bytes;
+    _Atomic uint64_t bytes; /* of pages and blobs */
     _Atomic uint64_t pages;
+    struct frame_pool frames[MEMORY_ACCOUNT_POOLS]; /* for the larger pages once there are many: see page_new */
 };
 
 static inline void memory_account_add(struct memory_account *memory, size_t bytes, unsigned pages)

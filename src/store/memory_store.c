@@ -194,8 +194,11 @@ static int memory_store_apply_commit(struct hf_store *store, struct hf_store_app
 
 static void memory_store_stat(const struct hf_store *store, struct hf_store_stat *out)
 {
-    const struct memory_store *memory = (const struct memory_store *)store;
+    struct memory_store *memory = (struct memory_store *)store; /* the pool's lock is taken */
     out->memory_bytes = atomic_load_explicit(&memory->context.memory.bytes, memory_order_relaxed);
+    for (unsigned i = 0; i < MEMORY_ACCOUNT_POOLS; i++) {
+        out->memory_spare_bytes += frame_pool_spare_bytes(&memory->context.memory.frames[i]);
+    }
     out->pages = atomic_load_explicit(&memory->context.memory.pages, memory_order_relaxed);
     for (uint32_t i = 0; i < memory->trees.count; i++) {
         out->memory_live_bytes += memory->trees.items[i].live_bytes;
@@ -257,6 +260,7 @@ static void memory_store_close(struct hf_store *store)
     }
     tree_context_close(&memory->context);
     assert(atomic_load_explicit(&memory->context.memory.bytes, memory_order_relaxed) == 0);
+    page_pools_close(&memory->context.memory);
     free(memory->trees.items);
     free(memory);
 }
@@ -279,6 +283,7 @@ int memory_store_open(struct hf_store **out)
 {
     struct memory_store *memory = memory_new(sizeof(*memory));
     memory->base.ops = &memory_store_ops;
+    page_pools_open(&memory->context.memory);
     memory->base.present = (struct store_view){.ops = &memory_view_ops, .state = &memory->trees};
     *out = &memory->base;
     return 0;

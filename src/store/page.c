@@ -111,11 +111,45 @@ size_t page_capacity_for(size_t used)
     return capacity;
 }
 
+/* Half, three quarters and all of the target: what page_capacity_for gives the pages of a tree that was split. */
+static const size_t page_pool_capacities[MEMORY_ACCOUNT_POOLS] = {PAGE_SIZE_TARGET / 2, PAGE_SIZE_TARGET / 4 * 3,
+                                                                  PAGE_SIZE_TARGET};
+
+void page_pools_open(struct memory_account *memory)
+{
+    for (unsigned i = 0; i < MEMORY_ACCOUNT_POOLS; i++) {
+        frame_pool_open(&memory->frames[i], page_pool_capacities[i]);
+    }
+}
+
+void page_pools_close(struct memory_account *memory)
+{
+    for (unsigned i = 0; i < MEMORY_ACCOUNT_POOLS; i++) {
+        frame_pool_close(&memory->frames[i]);
+    }
+}
+
+static unsigned page_pool_for(struct memory_account *memory, size_t capacity)
+{
+    unsigned pool = 0;
+    while (pool < MEMORY_ACCOUNT_POOLS && page_pool_capacities[pool] != capacity) {
+        pool++;
+    }
+    bool is_large = atomic_load_explicit(&memory->bytes, memory_order_relaxed) >= PAGE_FRAMES_AFTER;
+    return is_large ? pool : PAGE_POOL_NONE;
+}
+
 struct page *page_new(struct memory_account *memory, unsigned level, size_t capacity)
 {
     assert(capacity <= PAGE_SIZE_MAX);
-    struct page *page = memory_resize(NULL, capacity);
+    unsigned pool = page_pool_for(memory, capacity);
+    struct page *page = pool != PAGE_POOL_NONE ? frame_pool_take(&memory->frames[pool]) : NULL;
+    if (page == NULL) {
+        pool = PAGE_POOL_NONE;
+        page = memory_resize(NULL, capacity);
+    }
     atomic_init(&page->references, 1);
+    page->pool = (uint8_t)pool;
     page->level = (uint8_t)level;
     page->count = 0;
     page->capacity = (uint32_t)capacity;
@@ -169,7 +203,11 @@ void page_retain_cells(const struct page *page)
 void page_free(struct memory_account *memory, struct page *page)
 {
     memory_account_subtract(memory, page->capacity, 1);
-    free(page);
+    if (page->pool != PAGE_POOL_NONE) {
+        frame_pool_give(&memory->frames[page->pool], page);
+    } else {
+        free(page);
+    }
 }
 
 void page_release(struct memory_account *memory, struct page *page)

@@ -32,8 +32,13 @@
 #ifndef PAGE_PREFETCH_LINES
 #define PAGE_PREFETCH_LINES 4u
 #endif
-#define PAGE_SIZE_MIN    256u   /* where the root of a small tree begins */
-#define PAGE_SIZE_MAX    32768u /* what large keys can make of a page that has too few cells to be split */
+#define PAGE_SIZE_MIN 256u   /* where the root of a small tree begins */
+#define PAGE_SIZE_MAX 32768u /* what large keys can make of a page that has too few cells to be split */
+#ifndef PAGE_FRAMES_AFTER
+#define PAGE_FRAMES_AFTER (16u << 20) /* a store with less takes its pages from malloc: groups can be many and small \
+                                       */
+#endif
+#define PAGE_POOL_NONE   MEMORY_ACCOUNT_POOLS
 #define PAGE_FRONT_LEAF  4u
 #define PAGE_FRONT_INNER 16u
 #define PAGE_WORD_BLOB   0x80000000u
@@ -49,6 +54,7 @@ struct page_slot {
 struct page {
     _Atomic uint32_t references;
     uint8_t level; /* 0: leaf */
+    uint8_t pool;  /* whose frame it is, PAGE_POOL_NONE: from malloc */
     uint16_t count;
     uint32_t capacity;    /* bytes of the allocation */
     uint32_t heap;        /* offset of the lowest cell */
@@ -107,6 +113,9 @@ static inline void page_prefetch(const struct page *page)
 
 /* ---- Life ---- */
 
+/* The pools of an account, one per capacity that pages of large trees have. */
+void page_pools_open(struct memory_account *memory);
+void page_pools_close(struct memory_account *memory);
 /* An empty page with one reference. capacity: PAGE_SIZE_MIN … PAGE_SIZE_MAX. */
 struct page *page_new(struct memory_account *memory, unsigned level, size_t capacity);
 /* A compact copy with one reference; its cells' children and blobs gain no reference: see page_retain_cells. */
