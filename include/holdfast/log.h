@@ -18,7 +18,8 @@
  * driver, inside a turn, and may append again.
  *
  * Ideas: group commit and pre-written, recycled log files are old database practice; the declared durable position that
- * tells torn from damaged follows "Protocol-Aware Recovery for Consensus-Based Storage" (Alagappan et al., FAST 2018). */
+ * tells torn from damaged follows "Protocol-Aware Recovery for Consensus-Based Storage" (Alagappan et al., FAST 2018).
+ */
 #ifndef HOLDFAST_LOG_H
 #define HOLDFAST_LOG_H
 
@@ -33,22 +34,17 @@
 extern "C" {
 #endif
 
-#define HF_LOG_PAYLOAD_SIZE_MAX (128u << 20)        /* one entry's payload */
-#define HF_LOG_GROUP_MAX ((uint64_t)INT64_MAX)      /* group ids are 1 … this */
-#define HF_LOG_INDEX_MAX UINT64_MAX                 /* an append beyond it is refused */
-#define HF_LOG_SNAPSHOT_NAME_SIZE_MAX 64u           /* bytes of the name that a reset carries */
-#define HF_LOG_BATCH_SIZE_MAX (256u << 20)          /* encoded bytes of one atomic batch */
+#define HF_LOG_PAYLOAD_SIZE_MAX       (128u << 20)          /* one entry's payload */
+#define HF_LOG_GROUP_MAX              ((uint64_t)INT64_MAX) /* group ids are 1 … this */
+#define HF_LOG_INDEX_MAX              UINT64_MAX            /* an append beyond it is refused */
+#define HF_LOG_SNAPSHOT_NAME_SIZE_MAX 64u                   /* bytes of the name that a reset carries */
+#define HF_LOG_BATCH_SIZE_MAX         (256u << 20)          /* encoded bytes of one atomic batch */
 
 struct hf_log;
 struct hf_log_batch;
 
 /* Numbers are stored on disk: never reuse one. */
-enum hf_entry_type {
-    HF_ENTRY_NORMAL = 1,
-    HF_ENTRY_CONFIGURATION = 2,
-    HF_ENTRY_NOOP = 3,
-    HF_ENTRY_SNAPSHOT_MARKER = 4
-};
+enum hf_entry_type { HF_ENTRY_NORMAL = 1, HF_ENTRY_CONFIGURATION = 2, HF_ENTRY_NOOP = 3, HF_ENTRY_SNAPSHOT_MARKER = 4 };
 
 struct hf_entry {
     uint64_t index; /* ≥ 1 */
@@ -77,20 +73,20 @@ enum hf_log_io { HF_LOG_IO_AUTO = 0, HF_LOG_IO_URING, HF_LOG_IO_THREADS };
 
 /* Zero-initialise, or hf_log_options_init for the defaults (a zero field means its default). */
 struct hf_log_options {
-    uint64_t segment_size_bytes;     /* 64 MiB; 1 MiB … 4 GiB */
-    uint32_t write_size_max_bytes;   /* 1 MiB; what one write gathers; 64 KiB … 16 MiB */
-    uint32_t writes_in_flight_max;   /* 2; 1 … 16 */
-    uint64_t queue_entries_max;      /* 10,000 … ; appends beyond give HF_EBUSY */
-    uint64_t queue_bytes_max;        /* 256 MiB */
-    uint64_t tail_cache_bytes;       /* 64 MiB of recent entries kept in memory; 0 means the default */
-    uint32_t recycle_segments_max;   /* 2: spares kept */
-    uint64_t reserve_bytes;          /* 8 MiB: headroom that only hard state, resets and collection may use */
-    uint32_t sync_interval_ms;       /* 100, for HF_LOG_SYNC_INTERVAL */
+    uint64_t segment_size_bytes;   /* 64 MiB; 1 MiB … 4 GiB */
+    uint32_t write_size_max_bytes; /* 1 MiB; what one write gathers; 64 KiB … 16 MiB */
+    uint32_t writes_in_flight_max; /* 2; 1 … 16 */
+    uint64_t queue_entries_max;    /* 10,000 … ; appends beyond give HF_EBUSY */
+    uint64_t queue_bytes_max;      /* 256 MiB */
+    uint64_t tail_cache_bytes;     /* 64 MiB of recent entries kept in memory; 0 means the default */
+    uint32_t recycle_segments_max; /* 2: spares kept */
+    uint64_t reserve_bytes;        /* 8 MiB: headroom that only hard state, resets and collection may use */
+    uint32_t sync_interval_ms;     /* 100, for HF_LOG_SYNC_INTERVAL */
     enum hf_log_sync_policy sync_policy;
     enum hf_log_driver driver;
     enum hf_log_io io;
-    bool read_only;                  /* for tools: takes no lock, repairs and writes nothing, also while in use */
-    bool verify_on_read_off;         /* default: every read checks CRC, group, index and term */
+    bool read_only;          /* for tools: takes no lock, repairs and writes nothing, also while in use */
+    bool verify_on_read_off; /* default: every read checks CRC, group, index and term */
 };
 
 HF_API void hf_log_options_init(struct hf_log_options *options);
@@ -116,7 +112,8 @@ HF_API bool hf_log_batch_is_empty(const struct hf_log_batch *batch);
 
 /* Appends entries; entries->index of the first must be last_index + 1 (any index ≥ 1 in a group that has none yet and
  * no floor). Terms never decrease. HF_ETOOBIG leaves the batch as it was. */
-HF_API int hf_log_batch_append(struct hf_log_batch *batch, uint64_t group, const struct hf_entry *entries, size_t count);
+HF_API int hf_log_batch_append(struct hf_log_batch *batch, uint64_t group, const struct hf_entry *entries,
+                               size_t count);
 /* Removes entries with index ≥ from_index. Beyond the last: no-op. At or below the floor: HF_ECOMPACTED at append. */
 HF_API int hf_log_batch_truncate(struct hf_log_batch *batch, uint64_t group, uint64_t from_index);
 HF_API int hf_log_batch_hard_state(struct hf_log_batch *batch, uint64_t group, struct hf_hard_state state);
@@ -164,9 +161,9 @@ struct hf_log_group_state {
     uint64_t durable_index; /* ≤ last_index */
     uint64_t floor_term;    /* the term at first_index − 1; 0 when that is 0 */
     uint64_t incarnation;
-    uint64_t bytes;         /* of payload between first and last */
-    uint64_t bytes_on_disk; /* of records that are live */
-    uint64_t segment_oldest; /* number of the oldest segment that holds a live record of the group */
+    uint64_t bytes;                  /* of payload between first and last */
+    uint64_t bytes_on_disk;          /* of records that are live */
+    uint64_t segment_oldest;         /* number of the oldest segment that holds a live record of the group */
     struct hf_hard_state hard_state; /* as appended last; durable when that append was acknowledged */
     uint8_t snapshot_name[HF_LOG_SNAPSHOT_NAME_SIZE_MAX]; /* of the last reset */
     uint32_t snapshot_name_size;
@@ -198,11 +195,11 @@ HF_API int hf_log_read(struct hf_log *log, uint64_t group, uint64_t low, uint64_
 
 struct hf_log_stat {
     uint64_t segments;
-    uint64_t bytes_on_disk;     /* of all files */
-    uint64_t appended_entries;  /* since open */
+    uint64_t bytes_on_disk;    /* of all files */
+    uint64_t appended_entries; /* since open */
     uint64_t appended_bytes;
-    uint64_t writes;            /* frames written */
-    uint64_t written_bytes;     /* with padding */
+    uint64_t writes;             /* frames written */
+    uint64_t written_bytes;      /* with padding */
     uint64_t oldest_unsynced_ns; /* age of the oldest append that is not acknowledged; 0 when there is none */
     uint64_t queued_entries;
     uint64_t queued_bytes;

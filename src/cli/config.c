@@ -316,6 +316,8 @@ struct cyaml_message {
 };
 
 static void cyaml_message_keep(cyaml_log_t level, void *arg, const char *format, va_list arguments)
+    __attribute__((format(printf, 3, 0)));
+static void cyaml_message_keep(cyaml_log_t level, void *arg, const char *format, va_list arguments)
 {
     struct cyaml_message *message = arg;
     if (level >= CYAML_LOG_ERROR && message->text[0] == '\0') {

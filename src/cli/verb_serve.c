@@ -240,6 +240,7 @@ static int process_open_server(struct process *process, const struct config *con
         .http_address = config->listen_http[0] != '\0' ? config->listen_http : self->http_address,
         .clients_max = (uint32_t)config->clients_max,
         .request_timeout_ms = (uint32_t)config->request_timeout_ms,
+        .process_id = getpid(),
         .shutdown = process_stop,
         .arg = process,
     };

@@ -44,7 +44,7 @@ int io_open_kernel(enum io_backend backend, struct io **out);
 /* From here on io_random of a kernel io draws from a seeded generator instead of the kernel's: for runs that replay.
  * Before other threads use the io. */
 void io_kernel_seed(struct io *io, uint64_t seed);
-void io_close(struct io *io); /* accepts NULL; every file and queue must be closed before */
+void io_close(struct io *io);                     /* accepts NULL; every file and queue must be closed before */
 const char *io_backend_name(const struct io *io); /* "io_uring", "pwritev2" or "sim" */
 
 uint64_t io_monotonic_ns(struct io *io);
@@ -101,12 +101,12 @@ struct io_operation {
     size_t size;
     int (*work)(void *arg);
     void *arg;
-    void *user;       /* the submitter's own */
-    int result;       /* out: 0 or HF_E…; short writes are continued inside, so all or an error */
-    char text[256];   /* out: the error's text, when result < 0 */
+    void *user;            /* the submitter's own */
+    int result;            /* out: 0 or HF_E…; short writes are continued inside, so all or an error */
+    char text[256];        /* out: the error's text, when result < 0 */
     uint64_t submitted_ns; /* out */
     uint64_t completed_ns; /* out */
-    struct list link; /* the queue's, while in flight; the reaper's list afterwards */
+    struct list link;      /* the queue's, while in flight; the reaper's list afterwards */
     uint64_t progress;     /* the backend's own */
 };
 

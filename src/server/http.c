@@ -3,13 +3,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "net/address.h"
 
 struct http {
     struct loop *loop;
@@ -82,19 +82,36 @@ static void http_run(void *arg)
 
 /* ---- life ---- */
 
-static int http_resolve(const char *address, struct addrinfo **out)
+static void http_probe_accepted(void *arg, struct stream *stream)
 {
-    const char *colon = strrchr(address, ':');
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    if (colon == NULL || colon == address) {
-        return error_raise(HF_EINVALID, "'%s' is not an address (host:port)", address);
+    stream_close(stream);
+}
+
+/* What the address means, and whether it is free: asked of the loop, so that every port of the process is resolved and
+ * refused in the same words. */
+static int http_resolve(struct loop *loop, const char *address, struct sockaddr_storage *out)
+{
+    struct listener *probe = NULL;
+    struct address numeric;
+    int rc = listener_open(loop, address, http_probe_accepted, NULL, &probe);
+    if (rc != 0) {
+        return rc;
     }
-    size_t size = (size_t)(colon - address);
-    bool bracketed = size > 2 && address[0] == '[' && address[size - 1] == ']';
-    char *host = text_format("%.*s", (int)(bracketed ? size - 2 : size), bracketed ? address + 1 : address);
-    int status = getaddrinfo(host, colon + 1, &hints, out);
-    free(host);
-    return status == 0 ? 0 : error_raise(HF_EINVALID, "listen on %s: %s", address, gai_strerror(status));
+    rc = address_parse(listener_address(probe), &numeric);
+    listener_close(probe);
+    *out = (struct sockaddr_storage){0};
+    struct sockaddr_in *in4 = (struct sockaddr_in *)(void *)out;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)out;
+    if (rc == 0 && inet_pton(AF_INET, numeric.host, &in4->sin_addr) == 1) {
+        in4->sin_family = AF_INET;
+        in4->sin_port = htons(numeric.port);
+    } else if (rc == 0 && inet_pton(AF_INET6, numeric.host, &in6->sin6_addr) == 1) {
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = htons(numeric.port);
+    } else if (rc == 0) {
+        rc = error_raise(HF_EINVALID, "'%s' is not an address for HTTP", address);
+    }
+    return rc;
 }
 
 static void http_bound_address(struct http *http, const char *address)
@@ -107,23 +124,18 @@ static void http_bound_address(struct http *http, const char *address)
 
 static int http_start(struct http *http, const char *address)
 {
-    struct addrinfo *resolved = NULL;
-    int rc = http_resolve(address, &resolved);
+    struct sockaddr_storage resolved;
+    int rc = http_resolve(http->loop, address, &resolved);
     if (rc != 0) {
         return rc;
     }
-    unsigned flags = MHD_USE_EPOLL | (resolved->ai_family == AF_INET6 ? (unsigned)MHD_USE_IPv6 : 0u);
-    errno = 0;
-    http->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, http_request, http, MHD_OPTION_SOCK_ADDR, resolved->ai_addr, MHD_OPTION_CONNECTION_LIMIT,
-        HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_MEMORY,
-        MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_TIMEOUT_S, MHD_OPTION_LISTENING_ADDRESS_REUSE, 0u, MHD_OPTION_END);
-    int error_number = errno;
-    freeaddrinfo(resolved);
+    unsigned flags = MHD_USE_EPOLL | (resolved.ss_family == AF_INET6 ? (unsigned)MHD_USE_IPv6 : 0u);
+    http->daemon = MHD_start_daemon(flags, 0, NULL, NULL, http_request, http, MHD_OPTION_SOCK_ADDR, &resolved,
+                                    MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX,
+                                    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_MEMORY,
+                                    MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_TIMEOUT_S, MHD_OPTION_END);
     if (http->daemon == NULL) {
-        return error_number == EADDRINUSE
-                   ? error_raise(HF_EBUSY, "listen on %s: the address is in use by another process", address)
-                   : error_raise(HF_EIO, "listen on %s for HTTP: %s", address, strerror(error_number));
+        return error_raise(HF_EIO, "listen on %s for HTTP: %s", address, strerror(errno));
     }
     http_bound_address(http, address);
     const union MHD_DaemonInfo *epoll = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);

@@ -15,14 +15,15 @@
 struct server;
 
 struct server_options {
-    const char *client_address; /* "host:port" */
-    const char *http_address;   /* NULL or "": no HTTP port */
-    uint32_t clients_max;       /* 0: default */
+    const char *client_address;  /* "host:port" */
+    const char *http_address;    /* NULL or "": no HTTP port */
+    uint32_t clients_max;        /* 0: default */
     uint32_t request_timeout_ms; /* 0: 3000; what waits inside the server (WAIT, fan-out) ends by then */
     /* CONFIG GET shows these pairs besides those that clients expect ("appendonly" …). Lent for the server's life. */
     const char *const *config_names;
     const char *const *config_values;
     uint32_t config_count;
+    int64_t process_id; /* for status */
     /* SHUTDOWN was received: end the process in an orderly way. */
     void (*shutdown)(void *arg);
     void *arg;
@@ -39,10 +40,11 @@ const char *server_client_address(const struct server *server); /* with the port
 const char *server_http_address(const struct server *server);   /* "" without one */
 
 /* The node's status as JSON, the one source of `RAFT.STATUS JSON`, GET /status and `holdfast status`:
- * {"node", "pid", "cluster", "version", "address", "http", "peer", "io", "groups": [{"group", "ordinal", "role"
- * ("leader", "follower", "candidate", "frozen", "stopped"), "leader", "term", "vote", "commit", "applied", "last",
- * "durable", "first", "lag", "log_bytes", "members": [id, …], "text"}], "peers": [{"node", "address" (its Redis port), "up", "error"}],
- * "log": {"segments", "bytes", "oldest_unsynced_ms", "failure"}} */
+ * {"node", "pid", "cluster", "version", "address", "http", "peer", "io",
+ *  "groups": [{"group", "ordinal", "role" ("leader", "follower", "candidate", "frozen", "stopped"), "leader", "term",
+ *              "vote", "commit", "applied", "last", "durable", "first", "lag", "log_bytes", "members": [id, …],
+ * "text"}], "peers": [{"node", "address" (its Redis port), "up", "error"}], "log": {"segments", "bytes",
+ * "oldest_unsynced_ms", "failure"}} */
 void server_status_json(struct server *server, struct buffer *out);
 
 #endif

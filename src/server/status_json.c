@@ -3,7 +3,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "log/log.h"
 
@@ -80,9 +79,9 @@ void status_json_write(struct node *node, const struct status_addresses *address
     hf_log_stat(node_log(node), &stat);
     json_t *json =
         json_pack("{s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "node", (json_int_t)node_id(node), "pid",
-                  (int)getpid(), "cluster", cluster, "version", HF_VERSION, "address", addresses->client, "http",
-                  addresses->http, "peer", self->peer_address, "io", stat.io_name, "groups", groups_json(node), "peers",
-                  peers_json(node), "log", log_json(&stat));
+                  (int)addresses->process_id, "cluster", cluster, "version", HF_VERSION, "address", addresses->client,
+                  "http", addresses->http, "peer", self->peer_address, "io", stat.io_name, "groups", groups_json(node),
+                  "peers", peers_json(node), "log", log_json(&stat));
     char *text = json_dumps(json, JSON_COMPACT);
     buffer_append_text(out, text);
     free(text);

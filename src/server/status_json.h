@@ -8,6 +8,7 @@
 struct status_addresses {
     const char *client;
     const char *http;
+    int64_t process_id;
 };
 
 void status_json_write(struct node *node, const struct status_addresses *addresses, struct buffer *out);
