@@ -82,6 +82,21 @@ static void client_check_order(struct cluster_call *call, uint64_t index)
     }
 }
 
+static void client_post(struct cluster_client *client, uint32_t position);
+
+/* The write was acknowledged by the new leader: no read that starts now may miss it. */
+static void client_probe_next(struct cluster_client *client, bool succeeded)
+{
+    struct cluster_node *old = &client->cluster->nodes[client->probe_old];
+    client->state = CLIENT_THINKING;
+    if (client->probe_step == 1 && succeeded && old->node != NULL && sim_host_is_running(old->host)) {
+        client->probe_step = 2;
+        client_post(client, client->probe_old);
+    } else {
+        client->probe_step = 0;
+    }
+}
+
 static void client_next(struct cluster_client *client)
 {
     struct cluster *cluster = client->cluster;
@@ -130,7 +145,9 @@ static void client_done(void *arg, int result, struct hf_bytes reply, uint64_t i
     client->outstanding--;
     buffer_close(&call->command);
     free(call);
-    if (client->state == CLIENT_WAITING) {
+    if (client->state == CLIENT_WAITING && client->is_prober) {
+        client_probe_next(client, result == 0);
+    } else if (client->state == CLIENT_WAITING) {
         client_next(client);
     }
 }
@@ -267,6 +284,16 @@ static void client_issue_final(struct cluster_client *client, struct node *node)
     client_call(client, node, group, 0, operation, 0, false);
 }
 
+static void client_issue_probe(struct cluster_client *client, struct node *node)
+{
+    struct history_operation operation = {.kind = HISTORY_GET, .key = client->probe_key};
+    if (client->probe_step == 1) {
+        operation.kind = HISTORY_PUT;
+        operation.value = ++client->cluster->next_value;
+    }
+    client_call(client, node, client->probe_group, 0, operation, 0, false);
+}
+
 /* Runs in a turn of the node's loop. */
 static void client_issue(void *arg)
 {
@@ -275,13 +302,18 @@ static void client_issue(void *arg)
     struct cluster_node *node = &cluster->nodes[client->node];
     if (client->state != CLIENT_POSTED || node->node == NULL || node->node->phase != NODE_RUNNING) {
         client->state = CLIENT_THINKING;
-        client_think(client, 20);
+        client->probe_step = 0;
+        if (!client->is_prober) {
+            client_think(client, 20);
+        }
         return;
     }
     client->state = CLIENT_WAITING;
     client->batch_index = client->batch_number = 0;
     if (client->is_final) {
         client_issue_final(client, node->node);
+    } else if (client->is_prober) {
+        client_issue_probe(client, node->node);
     } else if (rng_chance(cluster->rng, 1, 5)) {
         client_issue_batch(client, node->node);
     } else {
@@ -306,8 +338,14 @@ static void client_wake(void *arg)
         client_think(client, 20);
         return;
     }
+    client_post(client, client->node);
+}
+
+static void client_post(struct cluster_client *client, uint32_t position)
+{
+    client->node = position;
     client->state = CLIENT_POSTED;
-    loop_post(sim_host_loop(node->host), client_issue, client);
+    loop_post(sim_host_loop(client->cluster->nodes[position].host), client_issue, client);
 }
 
 static void client_think(struct cluster_client *client, uint64_t delay_ms)
@@ -344,9 +382,7 @@ static void client_rush(void *arg)
     struct cluster_node *node = &cluster->nodes[client->rush_node];
     if (client->state == CLIENT_THINKING && node->node != NULL && sim_host_is_running(node->host) &&
         cluster->phase == CLUSTER_TROUBLE) {
-        client->node = client->rush_node;
-        client->state = CLIENT_POSTED;
-        loop_post(sim_host_loop(node->host), client_issue, client);
+        client_post(client, client->rush_node);
     }
 }
 
@@ -358,12 +394,34 @@ void cluster_clients_rush(struct cluster *cluster, uint32_t position)
     }
 }
 
+void cluster_clients_probe(struct cluster *cluster, uint64_t group, uint32_t position, uint32_t old)
+{
+    struct cluster_client *client = &cluster->clients[CLUSTER_CLIENTS_MAX + 1];
+    client->cluster = cluster;
+    client->number = CLUSTER_CLIENTS_MAX + 1;
+    client->is_prober = true;
+    if (client->probe_step != 0 || client->state != CLIENT_THINKING || group == NODE_SYSTEM_GROUP) {
+        return;
+    }
+    client->probe_step = 1;
+    client->probe_group = group;
+    client->probe_key = 1 + (uint32_t)rng_below(cluster->rng, CLUSTER_REGISTERS - 1);
+    client->probe_old = old;
+    client_post(client, position);
+}
+
 /* What was posted to the process is gone; what it had taken in was answered when it was closed. */
 void cluster_clients_node_stopped(struct cluster *cluster, uint32_t position)
 {
-    for (uint32_t i = 0; i <= CLUSTER_CLIENTS_MAX; i++) {
+    for (uint32_t i = 0; i < CLUSTER_CLIENTS_MAX + 2; i++) {
         struct cluster_client *client = &cluster->clients[i];
-        if (client->cluster != NULL && client->state == CLIENT_POSTED && client->node == position) {
+        if (client->cluster == NULL || client->state != CLIENT_POSTED || client->node != position) {
+            continue;
+        }
+        if (client->is_prober) {
+            client->state = CLIENT_THINKING;
+            client->probe_step = 0;
+        } else {
             client_think(client, 5);
         }
     }

@@ -150,8 +150,12 @@ void cluster_trouble_led(struct cluster_node *node, uint64_t group)
 {
     struct cluster *cluster = node->cluster;
     struct cluster_node *isolated = cluster->isolated;
-    if (isolated == NULL || isolated == node || !cluster->isolated_ends_early || cluster->phase != CLUSTER_TROUBLE ||
-        isolated->node == NULL || isolated->seen[group - 1].state != REPLICA_LEADER) {
+    if (isolated == NULL || isolated == node || cluster->phase != CLUSTER_TROUBLE || isolated->node == NULL ||
+        isolated->seen[group - 1].state != REPLICA_LEADER) {
+        return;
+    }
+    cluster_clients_probe(cluster, group, node->position, isolated->position);
+    if (!cluster->isolated_ends_early) {
         return;
     }
     sim_call_after(cluster->sim, rng_below(cluster->rng, 5 * CLUSTER_MS), trouble_isolation_ends, cluster);
@@ -203,9 +207,24 @@ void cluster_trouble_term_changed(struct cluster_node *node)
 static void trouble_pause_leader(struct cluster *cluster)
 {
     struct cluster_node *leader = trouble_find_leader(cluster);
-    if (leader != NULL) {
-        cluster_count(cluster, CLUSTER_EVENT_PAUSED_LEADER);
-        sim_host_pause(leader->host, (600 + rng_below(cluster->rng, 1800)) * CLUSTER_MS);
+    uint64_t lasts_ns = (600 + rng_below(cluster->rng, 1800)) * CLUSTER_MS;
+    if (leader == NULL || cluster->isolated != NULL) {
+        return;
+    }
+    cluster_count(cluster, CLUSTER_EVENT_PAUSED_LEADER);
+    sim_host_pause(leader->host, lasts_ns);
+    cluster->isolated = leader;
+    cluster->isolated_ends_early = false;
+    sim_call_after(cluster->sim, lasts_ns, trouble_isolation_ends, cluster);
+}
+
+static void trouble_deafen(void *arg)
+{
+    struct cluster *cluster = arg;
+    for (uint32_t i = 0; i < cluster->plan->nodes && cluster->isolated != NULL; i++) {
+        if (&cluster->nodes[i] != cluster->isolated) {
+            sim_link_cut(cluster->nodes[i].host, cluster->isolated->host);
+        }
     }
 }
 
@@ -222,13 +241,9 @@ static void trouble_deaf_leader(struct cluster *cluster)
     }
     cluster_count(cluster, CLUSTER_EVENT_DEAF_LEADER);
     sim_trace(cluster->sim, leader->host, "hands over and hears nothing any more");
-    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
-        if (&cluster->nodes[i] != leader) {
-            sim_link_cut(cluster->nodes[i].host, leader->host);
-        }
-    }
     cluster->isolated = leader;
     cluster->isolated_ends_early = false;
+    sim_call_after(cluster->sim, rng_below(cluster->rng, 2 * CLUSTER_MS), trouble_deafen, cluster);
     sim_call_after(cluster->sim, (300 + rng_below(cluster->rng, 700)) * CLUSTER_MS, trouble_isolation_ends, cluster);
 }
 

@@ -75,6 +75,12 @@ struct cluster_client {
     /* the final client walks over all keys */
     bool is_final;
     uint32_t final_position;
+    /* the prober writes where a new leader is and reads where the old one does not know of it */
+    bool is_prober;
+    uint32_t probe_step; /* 0: idle, 1: writing, 2: reading */
+    uint64_t probe_group;
+    uint32_t probe_key;
+    uint32_t probe_old; /* position of the old leader */
 };
 
 enum cluster_phase { CLUSTER_TROUBLE, CLUSTER_HEALING, CLUSTER_OVER };
@@ -104,7 +110,7 @@ struct cluster {
     struct rng *rng;
     struct description *description;
     struct cluster_node nodes[CLUSTER_NODES_MAX];
-    struct cluster_client clients[CLUSTER_CLIENTS_MAX + 1]; /* the last one is final */
+    struct cluster_client clients[CLUSTER_CLIENTS_MAX + 2]; /* behind them the final one and the prober */
     struct cluster_log logs[CLUSTER_ALL_GROUPS_MAX];
     enum cluster_phase phase;
     struct history_operation *operations;
@@ -152,6 +158,8 @@ void cluster_clients_start(struct cluster *cluster);
 /* Clients that think come to a node now, one after another. */
 void cluster_clients_rush(struct cluster *cluster, uint32_t position);
 void cluster_clients_node_stopped(struct cluster *cluster, uint32_t position);
+/* A new leader at `position`, while the one at `old` may not know of it. */
+void cluster_clients_probe(struct cluster *cluster, uint64_t group, uint32_t position, uint32_t old);
 void cluster_clients_finish(struct cluster *cluster); /* starts the final client */
 void cluster_clients_check(struct cluster *cluster);  /* the histories */
 
