@@ -93,6 +93,11 @@ static void appends_done(void *arg, int result)
     appends->callbacks.ended(appends->arg, result, last_index);
 }
 
+static bool appends_may_wait(int rc)
+{
+    return rc == HF_EBUSY || rc == HF_ENOSPACE;
+}
+
 /* Hands the batch to the log, or queues it behind those that wait already. Takes `append` over on success. */
 static int appends_submit(struct appends *appends, struct append *append, struct hf_log_batch *batch)
 {
@@ -100,13 +105,13 @@ static int appends_submit(struct appends *appends, struct append *append, struct
         /* Listed first: in a log that answers from within the call it would be missed otherwise. */
         list_append(&appends->in_flight, &append->link);
         int rc = hf_log_append(appends->log, batch, appends_done, append);
-        if (rc != HF_EBUSY) {
-            if (rc != 0) {
-                list_remove(&append->link);
-            }
-            return rc;
+        if (rc == 0) {
+            return 0;
         }
         list_remove(&append->link);
+        if (!appends_may_wait(rc)) {
+            return rc;
+        }
     }
     append->batch = batch;
     list_append(&appends->waiting, &append->link);
@@ -127,7 +132,7 @@ int appends_retry(struct appends *appends)
             /* Back to the front. */
             struct list *first = appends->waiting.next;
             list_append(first, &append->link);
-            return rc == HF_EBUSY ? 0 : rc;
+            return appends_may_wait(rc) ? 0 : rc;
         }
         hf_log_batch_close(append->batch);
         append->batch = NULL;

@@ -2,7 +2,7 @@
  * order, and what became of each.
  *
  *   appends_write → hf_log_append → in flight → done → callbacks.persisted
- *                 ↘ HF_EBUSY: waiting, in order, until appends_retry
+ *                 ↘ HF_EBUSY, HF_ENOSPACE: waiting, in order, until appends_retry
  *
  * Two questions are answered here. Up to where may PERSISTED_ENTRIES be reported: an append knows its own last entry,
  * and a later truncation shortens that (rule 3). And which messages may leave: a message that was born after a
@@ -60,10 +60,14 @@ void appends_open(struct appends *appends, struct hf_log *log, uint64_t group, c
 /* Appends in flight go on in the log and end without a callback. */
 void appends_close(struct appends *appends);
 
-/* Writes what changed. Term and vote alone cause a write; the commit index goes along when there is one. The first
- * removed index goes to *truncated (0: none). On an error (never HF_EBUSY) the log has nothing of it. */
+/* What the engine accepted must get into the log sooner or later. The queue of the log may be full for the moment, and
+ * so may the disk in spite of what was reserved (the engine's own barrier reserves nothing): then it waits, and all
+ * that comes after it. Nothing of it is reported or acknowledged meanwhile.
+ *
+ * Writes what changed. Term and vote alone cause a write; the commit index goes along when there is one. The first
+ * removed index goes to *truncated (0: none). On an error the log has nothing of it. */
 int appends_write(struct appends *appends, const struct appends_change *change, uint64_t *truncated);
-/* Tries again what the log's queue had no room for. */
+/* Tries again what the log had no room for. */
 int appends_retry(struct appends *appends);
 bool appends_is_blocked(const struct appends *appends);
 /* The last index that can be read: below last_index while something waits. */

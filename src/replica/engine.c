@@ -29,7 +29,10 @@ void engine_open(struct engine *engine, const struct replica_options *options)
     assert(rv == 0);
     raft->tracer = NULL; /* the default one formats every step */
     raft_seed(raft, options->seed);
-    raft_set_election_timeout(raft, options->election_timeout_ms);
+    engine->election_timeout_ms = options->election_timeout_ms;
+    engine->stands_first = options->first_election_timeout_ms != 0;
+    raft_set_election_timeout(raft, engine->stands_first ? options->first_election_timeout_ms
+                                                         : options->election_timeout_ms);
     raft_set_heartbeat_timeout(raft, options->heartbeat_timeout_ms);
     raft_set_install_snapshot_timeout(raft, ENGINE_CATCH_UP_TIMEOUT_MS);
     raft_set_pre_vote(raft, true);
@@ -45,6 +48,19 @@ void engine_close(struct engine *engine)
     }
 }
 
+/* The first timeout has come, or there is a leader: from now on the usual election timeout counts, also for how long a
+ * leader that was heard of protects against pre-votes. */
+static void engine_end_first(struct engine *engine, enum raft_event_type type)
+{
+    raft_id leader = 0;
+    const char *address = NULL;
+    raft_leader(&engine->raft, &leader, &address);
+    if (type == RAFT_TIMEOUT || leader != 0) {
+        engine->stands_first = false;
+        raft_set_election_timeout(&engine->raft, engine->election_timeout_ms);
+    }
+}
+
 int engine_step(struct engine *engine, struct raft_event *event, struct raft_update *update)
 {
     event->time = engine_now_ms(engine);
@@ -56,8 +72,12 @@ int engine_step(struct engine *engine, struct raft_event *event, struct raft_upd
                                     ? ENGINE_CAPACITY_THRESHOLD_KIB
                                     : 0);
     memset(update, 0, sizeof(*update)); /* the core resets flags and messages only */
+    enum raft_event_type type = event->type;
     int rv = raft_step(&engine->raft, event, update);
     raft_set_capacity_threshold(&engine->raft, 0);
+    if (engine->stands_first && rv == 0) {
+        engine_end_first(engine, type);
+    }
     return rv;
 }
 

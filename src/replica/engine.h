@@ -22,6 +22,8 @@ struct engine {
     struct hf_log *log; /* lent, like io */
     struct io *io;
     bool is_open;
+    unsigned election_timeout_ms;
+    bool stands_first; /* the shorter first election timeout is in force */
 };
 
 /* The log as the core must be told about it at START. */

@@ -51,8 +51,6 @@ static void replica_retry(struct replica *replica)
     int rc = appends_retry(&replica->appends);
     if (rc != 0) {
         step_freeze(replica, rc, "appending to the log");
-    } else if (appends_is_blocked(&replica->appends)) {
-        replica->retry_ms = engine_now_ms(&replica->engine) + REPLICA_RETRY_MS;
     }
 }
 

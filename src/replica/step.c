@@ -334,5 +334,8 @@ void step_settle(struct replica *replica)
             again |= read_index_settle(replica);
         }
     }
+    if (appends_is_blocked(&replica->appends) && replica->retry_ms == 0) {
+        replica->retry_ms = engine_now_ms(&replica->engine) + REPLICA_RETRY_MS;
+    }
     replica->is_settling = false;
 }

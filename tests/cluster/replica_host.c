@@ -103,7 +103,8 @@ static void replica_host_turn_end(void *arg)
 static void replica_host_tick(void *arg)
 {
     struct replica_host *host = arg;
-    if (io_monotonic_ns(sim_host_io(host->host)) / 1000000u >= replica_deadline_ms(host->replica)) {
+    if (host->replica != NULL &&
+        io_monotonic_ns(sim_host_io(host->host)) / 1000000u >= replica_deadline_ms(host->replica)) {
         replica_tick(host->replica);
     }
 }
@@ -124,6 +125,7 @@ int replica_host_start(struct replica_host *host)
     log_options.segment_size_bytes = 1u << 20;
     log_options.tail_cache_bytes = 64u << 10;
     log_options.write_size_max_bytes = host->options.write_size_max_bytes;
+    log_options.queue_entries_max = host->options.queue_entries_max;
     log_options.driver = HF_LOG_DRIVE_CALLER;
     host->lives++;
     int rc = log_open(io, "log", &log_options, &host->log);

@@ -42,6 +42,7 @@ struct replica_host_options {
     unsigned election_timeout_ms;
     unsigned heartbeat_timeout_ms;
     uint32_t write_size_max_bytes; /* of the log; 0: default */
+    uint64_t queue_entries_max;    /* the same */
 };
 
 struct replica_host {

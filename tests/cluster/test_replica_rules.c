@@ -360,6 +360,14 @@ static void fill_disk(struct lab *lab)
     lab_run_ms(lab, 5);
 }
 
+/* From node 2, in term 2; waits until it is durable. */
+static void append_small(struct lab *lab, uint64_t index)
+{
+    struct hf_entry entry = lab_normal(index, 2, "small");
+    lab_append(lab, 2, 2, index - 1, 2, 1, &entry, 1);
+    lab_run_ms(lab, 3);
+}
+
 static int submit_until_refused(struct lab *lab, unsigned limit)
 {
     char *text = test_calloc(1, 100u << 10);
@@ -423,6 +431,71 @@ static void R18_a_follower_without_space_keeps_its_leader_and_says_that_it_is_sh
     assert_true(answer->raft.raft.append_entries_result.rejected == 0);
     assert_true(answer->raft.raft.append_entries_result.last_log_index == refused - 1);
     assert_true(answer->raft.raft.append_entries_result.capacity < 1024);
+    lab_close(lab);
+}
+
+static void R18_a_full_queue_of_the_log_is_waited_for(void **state)
+{
+    struct replica_host_options options = {.members = alone,
+                                           .member_count = 1,
+                                           .election_timeout_ms = LAB_ELECTION_MS,
+                                           .heartbeat_timeout_ms = LAB_HEARTBEAT_MS,
+                                           .queue_entries_max = 10};
+    struct lab *lab = lab_open_with(1, &options);
+    lab_run_ms(lab, 20);
+    uint64_t last = replica_host_status(&lab->host).last_index;
+    stall(lab, 100);
+    struct hf_bytes payloads[4] = {bytes_of_text("a"), bytes_of_text("b"), bytes_of_text("c"), bytes_of_text("d")};
+    unsigned taken = 0;
+    int rc = 0;
+    for (unsigned i = 0; i < 20 && rc == 0; i++) {
+        uint64_t index;
+        uint64_t term;
+        rc = replica_submit(lab->host.replica, payloads, 4, REPLICA_HOST_STAMP_MS, &index, &term);
+        taken += rc == 0 ? 4 : 0;
+        lab_run_ms(lab, 1);
+    }
+    /* The engine took more than the log's queue holds, and nothing is lost. */
+    assert_int_equal(rc, HF_EBUSY);
+    assert_true(taken > 10);
+    assert_true(replica_host_status(&lab->host).commit_index == last);
+    lab_run_ms(lab, 150);
+    assert_int_equal(lab->failed, 0);
+    assert_true(replica_host_status(&lab->host).commit_index == last + taken);
+    assert_true(replica_host_status(&lab->host).applied_index == last + taken);
+    lab_close(lab);
+}
+
+static void R18_a_leader_whose_own_barrier_finds_no_space_waits_for_it(void **state)
+{
+    struct lab *lab = lab_open(1, voters_3, 3);
+    /* Entries that are not known to be committed: the engine will propose a barrier behind them. */
+    struct hf_entry entries[] = {lab_normal(2, 2, "a"), lab_normal(3, 2, "b")};
+    lab_append(lab, 2, 2, 1, 1, 1, entries, 2);
+    lab_run_ms(lab, 20);
+    fill_disk(lab);
+    uint64_t index = 4;
+    for (; replica_host_status(&lab->host).last_index == index - 1; index++) {
+        append_small(lab, index);
+    }
+    lab_forget(lab);
+    for (unsigned round = 0; round < 2; round++) {
+        struct lab_message *asked = lab_await(lab, RAFT_REQUEST_VOTE, 5 * LAB_ELECTION_MS);
+        assert_non_null(asked);
+        lab_vote(lab, 2, asked->raft.raft.request_vote.term, CODEC_VOTE_GRANTED | (round == 0 ? CODEC_PRE_VOTE : 0));
+        lab_forget(lab);
+    }
+    struct replica_status status = replica_host_status(&lab->host);
+    assert_int_equal(status.state, REPLICA_LEADER);
+    lab_run_ms(lab, 30);
+    assert_int_equal(lab->failed, 0);
+    struct hf_log_group_state log_state;
+    must(hf_log_group_state(lab->host.log, REPLICA_HOST_GROUP, &log_state));
+    assert_true(log_state.last_index < status.last_index);
+    sim_disk_set_capacity(lab->host.host, 0);
+    lab_run_ms(lab, 100);
+    must(hf_log_group_state(lab->host.log, REPLICA_HOST_GROUP, &log_state));
+    assert_true(log_state.durable_index == status.last_index);
     lab_close(lab);
 }
 
@@ -757,6 +830,84 @@ static void a_member_below_the_leader_s_trail_gets_the_entries_from_the_log(void
     lab_close(lab);
 }
 
+static void a_replica_may_be_closed_with_appends_and_messages_on_their_way(void **state)
+{
+    struct lab *lab = lab_open(1, voters_3, 3);
+    lead(lab);
+    lab->is_socket_full = 1;
+    stall(lab, 20);
+    lab_submit(lab, "a");
+    struct read_result read = {0};
+    must(replica_read(lab->host.replica, note_read, &read));
+    replica_host_turn(&lab->host);
+    assert_true(lab->queued > 0);
+    replica_close(lab->host.replica);
+    lab->host.replica = NULL;
+    assert_int_equal(read.done, 0);
+    for (unsigned i = 0; i < lab->queued; i++) {
+        struct buffer out = {0};
+        assert_int_equal(lab->queue[i]->encode(lab->queue[i], &out), HF_ECLOSED);
+        buffer_close(&out);
+    }
+    lab_drop_queue(lab);
+    sim_run_for(lab->sim, 100000000);
+    lab_close(lab);
+}
+
+static void what_waits_for_a_connection_that_ended_is_dropped(void **state)
+{
+    struct lab *lab = lab_open(1, voters_3, 3);
+    lead(lab);
+    uint64_t term = replica_host_status(&lab->host).term;
+    lab_result(lab, 3, term, 0, replica_host_status(&lab->host).last_index);
+    lab_run_ms(lab, 1);
+    lab->is_socket_full = 1;
+    lab_submit(lab, "a");
+    lab_submit(lab, "b");
+    unsigned queued = lab->queued;
+    replica_peer_changed(lab->host.replica, 2, false);
+    replica_peer_changed(lab->host.replica, 3, false);
+    /* What the hub held it gives back; nothing follows, and nothing is sent to who is not there. */
+    lab_drop_queue(lab);
+    lab_run_ms(lab, 2 * LAB_HEARTBEAT_MS);
+    assert_true(queued > 0);
+    assert_int_equal(lab->queued, 0);
+    lab->is_socket_full = 0;
+    lab_forget(lab);
+    replica_peer_changed(lab->host.replica, 2, true);
+    lab_run_ms(lab, 2 * LAB_HEARTBEAT_MS);
+    struct lab_message *sent = lab_next(lab, RAFT_APPEND_ENTRIES);
+    assert_non_null(sent);
+    assert_true(sent->to == 2);
+    lab_close(lab);
+}
+
+static void messages_that_wait_for_a_slow_socket_are_merged(void **state)
+{
+    struct lab *lab = lab_open(1, voters_3, 3);
+    lead(lab);
+    uint64_t first = replica_host_status(&lab->host).last_index + 1;
+    lab->is_socket_full = 1;
+    for (unsigned i = 0; i < 500; i++) {
+        lab_submit(lab, "x");
+    }
+    lab->is_socket_full = 0;
+    lab_pump(lab);
+    unsigned messages = 0;
+    uint64_t next = first;
+    for (struct lab_message *sent = lab_next(lab, RAFT_APPEND_ENTRIES); sent != NULL;
+         sent = lab_next(lab, RAFT_APPEND_ENTRIES)) {
+        if (sent->to == 2) {
+            messages++;
+            assert_true(sent->raft.raft.append_entries.prev_log_index == next - 1);
+            next += sent->raft.entry_count;
+        }
+    }
+    assert_true(next == first + 500);
+    assert_true(messages <= 3);
+    lab_close(lab);
+}
+
 static void the_log_of_another_cluster_is_refused(void **state)
 {
     static const struct replica_member others[] = {
@@ -792,6 +943,8 @@ int main(void)
         cmocka_unit_test(R16_configurations_can_change_again_after_a_restart),
         cmocka_unit_test(R18_a_full_disk_refuses_proposals_and_takes_them_again_when_there_is_space),
         cmocka_unit_test(R18_a_follower_without_space_keeps_its_leader_and_says_that_it_is_short),
+        cmocka_unit_test(R18_a_full_queue_of_the_log_is_waited_for),
+        cmocka_unit_test(R18_a_leader_whose_own_barrier_finds_no_space_waits_for_it),
         cmocka_unit_test(GH_an_append_of_an_older_term_is_never_answered_as_a_success),
         cmocka_unit_test(GJ_leadership_is_handed_over_when_the_other_has_caught_up_and_not_before),
         cmocka_unit_test(GK_a_refused_pre_vote_tells_the_newer_term),
@@ -807,6 +960,9 @@ int main(void)
         cmocka_unit_test(malformed_frames_are_refused_and_change_nothing),
         cmocka_unit_test(a_snapshot_is_refused_while_there_are_none),
         cmocka_unit_test(a_member_below_the_leader_s_trail_gets_the_entries_from_the_log),
+        cmocka_unit_test(a_replica_may_be_closed_with_appends_and_messages_on_their_way),
+        cmocka_unit_test(what_waits_for_a_connection_that_ended_is_dropped),
+        cmocka_unit_test(messages_that_wait_for_a_slow_socket_are_merged),
         cmocka_unit_test(the_log_of_another_cluster_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
