@@ -58,7 +58,11 @@ class Simulate:
 
 
 GUARDS = 'test_replica_guards'
+RULES = 'test_replica_rules'
 CRASH = 'test_log_crash'
+DAMAGE = 'test_log_damage'
+FAILURE = 'test_log_failure'
+MISDIRECTED = 'test_log_misdirected'
 
 # Which tests find which bug: the first that does is enough.
 TESTS = {
@@ -69,12 +73,23 @@ TESTS = {
     'GUARD_E': [Kill(GUARDS, '^GE_')],
     'GUARD_F': [Kill(GUARDS, '^GF_')],
     'GUARD_G': [Kill(GUARDS, '^GG_')],
+    'GUARD_H': [Kill(RULES, '^GH_')],
+    'GUARD_J': [Kill(RULES, '^GJ_')],
+    'GUARD_K': [Kill(RULES, '^GK_')],
+    'RULE_1_MESSAGE_BEFORE_VOTE': [Kill(RULES, '^R1_')],
+    'RULE_3_TRUNCATED_REPORTED': [Kill(RULES, '^R3_')],
+    'RULE_4_COMMIT_NOT_CLAMPED': [Kill(RULES, '^R4_')],
+    'RULE_16_CONFIGURATION_NOT_FED': [Kill(RULES, '^R16_')],
+    'READ_WITHOUT_ROUND': [Kill(RULES, '^P3_a_read_waits_for_a_majority')],
+    'READ_BEFORE_OWN_TERM': [Kill(RULES, '^P3_a_read_waits_until_an_entry')],
     'LOG_ACK_BEFORE_DURABLE': [Kill(CRASH, '^P1_')],
-    'LOG_ACK_OUT_OF_ORDER': [Kill(CRASH, '^P1_')],
+    'LOG_ACK_OUT_OF_ORDER': [Kill(FAILURE, '^L17_'), Kill(CRASH, '^P1_')],
     'LOG_SKIP_SYNC': [Kill(CRASH, '^P1_')],
-    'LOG_SKIP_DIRECTORY_SYNC': [Kill(CRASH, '^P1_')],
-    'LOG_RETRY_AFTER_SYNC_ERROR': [Kill(CRASH, '^P1_')],
+    'LOG_SKIP_DIRECTORY_SYNC': [Kill(FAILURE, '^L19_'), Kill(CRASH, '^P1_')],
+    'LOG_RETRY_AFTER_SYNC_ERROR': [Kill(FAILURE, '^H1_')],
+    'LOG_CHECKSUM_NOT_SEEDED': [Kill(MISDIRECTED, '^H17_')],
     'LOG_TORN_IS_KEPT': [Kill(CRASH, '^L9_')],
+    'LOG_DAMAGE_IS_TORN': [Kill(DAMAGE, '^H3_')],
     'LOG_VOTE_LOST': [Kill(CRASH, '^P1_')],
     'LOG_TAIL_NOT_COPIED': [Kill(CRASH, '^L18_')],
 }
