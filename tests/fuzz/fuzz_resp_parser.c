@@ -59,46 +59,41 @@ static struct outcome read_in_pieces(const uint8_t *data, size_t size, size_t pi
         }
         outcome.is_broken = result == RESP_BROKEN;
         outcome.consumed += start;
-        assert(parser.capacity <= 8 + 2 * left);
+        assert(parser.capacity <= 8 + 2 * known);
         free(copy);
     }
     resp_parser_close(&parser);
     return outcome;
 }
 
-/* hiredis reads one value at a time; where it read an array of strings we must have read the same. */
+/* What we read as a command hiredis must read alike. Only then is it asked: it allocates what is announced. */
 static void compare_with_hiredis(const uint8_t *data, size_t size)
 {
-    if (size == 0 || data[0] != '*') {
-        return;
-    }
-    redisReader *reader = redisReaderCreate();
-    redisReaderFeed(reader, (const char *)data, size);
-    void *got = NULL;
-    int rc = redisReaderGetReply(reader, &got);
-    redisReply *reply = got;
     struct resp_limits limits = {.arguments_max = 1000, .bulk_size_max = 100000, .query_size_max = 200000};
     struct resp_parser parser;
-    resp_parser_init(&parser, &limits);
     struct arguments arguments;
     size_t consumed = 0;
+    resp_parser_init(&parser, &limits);
     enum resp_result result = resp_parse(&parser, bytes_of(data, size), &arguments, &consumed);
-    if (result == RESP_COMMAND && arguments.count > 0) {
-        assert(rc == REDIS_OK && reply != NULL && reply->type == REDIS_REPLY_ARRAY);
-        assert(reply->elements == arguments.count);
+    if (result == RESP_COMMAND && arguments.count > 0 && data[0] == '*') {
+        redisReader *reader = redisReaderCreate();
+        void *got = NULL;
+        redisReaderFeed(reader, (const char *)data, consumed);
+        assert(redisReaderGetReply(reader, &got) == REDIS_OK && got != NULL);
+        const redisReply *reply = got;
+        assert(reply->type == REDIS_REPLY_ARRAY && reply->elements == arguments.count);
         for (size_t i = 0; i < arguments.count; i++) {
-            assert(reply->element[i]->type == REDIS_REPLY_STRING);
-            assert(bytes_equal(bytes_of(reply->element[i]->str, (size_t)reply->element[i]->len), arguments.items[i]));
+            const redisReply *item = reply->element[i];
+            assert(item->type == REDIS_REPLY_STRING);
+            assert(bytes_equal(bytes_of(item->str, (size_t)item->len), arguments.items[i]));
         }
+        freeReplyObject(got);
+        redisReaderFree(reader);
     }
-    if (reply != NULL) {
-        freeReplyObject(reply);
-    }
-    redisReaderFree(reader);
     resp_parser_close(&parser);
 }
 
-/* The walker over replies stays inside, and agrees with hiredis on what it accepts whole. */
+/* The walker over replies stays inside. */
 static void walk_reply(const uint8_t *data, size_t size)
 {
     uint8_t *copy = malloc(size + 1);
