@@ -31,8 +31,8 @@ void engine_open(struct engine *engine, const struct replica_options *options)
     raft_seed(raft, options->seed);
     engine->election_timeout_ms = options->election_timeout_ms;
     engine->stands_first = options->first_election_timeout_ms != 0;
-    raft_set_election_timeout(raft, engine->stands_first ? options->first_election_timeout_ms
-                                                         : options->election_timeout_ms);
+    raft_set_election_timeout(raft,
+                              engine->stands_first ? options->first_election_timeout_ms : options->election_timeout_ms);
     raft_set_heartbeat_timeout(raft, options->heartbeat_timeout_ms);
     raft_set_install_snapshot_timeout(raft, ENGINE_CATCH_UP_TIMEOUT_MS);
     raft_set_pre_vote(raft, true);

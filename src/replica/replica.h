@@ -66,6 +66,10 @@ struct replica_options {
     unsigned bootstrap_count;
     uint64_t bootstrap_stamp_ms;  /* from the cluster description, so that entry 1 is byte-equal everywhere */
     unsigned election_timeout_ms; /* 0: default */
+    /* 0: the same. A shorter one lets this replica stand first after a start, so that leaders are where they should be
+     * from the beginning; it counts until the first timeout or the first leader heard of. Pre-vote keeps it from
+     * disturbing a group that has a leader. */
+    unsigned first_election_timeout_ms;
     unsigned heartbeat_timeout_ms;
     unsigned seed;
 };
