@@ -10,6 +10,11 @@ uint32_t balance_choice(const struct node *node, const struct hosted_group *grou
     return (uint32_t)(((uint64_t)ordinal + i) % node->description->node_count);
 }
 
+bool balance_stands_first(const struct node *node, const struct hosted_group *group)
+{
+    return node->description->nodes[balance_choice(node, group, 0)].id == node->id;
+}
+
 /* Connected for a while, with a clock that agrees with the others'. */
 static bool balance_is_fit(const struct node *node, const struct node_peer *peer)
 {

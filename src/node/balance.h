@@ -32,4 +32,7 @@ void balance_run(struct node *node);
 /* The position of the i-th choice for a group. */
 uint32_t balance_choice(const struct node *node, const struct hosted_group *group, uint32_t i);
 
+/* After a start, the group's first choice stands for election before the others. */
+bool balance_stands_first(const struct node *node, const struct hosted_group *group);
+
 #endif

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/trace.h"
+#include "node/balance.h"
 #include "node/node_state.h"
 #include "node/relay.h"
 #include "node/system_group.h"
@@ -211,6 +212,7 @@ static int hosted_group_start(struct hosted_group *group)
         .bootstrap_count = node->description->node_count,
         .bootstrap_stamp_ms = node->description->created_ms,
         .election_timeout_ms = node->options.election_timeout_ms,
+        .first_election_timeout_ms = balance_stands_first(node, group) ? node->options.election_timeout_ms / 4 : 0,
         .heartbeat_timeout_ms = node->options.heartbeat_timeout_ms,
     };
     static const struct replica_callbacks callbacks = {
