@@ -35,8 +35,9 @@
 #define PAGE_SIZE_MIN 256u   /* where the root of a small tree begins */
 #define PAGE_SIZE_MAX 32768u /* what large keys can make of a page that has too few cells to be split */
 #ifndef PAGE_FRAMES_AFTER
-#define PAGE_FRAMES_AFTER (16u << 20) /* a store with less takes its pages from malloc: groups can be many and small \
-                                       */
+#define PAGE_FRAMES_AFTER                                                                      \
+    (16u << 20) /* a store with less takes its pages from malloc: groups can be many and small \
+                 */
 #endif
 #define PAGE_POOL_NONE   MEMORY_ACCOUNT_POOLS
 #define PAGE_FRONT_LEAF  4u
