@@ -530,6 +530,11 @@ static void L13_the_last_index_overflows_nothing(void **unused)
         assert_int_equal(view.count, 1);
         assert_true(view.entries[0].index == UINT64_MAX - 1);
         hf_log_view_close(&view);
+        /* One past the last index is 0. */
+        assert_int_equal(hf_log_read(run.log, items_ids[0], UINT64_MAX - 1, 0, 0, 0, &view), 0);
+        assert_int_equal(view.count, 2);
+        assert_true(view.entries[1].index == UINT64_MAX);
+        hf_log_view_close(&view);
         /* No next one, neither as 0 nor as a beginning. */
         for (uint64_t index = 0; index < 2; index++) {
             hf_log_batch_clear(batch);
