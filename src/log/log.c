@@ -14,6 +14,7 @@
 
 #define LOG_LOCK_NAME            "LOCK"
 #define LOG_SEGMENT_SIZE_MIN     (UINT64_C(1) << 20)
+#define LOG_SEGMENT_SIZE_MIN_SIM (UINT64_C(1) << 16) /* log_open: small disks, many rotations */
 #define LOG_SEGMENT_SIZE_MAX     (UINT64_C(4) << 30)
 #define LOG_WRITE_SIZE_MIN       (64u << 10)
 #define LOG_WRITE_SIZE_MAX       (16u << 20)
@@ -71,7 +72,7 @@ static int log_set_options(struct hf_log *log, const struct hf_log_options *give
         const char *name;
         uint64_t value, min, max;
     } checks[] = {
-        {"segment_size_bytes", options->segment_size_bytes, LOG_SEGMENT_SIZE_MIN, LOG_SEGMENT_SIZE_MAX},
+        {"segment_size_bytes", options->segment_size_bytes, LOG_SEGMENT_SIZE_MIN_SIM, LOG_SEGMENT_SIZE_MAX},
         {"write_size_max_bytes", options->write_size_max_bytes, LOG_WRITE_SIZE_MIN, LOG_WRITE_SIZE_MAX},
         {"writes_in_flight_max", options->writes_in_flight_max, 1, LOG_WRITES_IN_FLIGHT_MAX},
         {"recycle_segments_max", options->recycle_segments_max, 1, LOG_RECYCLE_SEGMENTS_MAX},
@@ -109,9 +110,6 @@ static void log_configure(struct hf_log *log)
 {
     const struct hf_log_options *options = &log->options;
     struct log_writer *writer = &log->writer;
-    log->pool.segment_size_max_bytes = options->segment_size_bytes;
-    log->pool.reserve_bytes = options->reserve_bytes;
-    log->pool.spares_max = options->recycle_segments_max;
     writer->io = log->io;
     writer->queue = log->queue;
     writer->cache = &log->cache;
@@ -160,6 +158,9 @@ int log_open(struct io *io, const char *directory, const struct hf_log_options *
     if (rc != 0) {
         goto done;
     }
+    log->pool.segment_size_max_bytes = log->options.segment_size_bytes;
+    log->pool.reserve_bytes = log->options.reserve_bytes;
+    log->pool.spares_max = log->options.recycle_segments_max;
     log_tail_cache_open(&log->cache, log->options.tail_cache_bytes, log->options.write_size_max_bytes);
     if (!log->options.read_only) {
         rc = log_lock(log);
@@ -187,10 +188,16 @@ int hf_log_open(const char *directory, const struct hf_log_options *options, str
     enum hf_log_io chosen = options != NULL ? options->io : HF_LOG_IO_AUTO;
     struct io *io = NULL;
     *out = NULL;
-    if ((unsigned)chosen > HF_LOG_IO_THREADS) {
-        return error_raise(HF_EINVALID, "option io is %d", (int)chosen);
+    uint64_t segment_size =
+        options != NULL ? log_option(options->segment_size_bytes, LOG_SEGMENT_SIZE_MIN) : LOG_SEGMENT_SIZE_MIN;
+    int rc = log_check_option("io", (uint64_t)chosen, 0, HF_LOG_IO_THREADS);
+    if (rc == 0) {
+        rc = log_check_option("segment_size_bytes", segment_size, LOG_SEGMENT_SIZE_MIN, LOG_SEGMENT_SIZE_MAX);
     }
-    int rc = io_open_kernel(backends[chosen], &io);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = io_open_kernel(backends[chosen], &io);
     if (rc != 0) {
         return rc;
     }

@@ -7,7 +7,7 @@
 #include "io/io.h"
 
 /* hf_log_open on a lent io, which must outlive the log. options->io is ignored. In the simulator the driver is always
- * the caller. */
+ * the caller; there and in tests segments may be as small as 64 KiB. */
 int log_open(struct io *io, const char *directory, const struct hf_log_options *options, struct hf_log **out);
 
 /* For loop_watch_queue: the queue on which the writer's operations complete. */

@@ -20,9 +20,15 @@ void log_pool_close(struct log_pool *pool)
     pool->upcoming_count = 0;
 }
 
+uint64_t log_pool_size_min(const struct log_pool *pool)
+{
+    return pool->segment_size_max_bytes < LOG_POOL_SEGMENT_SIZE_FIRST ? pool->segment_size_max_bytes
+                                                                      : LOG_POOL_SEGMENT_SIZE_FIRST;
+}
+
 uint64_t log_pool_size(const struct log_pool *pool, uint64_t stream_bytes)
 {
-    uint64_t size = LOG_POOL_SEGMENT_SIZE_MIN;
+    uint64_t size = log_pool_size_min(pool);
     while (size < stream_bytes && size < pool->segment_size_max_bytes) {
         size *= 2;
     }
@@ -60,7 +66,7 @@ void log_pool_forget_free_bytes(struct log_pool *pool)
 bool log_pool_can_extend(struct log_pool *pool, uint64_t frame_length, uint64_t headroom)
 {
     uint64_t size = frame_length + LOG_FORMAT_SEGMENT_HEADER_SIZE;
-    size = size < LOG_POOL_SEGMENT_SIZE_MIN ? LOG_POOL_SEGMENT_SIZE_MIN : size;
+    size = size < log_pool_size_min(pool) ? log_pool_size_min(pool) : size;
     if (pool->no_space) {
         return false;
     }
@@ -152,7 +158,7 @@ static struct log_segment *log_pool_next_target(struct log_pool *pool, uint64_t 
     }
     log_pool_forget_free_bytes(pool);
     uint64_t free_bytes = log_pool_free_bytes(pool);
-    while (size > LOG_POOL_SEGMENT_SIZE_MIN &&
+    while (size / 2 >= log_pool_size_min(pool) &&
            (free_bytes < pool->reserve_bytes || free_bytes - pool->reserve_bytes < size)) {
         size /= 2; /* a smaller spare is better than none */
     }

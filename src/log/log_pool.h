@@ -10,11 +10,11 @@
 #include "log/log_prepare.h"
 #include "log/log_segment.h"
 
-#define LOG_POOL_SEGMENT_SIZE_MIN (1u << 20)
-#define LOG_POOL_UPCOMING_MAX     4u
-#define LOG_POOL_WAITED_FOR_MAX   64u
-#define LOG_POOL_RETRY_NS         UINT64_C(100000000) /* after the device was full */
-#define LOG_POOL_FREE_AGE_NS      UINT64_C(100000000) /* how old a look at the free space may be */
+#define LOG_POOL_SEGMENT_SIZE_FIRST (1u << 20) /* a young log's, unless it may only have smaller ones */
+#define LOG_POOL_UPCOMING_MAX       4u
+#define LOG_POOL_WAITED_FOR_MAX     64u
+#define LOG_POOL_RETRY_NS           UINT64_C(100000000) /* after the device was full */
+#define LOG_POOL_FREE_AGE_NS        UINT64_C(100000000) /* how old a look at the free space may be */
 
 struct log_pool {
     struct io *io;
@@ -45,6 +45,7 @@ struct log_pool {
 void log_pool_open(struct log_pool *pool, struct io *io, const char *directory, const struct log_segment_header *last);
 void log_pool_close(struct log_pool *pool); /* nothing in flight; accepts a zeroed one */
 
+uint64_t log_pool_size_min(const struct log_pool *pool);
 /* The size that the next segment should have: grows with the log. */
 uint64_t log_pool_size(const struct log_pool *pool, uint64_t stream_bytes);
 /* Bytes in segments that are ready, headers subtracted. */

@@ -13,9 +13,6 @@
 #include "log/log_prepare.h"
 #include "log/log_scan.h"
 
-/* What the new segment offers beyond what is copied into it. */
-#define LOG_RECOVERY_ROOM_MIN (256u * 1024u)
-
 /* A frame that nobody declared durable, to be copied. */
 struct log_recovery_copy {
     uint8_t *data; /* aligned */
@@ -124,13 +121,15 @@ static void log_recovery_plan_header(struct log_recovery *recovery, struct log_s
 {
     struct hf_log *log = recovery->log;
     const struct log_segment *last = recovery->used_count > 0 ? recovery->segments[recovery->used_count - 1] : NULL;
-    uint64_t size = LOG_FORMAT_SEGMENT_HEADER_SIZE + LOG_FORMAT_BLOCK_SIZE + LOG_RECOVERY_ROOM_MIN;
+    uint64_t size_min = log_pool_size_min(&log->pool);
+    /* A quarter of an ordinary segment remains beyond what is copied. */
+    uint64_t size = LOG_FORMAT_SEGMENT_HEADER_SIZE + LOG_FORMAT_BLOCK_SIZE + size_min / 4;
     for (size_t i = 0; i < recovery->copy_count; i++) {
         size += recovery->copies[i].header.length;
     }
     *header = (struct log_segment_header){
         .number = last != NULL ? last->header.number + 1 : 1,
-        .size_bytes = size < LOG_POOL_SEGMENT_SIZE_MIN ? LOG_POOL_SEGMENT_SIZE_MIN : log_format_align_block(size),
+        .size_bytes = size < size_min ? size_min : log_format_align_block(size),
         .log_id = recovery->chain.log_id,
         .epoch = recovery->chain.epoch_max + 1,
         .previous_incarnation = last != NULL ? last->header.incarnation : 0,

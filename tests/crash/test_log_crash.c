@@ -14,8 +14,7 @@
 
 #define DIRECTORY        "/data/log"
 #define SCRIPT_MAX       24u
-#define OUTCOMES_ALL_MAX 48u
-#define OUTCOMES_SAMPLED 6u
+#define OUTCOMES_ALL_MAX 24u
 #define MS               UINT64_C(1000000)
 
 struct script {
@@ -44,7 +43,8 @@ static void script_begin(struct script *script, size_t width)
     memset(script, 0, sizeof(*script));
     script->width = width;
     hf_log_options_init(&script->options);
-    script->options.segment_size_bytes = 1 << 20;
+    script->options.segment_size_bytes = 128 << 10;
+    script->options.write_size_max_bytes = 64 << 10;
 }
 
 static struct hf_log_batch *script_next(struct script *script)
@@ -138,6 +138,13 @@ static void run_close(struct run *run)
 
 /* ---- checking what is left ---- */
 
+/* How many outcomes are tried where there are too many for all; a nightly run asks for more. */
+static uint64_t sample_size(void)
+{
+    const char *text = getenv("HOLDFAST_SEEDS");
+    return text != NULL ? strtoull(text, NULL, 10) : 4;
+}
+
 /* The state must be that after k batches, acknowledged ≤ k ≤ appended; returns k. */
 static size_t check_state(struct hf_log *log, const struct script *script, size_t acknowledged, size_t appended,
                           const char *when)
@@ -204,7 +211,7 @@ static void check_outcomes(struct run *run, size_t acknowledged, size_t appended
     struct sim_image *image = sim_image_take(run->host);
     uint64_t count = sim_disk_outcome_count(run->host);
     bool all = count <= OUTCOMES_ALL_MAX;
-    uint64_t tries = all ? count : OUTCOMES_SAMPLED + 2;
+    uint64_t tries = all ? count : sample_size() + 2;
     for (uint64_t i = 0; i < tries; i++) {
         if (i > 0) {
             sim_host_power_off(run->host);
@@ -339,7 +346,7 @@ static void L16_rotations_survive_a_crash_at_every_operation(void **unused)
     script_begin(&script, 3);
     for (uint64_t i = 0; i < 6; i++) {
         struct hf_log_batch *batch = script_next(&script);
-        struct model_entry entry = {.term = 1, .payload_seed = i, .payload_size = i == 4 ? 1300000 : 400000};
+        struct model_entry entry = {.term = 1, .payload_seed = i, .payload_size = i == 4 ? 150000 : 50000};
         model_append(&script.models[script.count].groups[0], batch, model_group_id(0), i + 1, entry);
     }
     crash_everywhere(&script);
@@ -349,7 +356,7 @@ static void L16_rotations_survive_a_crash_at_every_operation(void **unused)
 static void P1_random_scripts_survive_a_crash_at_every_operation(void **unused)
 {
     (void)unused;
-    for (uint64_t seed = 1; seed <= 4; seed++) {
+    for (uint64_t seed = 1; seed <= 3; seed++) {
         struct script script;
         script_begin(&script, seed);
         script_random(&script, seed, 8, seed % 2 == 0 ? 200 : 9000);
@@ -368,7 +375,7 @@ static void L55_recovery_survives_a_crash_at_every_operation(void **unused)
     script_begin(&script, 4);
     script_random(&script, 11, 12, 3000);
     unsigned crashes = 0;
-    for (uint64_t first = 14; first <= 24; first += 5) {
+    for (uint64_t first = 14; first <= 24; first += 10) {
         bool happened = true;
         for (uint64_t k = 1; happened; k++) {
             struct run run = run_open(&script, first * 100 + k);
@@ -389,7 +396,7 @@ static void L55_recovery_survives_a_crash_at_every_operation(void **unused)
             sim_close(run.sim);
         }
     }
-    assert_true(crashes > 20);
+    assert_true(crashes > 10);
     script_end(&script);
 }
 
