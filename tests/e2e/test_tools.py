@@ -282,7 +282,7 @@ class Http(cluster.TestCase):
             while client.recv(1 << 16):
                 pass
         own.wait_restarted(1, own.kill_node(1), seconds=10)
-        self.assertEqual(fetch(address, '/health')[0], 200)
+        cluster.wait_until(lambda: fetch(address, '/health')[0] == 200, 5, 'the node is healthy again', 0.05)
         self.assertEqual(own.log().count('started again'), 1, own.log())
 
     def test_a_node_without_a_quorum_is_not_healthy(self):
