@@ -150,14 +150,17 @@ void cluster_trouble_led(struct cluster_node *node, uint64_t group)
 {
     struct cluster *cluster = node->cluster;
     struct cluster_node *isolated = cluster->isolated;
-    if (isolated == NULL || isolated == node || cluster->phase != CLUSTER_TROUBLE || isolated->node == NULL ||
-        isolated->seen[group - 1].state != REPLICA_LEADER) {
+    if (isolated == NULL || isolated == node || cluster->phase != CLUSTER_TROUBLE || isolated->node == NULL) {
         return;
     }
-    cluster_clients_probe(cluster, group, node->position, isolated->position);
+    if (isolated->seen[group - 1].state == REPLICA_LEADER) {
+        cluster_clients_probe(cluster, group, node->position, isolated->position);
+    }
     if (!cluster->isolated_ends_early) {
         return;
     }
+    /* What it is about to overwrite ends when the stall does; what replaces it, well after that. */
+    sim_disk_stall(isolated->host, (1000 + rng_below(cluster->rng, 1000)) * CLUSTER_MS);
     sim_call_after(cluster->sim, rng_below(cluster->rng, 5 * CLUSTER_MS), trouble_isolation_ends, cluster);
     for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
         if (&cluster->nodes[i] != isolated && &cluster->nodes[i] != node && cluster->nodes[i].node != NULL) {

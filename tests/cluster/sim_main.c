@@ -6,9 +6,11 @@
  *
  * Exit codes: 0 all is well (or the planted bug was found), 1 a violation (or it was not found), 2 usage. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/mutation.h"
@@ -32,6 +34,21 @@ static void sim_drop_line(void *arg, enum trace_level level, const char *line) {
 static void sim_print_trace(void *arg, enum trace_level level, const char *line)
 {
     printf("    %s\n", line);
+}
+
+/* An assertion of the program finds a planted bug as well as a check of the harness does. */
+static struct {
+    const char *mutation;
+    uint64_t seed;
+} sim_running;
+
+static void sim_aborted(int number)
+{
+    char line[160];
+    int size = snprintf(line, sizeof(line), "%s: found by seed %" PRIu64 " (an assertion)\n", sim_running.mutation,
+                        sim_running.seed);
+    (void)!write(STDOUT_FILENO, line, (size_t)size);
+    _exit(0);
 }
 
 static int sim_usage(void)
@@ -103,11 +120,16 @@ int main(int count, char **words)
     if (rc != 0) {
         return rc;
     }
+    if (arguments.mutation != NULL) {
+        sim_running.mutation = arguments.mutation;
+        signal(SIGABRT, sim_aborted);
+    }
     trace_set_level(arguments.trace ? TRACE_DEBUG : TRACE_ERROR);
     trace_set_sink(arguments.trace ? sim_print_trace : sim_drop_line, NULL);
     for (uint64_t seed = arguments.first; seed <= arguments.last; seed++) {
         struct cluster_plan plan;
         struct cluster_result result;
+        sim_running.seed = seed;
         cluster_plan_from_seed(seed, &plan);
         cluster_run(&plan, arguments.trace ? sim_print_line : NULL, NULL, &result);
         for (int i = 0; i < SIM_FAULT_COUNT; i++) {
