@@ -75,10 +75,7 @@ bool apply_run(struct replica *replica)
     struct apply *apply = &replica->apply;
     uint64_t before = apply->cursor;
     while (replica->phase == REPLICA_PHASE_RUNNING) {
-        uint64_t target = raft_commit_index(&replica->engine.raft);
-        if (target < apply->commit_at_open) {
-            target = apply->commit_at_open;
-        }
+        uint64_t target = step_commit_index(replica);
         /* With the log's queue full, committed entries may not be readable yet. */
         uint64_t readable = appends_readable_index(&replica->appends);
         target = target < readable ? target : readable;

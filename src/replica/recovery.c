@@ -71,9 +71,16 @@ int recovery_read(struct hf_log *log, uint64_t group, const struct hf_log_group_
     return rc == 0 ? 0 : error_wrap(rc, "group %" PRIu64, group);
 }
 
-void recovery_close(struct engine_history *history)
+void recovery_close_runs(struct engine_history *history)
 {
     free(history->runs);
+    history->runs = NULL;
+    history->run_count = 0;
+}
+
+void recovery_close(struct engine_history *history)
+{
+    recovery_close_runs(history);
     free(history->changes);
     *history = (struct engine_history){0};
 }

@@ -14,6 +14,7 @@
 int recovery_read(struct hf_log *log, uint64_t group, const struct hf_log_group_state *state,
                   struct engine_history *history, uint64_t *stamp_last_ms);
 void recovery_close(struct engine_history *history);
+void recovery_close_runs(struct engine_history *history); /* after START only the configurations are needed */
 
 /* Adds an entry behind the last; for the bootstrap entry. */
 int recovery_add(struct engine_history *history, const struct hf_entry *entry);

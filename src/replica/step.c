@@ -8,6 +8,7 @@
 #include "base/trace.h"
 #include "replica/guard.h"
 #include "replica/propose.h"
+#include "replica/recovery.h"
 
 bool step_is_leader(const struct replica *replica)
 {
@@ -18,6 +19,12 @@ bool step_is_ready(const struct replica *replica)
 {
     return step_is_leader(replica) && replica->term_first_index > 0 &&
            raft_commit_index(&replica->engine.raft) >= replica->term_first_index;
+}
+
+uint64_t step_commit_index(const struct replica *replica)
+{
+    uint64_t commit = raft_commit_index(&replica->engine.raft);
+    return commit > replica->apply.commit_at_open ? commit : replica->apply.commit_at_open;
 }
 
 void step_freeze(struct replica *replica, int result, const char *what)
@@ -55,13 +62,23 @@ static const struct hf_entry *step_updated_entries(struct replica *replica, cons
     return &entries->entries[offset];
 }
 
+/* What is committed stays, also what only the log knows to be committed: the engine begins again at entry 1. */
+static int step_check_truncation(const struct replica *replica, const struct appends_change *change)
+{
+    if (change->entry_count > 0 && change->first_index <= replica->apply.commit_at_open) {
+        return error_raise(HF_ECORRUPT, "entry %" PRIu64 " is committed here, and of another term elsewhere",
+                           change->first_index);
+    }
+    return 0;
+}
+
 static int step_write(struct replica *replica, const struct step_entries *entries, const struct raft_update *update)
 {
     const struct raft *raft = &replica->engine.raft;
     struct appends_change change = {
         .term = raft_current_term(raft),
         .vote = raft_voted_for(raft),
-        .commit = raft_commit_index(raft),
+        .commit = step_commit_index(replica),
     };
     struct hf_entry barrier;
     if ((update->flags & (RAFT_UPDATE_ENTRIES)) != 0) {
@@ -70,8 +87,11 @@ static int step_write(struct replica *replica, const struct step_entries *entrie
         change.first_index = update->entries.index;
         replica->stamp_last_ms = change.entries[change.entry_count - 1].timestamp_ms;
     }
-    uint64_t truncated;
-    int rc = appends_write(&replica->appends, &change, &truncated);
+    uint64_t truncated = 0;
+    int rc = step_check_truncation(replica, &change);
+    if (rc == 0) {
+        rc = appends_write(&replica->appends, &change, &truncated);
+    }
     if (truncated > 0 && truncated <= replica->proposed_last) {
         replica->lost_from = truncated;
         replica->proposed_last = truncated - 1;
@@ -250,6 +270,7 @@ int step_start(struct replica *replica)
     struct step_outcome outcome = {0};
     replica->phase = REPLICA_PHASE_RUNNING;
     int rv = engine_start(&replica->engine, &replica->appends.hard_state, &replica->history, &update);
+    recovery_close_runs(&replica->history);
     if (rv != 0) {
         error_raise(HF_ECORRUPT, "START failed with %d (%s)", rv, raft_strerror(rv));
         step_freeze(replica, HF_ECORRUPT, "starting");

@@ -168,6 +168,18 @@ static void what_was_known_to_be_committed_is_applied_without_a_leader(void **st
     lab_power_cycle(lab);
     assert_true(replica_host_status(&lab->host).applied_index == 3);
     assert_int_equal(lab->applied_count, 3);
+    /* And it stays known, although the engine begins again at entry 1. */
+    lab_append(lab, 1, 3, 4, 2, 1, NULL, 0);
+    lab_run_ms(lab, 20);
+    struct hf_log_group_state log_state;
+    must(hf_log_group_state(lab->host.log, REPLICA_HOST_GROUP, &log_state));
+    assert_true(log_state.hard_state.term == 3 && log_state.hard_state.commit == 3);
+    assert_true(replica_host_status(&lab->host).commit_index == 3);
+    /* A leader that lacks it is no leader of this group. */
+    struct hf_entry other = lab_normal(3, 3, "other");
+    lab_append(lab, 1, 3, 2, 2, 1, &other, 1);
+    assert_int_equal(lab->failed, HF_ECORRUPT);
+    assert_true(replica_host_term_at(&lab->host, 3) == 2);
     lab_close(lab);
 }
 
