@@ -38,12 +38,13 @@ def gcov_documents(build):
     tool = shutil.which('gcov')
     if tool is None:
         raise SystemExit('error: gcov is missing; it comes with gcc')
-    counters = sorted(map(str, build.rglob('*.gcda')))
-    if not counters:
+    # The notes, not the counters: what no program ever ran has no counters, and counts as not covered.
+    notes = sorted(map(str, build.rglob('*.gcno')))
+    if next(build.rglob('*.gcda'), None) is None:
         raise SystemExit(f'error: no counters in {build}\n  next: make coverage')
-    for at in range(0, len(counters), FILES_PER_CALL):
+    for at in range(0, len(notes), FILES_PER_CALL):
         done = subprocess.run([tool, '--json-format', '--branch-counts', '--branch-probabilities', '--stdout',
-                               *counters[at:at + FILES_PER_CALL]], cwd=build, capture_output=True, text=True,
+                               *notes[at:at + FILES_PER_CALL]], cwd=build, capture_output=True, text=True,
                               check=False)
         if done.returncode != 0:
             raise SystemExit(f'error: gcov: {done.stderr.strip()}')
