@@ -1,5 +1,6 @@
 #include "net/address.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,4 +59,17 @@ void address_format(const char *host, uint16_t port, char *target)
 {
     const char *open = strchr(host, ':') != NULL ? "[" : "";
     snprintf(target, ADDRESS_TEXT_SIZE_MAX, "%s%.255s%s:%" PRIu16, open, host, *open != '\0' ? "]" : "", port);
+}
+
+bool address_is_loopback(const struct address *address)
+{
+    struct in_addr in4;
+    struct in6_addr in6;
+    if (inet_pton(AF_INET, address->host, &in4) == 1) {
+        return ntohl(in4.s_addr) >> 24 == 127;
+    }
+    if (inet_pton(AF_INET6, address->host, &in6) == 1) {
+        return IN6_IS_ADDR_LOOPBACK(&in6) != 0;
+    }
+    return strcmp(address->host, "localhost") == 0;
 }

@@ -2,6 +2,7 @@
 #ifndef NET_ADDRESS_H
 #define NET_ADDRESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define ADDRESS_HOST_SIZE_MAX 256u /* with the terminating zero; names in DNS are shorter */
@@ -16,5 +17,7 @@ struct address {
 int address_parse(const char *text, struct address *out);
 /* Brackets around a host with colons. target: ADDRESS_TEXT_SIZE_MAX bytes. */
 void address_format(const char *host, uint16_t port, char *target);
+/* 127.0.0.0/8, ::1 and the name "localhost": nothing that another machine can reach. */
+bool address_is_loopback(const struct address *address);
 
 #endif

@@ -236,8 +236,8 @@ int hosted_group_open(struct hosted_group *group, struct node *node, uint32_t po
     group->ops = is_system ? system_group_ops() : node->machine_ops;
     list_init(&group->touched);
     reads_init(&group->reads);
-    group->machine =
-        group->ops->open(is_system ? (void *)node->description : group->ops->arg, group->id, group->ordinal);
+    group->machine = group->ops->open(is_system ? (void *)node->description : group->ops->arg, group->id,
+                                      group->incarnation, group->ordinal);
     if (hosted_group_is_damaged(group)) {
         group->is_failed = true;
         TRACE(TRACE_ERROR, "node", "group %" PRIu64 " is not started: %s", group->id, group->text);

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/trace.h"
+#include "net/address.h"
 #include "node/balance.h"
 #include "node/node_state.h"
 #include "node/relay.h"
@@ -327,6 +328,21 @@ static void node_fill_peers(struct node *node)
     node->self->incarnation = directory_identity(node->directory)->node_incarnation;
 }
 
+int node_check_address(struct io *io, const char *what, const char *address)
+{
+    struct address parsed;
+    if (strcmp(io_backend_name(io), "sim") == 0) {
+        return 0;
+    }
+    int rc = address_parse(address, &parsed);
+    if (rc == 0 && !address_is_loopback(&parsed)) {
+        rc = error_raise(HF_EUNSAFE,
+                         "%s address %s is not a loopback address; without authentication no other is opened", what,
+                         address);
+    }
+    return rc;
+}
+
 static int node_open_hub(struct node *node)
 {
     const struct directory_identity *self = directory_identity(node->directory);
@@ -342,7 +358,12 @@ static int node_open_hub(struct node *node)
     const char *listen = node->options.peer_listen != NULL
                              ? node->options.peer_listen
                              : description_node(node->description, node->id)->peer_address;
-    int rc = peer_hub_open(node->loop, &identity, listen, &callbacks, node, &node->hub);
+    io_random(node->io, &identity.seed, sizeof(identity.seed));
+    int rc = node_check_address(node->io, "peer", listen);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = peer_hub_open(node->loop, &identity, listen, &callbacks, node, &node->hub);
     for (uint32_t i = 0; i < node->description->node_count && rc == 0; i++) {
         if (&node->peers[i] != node->self) {
             rc = peer_hub_add(node->hub, node->peers[i].id, node->description->nodes[i].peer_address);

@@ -43,7 +43,7 @@ typedef void node_reply_sink(void *arg, uint32_t ordinal, struct hf_bytes reply)
 
 struct node_machine_ops {
     /* One state machine per routed group, kept in memory and rebuilt from the log. */
-    void *(*open)(void *arg, uint64_t group, uint32_t ordinal);
+    void *(*open)(void *arg, uint64_t group, uint64_t incarnation, uint32_t ordinal);
     void (*close)(void *machine);
     /* Builds the payload of one entry from commands in their order. */
     void (*compose)(void *machine, uint64_t stamp_ms, const struct hf_bytes *commands, uint32_t count,
@@ -80,6 +80,10 @@ struct node_callbacks {
     /* The shared log failed, or something else that this process must not outlive: stop serving and exit. */
     void (*fatal)(void *arg, int result, const char *text);
 };
+
+/* Without authentication nothing but this machine may come in: HF_EUNSAFE for an address that is not loopback. `what`
+ * names the port in the text. In the simulator, whose hosts have names of their own, every address is good. */
+int node_check_address(struct io *io, const char *what, const char *address);
 
 /* Opens the directory (HF_EBUSY: in use; HF_EVERSION; HF_EMISMATCH), recovers the log, starts every group's replica
  * and the hub. Errors name the file and the next step. io and loop are lent. */

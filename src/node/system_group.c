@@ -83,7 +83,7 @@ int system_group_scan(struct hf_bytes payload, system_group_registered *register
 
 /* ---- The machine ---- */
 
-static void *system_group_open(void *arg, uint64_t group, uint32_t ordinal)
+static void *system_group_open(void *arg, uint64_t group, uint64_t incarnation, uint32_t ordinal)
 {
     struct system_group *system = memory_new(sizeof(*system));
     system->description = arg;

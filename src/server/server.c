@@ -138,25 +138,13 @@ void server_status_json(struct server *server, struct buffer *out)
 
 /* ---- life ---- */
 
-/* Without authentication nothing but this machine may come in. In the simulator hosts have names of their own. */
-static int server_check_address(struct io *io, const char *what, const char *address)
-{
-    bool is_local = strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0 ||
-                    strncmp(address, "localhost:", 10) == 0;
-    if (is_local || strcmp(io_backend_name(io), "sim") == 0) {
-        return 0;
-    }
-    return error_raise(HF_EUNSAFE, "%s address %s is not a loopback address; without authentication no other is opened",
-                       what, address);
-}
-
 static int server_open_ports(struct server *server)
 {
     const struct server_options *options = &server->options;
     bool has_http = options->http_address != NULL && options->http_address[0] != '\0';
-    int rc = server_check_address(server->io, "client", options->client_address);
+    int rc = node_check_address(server->io, "client", options->client_address);
     if (rc == 0 && has_http) {
-        rc = server_check_address(server->io, "http", options->http_address);
+        rc = node_check_address(server->io, "http", options->http_address);
     }
     if (rc == 0) {
         rc = listener_open(server->loop, options->client_address, server_accepted, server, &server->listener);

@@ -16,7 +16,7 @@ struct server_machine {
     struct rng rng; /* for reads only: nothing that is replicated may see it */
 };
 
-static void *server_machine_open(void *arg, uint64_t group, uint32_t ordinal)
+static void *server_machine_open(void *arg, uint64_t group, uint64_t incarnation, uint32_t ordinal)
 {
     struct server_machine *machine = memory_new(sizeof(*machine));
     const struct hf_store_options options = {.backend = HF_STORE_MEMORY};
@@ -26,7 +26,7 @@ static void *server_machine_open(void *arg, uint64_t group, uint32_t ordinal)
     /* The memory backend is always there, and an empty store takes any seed. */
     int rc = hf_store_open(&options, &machine->store);
     assert(rc == 0);
-    rc = machine_open(machine->store, hash_mix_64(group), &machine->keyspace);
+    rc = machine_open(machine->store, incarnation, &machine->keyspace);
     assert(rc == 0);
     return machine;
 }

@@ -51,7 +51,7 @@ static int cluster_command_decode(struct hf_bytes bytes, struct cluster_command 
     return 0;
 }
 
-static void *cluster_machine_open(void *arg, uint64_t group, uint32_t ordinal)
+static void *cluster_machine_open(void *arg, uint64_t group, uint64_t incarnation, uint32_t ordinal)
 {
     struct cluster_machine *machine = memory_new(sizeof(*machine));
     machine->owner = arg;

@@ -63,12 +63,30 @@ static void a_host_has_a_longest_length(void **state)
     assert_int_equal(address_parse(text, &address), HF_EINVALID);
 }
 
+static void only_addresses_of_this_machine_are_loopback(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is_loopback;
+    } rows[] = {
+        {"127.0.0.1:1", true},          {"127.255.0.9:1", true}, {"[::1]:1", true},        {"localhost:1", true},
+        {"127.example.org:1", false},   {"0.0.0.0:1", false},    {"[::]:1", false},        {"10.0.0.1:1", false},
+        {"[::ffff:10.0.0.1]:1", false}, {"128.0.0.1:1", false},  {"example.org:1", false},
+    };
+    struct address address;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(address_parse(rows[i].text, &address), 0);
+        assert_int_equal(address_is_loopback(&address), rows[i].is_loopback);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_are_split_into_host_and_port),
         cmocka_unit_test(what_is_no_address_is_refused_with_its_text),
         cmocka_unit_test(a_host_has_a_longest_length),
+        cmocka_unit_test(only_addresses_of_this_machine_are_loopback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

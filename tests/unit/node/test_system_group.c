@@ -36,7 +36,7 @@ static struct machine machine_open(uint64_t seed)
     struct machine machine = {.ops = system_group_ops()};
     rng_seed(&world_rng, seed);
     assert_int_equal(description_create(&world, nodes, 3, 2, &machine.description), 0);
-    machine.system = machine.ops->open(machine.description, NODE_SYSTEM_GROUP, UINT32_MAX);
+    machine.system = machine.ops->open(machine.description, NODE_SYSTEM_GROUP, 1, UINT32_MAX);
     return machine;
 }
 
