@@ -187,7 +187,7 @@ const struct verb verb_init = {
     .details =
         "A cluster begins with one description: its id, its nodes and its groups. Write it once, copy the file to "
         "every node, and format each node's data directory with it:\n\n"
-        "  holdfast init --cluster c.holdfast --groups 4 --node 1=10.0.0.1:7400,10.0.0.1:6379,10.0.0.1:7480 …\n"
+        "  holdfast init --cluster c.holdfast --groups 4 --node 1=127.0.0.1:7401,127.0.0.1:6379,127.0.0.1:7481 …\n"
         "  holdfast init --cluster c.holdfast --id 1 --data /var/lib/holdfast",
     .options = init_options,
     .parse = init_parse,
