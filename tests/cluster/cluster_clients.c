@@ -197,8 +197,15 @@ static void client_call(struct cluster_client *client, struct node *node, uint64
     }
 }
 
-static uint64_t client_pick_group(struct cluster *cluster)
+static uint64_t client_pick_group(struct cluster_client *client)
 {
+    struct cluster *cluster = client->cluster;
+    uint64_t rush_group = client->rush_group;
+    client->rush_group = 0;
+    if (rush_group != 0) {
+        return rush_group;
+    }
+
     return NODE_GROUP_FIRST + rng_below(cluster->rng, cluster->plan->groups);
 }
 
@@ -218,7 +225,7 @@ static uint64_t client_pick_expected(struct cluster *cluster, uint32_t key)
 static void client_issue_single(struct cluster_client *client, struct node *node)
 {
     struct cluster *cluster = client->cluster;
-    uint64_t group = client_pick_group(cluster);
+    uint64_t group = client_pick_group(client);
     uint64_t ttl_ms = 0;
     struct history_operation operation = {.key = (uint32_t)rng_below(cluster->rng, CLUSTER_REGISTERS)};
     uint64_t dice = rng_below(cluster->rng, 100);
@@ -251,7 +258,7 @@ static void client_issue_single(struct cluster_client *client, struct node *node
 static void client_issue_batch(struct cluster_client *client, struct node *node)
 {
     struct cluster *cluster = client->cluster;
-    uint64_t group = client_pick_group(cluster);
+    uint64_t group = client_pick_group(client);
     uint32_t count = 2 + (uint32_t)rng_below(cluster->rng, CLUSTER_BATCH_MAX - 1);
     for (uint32_t i = 0; i < count; i++) {
         struct history_operation operation = {.kind = HISTORY_APPEND, .value = ++cluster->next_value};
@@ -314,7 +321,7 @@ static void client_issue(void *arg)
         client_issue_final(client, node->node);
     } else if (client->is_prober) {
         client_issue_probe(client, node->node);
-    } else if (rng_chance(cluster->rng, 1, 5)) {
+    } else if (client->rush_group != 0 || rng_chance(cluster->rng, 1, 5)) {
         client_issue_batch(client, node->node);
     } else {
         client_issue_single(client, node->node);
@@ -386,10 +393,11 @@ static void client_rush(void *arg)
     }
 }
 
-void cluster_clients_rush(struct cluster *cluster, uint32_t position)
+void cluster_clients_rush(struct cluster *cluster, uint32_t position, uint64_t group)
 {
     for (uint32_t i = 0; i < cluster->plan->clients; i++) {
         cluster->clients[i].rush_node = position;
+        cluster->clients[i].rush_group = group;
         sim_call_after(cluster->sim, (i + 1) * CLUSTER_MS, client_rush, &cluster->clients[i]);
     }
 }

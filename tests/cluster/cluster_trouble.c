@@ -95,15 +95,16 @@ static void trouble_transfer(struct cluster *cluster, struct cluster_node *ignor
 
 /* ---- Dramas ---- */
 
-/* Somebody who leads a group of which every other node is up; NULL when there is none. */
+/* Somebody who leads a routed group; NULL when there is none. */
 static struct cluster_node *trouble_find_leader(struct cluster *cluster)
 {
-    uint32_t first = (uint32_t)rng_below(cluster->rng, cluster->plan->groups + 1);
-    for (uint32_t i = 0; i <= cluster->plan->groups; i++) {
-        uint32_t g = (first + i) % (cluster->plan->groups + 1);
+    uint32_t first = (uint32_t)rng_below(cluster->rng, cluster->plan->groups);
+    for (uint32_t i = 0; i < cluster->plan->groups; i++) {
+        uint32_t g = 1 + (first + i) % cluster->plan->groups;
         for (uint32_t n = 0; n < cluster->plan->nodes; n++) {
             struct cluster_node *node = &cluster->nodes[n];
             if (node->node != NULL && node->node->groups[g].state == REPLICA_LEADER) {
+                cluster->drama_group = g + 1;
                 return node;
             }
         }
@@ -143,7 +144,7 @@ static void trouble_isolate_leader(struct cluster *cluster)
     sim_network_partition(cluster->sim, &leader->host, 1);
     sim_disk_stall(leader->host, (600 + rng_below(cluster->rng, 900)) * CLUSTER_MS);
     sim_call_after(cluster->sim, 2500 * CLUSTER_MS, trouble_isolation_ends, cluster);
-    cluster_clients_rush(cluster, leader->position);
+    cluster_clients_rush(cluster, leader->position, cluster->drama_group);
 }
 
 void cluster_trouble_led(struct cluster_node *node, uint64_t group)
@@ -156,7 +157,7 @@ void cluster_trouble_led(struct cluster_node *node, uint64_t group)
     if (isolated->seen[group - 1].state == REPLICA_LEADER) {
         cluster_clients_probe(cluster, group, node->position, isolated->position);
     }
-    if (!cluster->isolated_ends_early) {
+    if (!cluster->isolated_ends_early || group != cluster->drama_group) {
         return;
     }
     /* What it is about to overwrite ends when the stall does; what replaces it, well after that. */

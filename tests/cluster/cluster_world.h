@@ -69,6 +69,7 @@ struct cluster_client {
     uint32_t node; /* position, while posted or waiting */
     uint32_t outstanding;
     uint32_t rush_node;
+    uint64_t rush_group;   /* 0: none */
     uint64_t batch_group;  /* of a batch of writes to one group */
     uint64_t batch_index;  /* the entry of the last acknowledged one */
     uint64_t batch_number; /* how many calls the batch of the last acknowledged one had before it */
@@ -120,7 +121,8 @@ struct cluster {
     uint64_t next_value;
     bool is_final_done;
     struct cluster_node *isolated; /* NULL: nobody */
-    bool isolated_ends_early;      /* as soon as somebody else leads */
+    bool isolated_ends_early;      /* as soon as somebody else leads … */
+    uint64_t drama_group;          /* … this group */
 };
 
 void cluster_violate(struct cluster *cluster, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -155,8 +157,8 @@ void cluster_oracle_close(struct cluster *cluster);
 
 /* ---- clients ---- */
 void cluster_clients_start(struct cluster *cluster);
-/* Clients that think come to a node now, one after another. */
-void cluster_clients_rush(struct cluster *cluster, uint32_t position);
+/* Clients that think come to a node now, one after another, and append to a group. */
+void cluster_clients_rush(struct cluster *cluster, uint32_t position, uint64_t group);
 void cluster_clients_node_stopped(struct cluster *cluster, uint32_t position);
 /* A new leader at `position`, while the one at `old` may not know of it. */
 void cluster_clients_probe(struct cluster *cluster, uint64_t group, uint32_t position, uint32_t old);
