@@ -25,6 +25,15 @@ void *memory_new(size_t size)
     return memory;
 }
 
+void *memory_new_aligned(size_t alignment, size_t size)
+{
+    void *memory = aligned_alloc(alignment, size);
+    if (memory == NULL) {
+        memory_exhausted(size);
+    }
+    return memory;
+}
+
 void *memory_resize(void *old, size_t size)
 {
     void *memory = realloc(old, size > 0 ? size : 1);

@@ -1,7 +1,6 @@
 #include "log/log_tail_cache.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,11 +26,7 @@ static struct log_chunk *log_tail_cache_new_chunk(size_t size)
 {
     struct log_chunk *chunk = memory_new(sizeof(*chunk));
     chunk->size = size;
-    chunk->data = aligned_alloc(LOG_FORMAT_BLOCK_SIZE, size);
-    if (chunk->data == NULL) {
-        fprintf(stderr, "holdfast: out of memory: %zu bytes were refused\n", size);
-        abort();
-    }
+    chunk->data = memory_new_aligned(LOG_FORMAT_BLOCK_SIZE, size);
     return chunk;
 }
 
