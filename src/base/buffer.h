@@ -31,7 +31,7 @@ void buffer_drop_front(struct buffer *buffer, size_t size); /* moves the rest to
 struct hf_bytes buffer_bytes(const struct buffer *buffer);  /* lent until the next change */
 
 /* malloc that never returns NULL (aborts with a message); size 0 gives a valid pointer. Free with free(). */
-void *memory_new(size_t size); /* zeroed */
+void *memory_new(size_t size);                           /* zeroed */
 void *memory_new_aligned(size_t alignment, size_t size); /* not zeroed; size a multiple of alignment */
 void *memory_resize(void *old, size_t size);
 char *text_copy(const char *text);
