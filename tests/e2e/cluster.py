@@ -23,6 +23,7 @@ BINARY = os.environ.get('HOLDFAST_TEST_BINARY', str(ROOT / 'build' / 'release' /
 # Below the ports that the kernel gives to outgoing connections (32768–60999) and those that `dev` draws for itself.
 PORT_LOW, PORT_HIGH = 12000, 20000
 START_SECONDS = 30
+CRASH_MARKS = ('Sanitizer', 'runtime error:', 'Assertion `', 'died of signal 6', 'died of signal 11', 'stack smashing')
 
 
 # ---- ports, folders, waiting ----
@@ -277,7 +278,12 @@ class Process:
                 self.process.wait()
         self.process.stdout.close()
         self.errors.close()
+        log = self.log()
         shutil.rmtree(self.folder, ignore_errors=True)
+        # Whatever the test looked at: no process may have crashed on its way.
+        crash = next((mark for mark in CRASH_MARKS if mark in log), None)
+        if crash is not None:
+            raise AssertionError(f'a process crashed ({crash}):\n{log[-8000:]}')
 
 
 class Dev(Process):
