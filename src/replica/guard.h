@@ -44,7 +44,7 @@ unsigned guard_reanchor(const struct raft *raft, struct raft_append_entries *req
 bool guard_is_stale_reject(const struct raft *raft, uint64_t from, const struct raft_append_entries_result *result);
 
 /* F, forgotten leader: after a TIMEOUT that left us a follower the leader is gone, and nobody may be refused a vote
- * because of it. */
+ * because of it. The same holds when the connection to it ended. */
 void guard_forget_leader(struct raft *raft);
 
 /* G, two changes: a leader appends a configuration only when the one before is committed. Returns the index of the

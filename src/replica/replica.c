@@ -325,6 +325,14 @@ int replica_receive(struct replica *replica, uint64_t from_node, enum frame_kind
 void replica_peer_changed(struct replica *replica, uint64_t node_id, bool is_up)
 {
     outbox_peer_changed(&replica->outbox, node_id, is_up);
+    struct raft *raft = &replica->engine.raft;
+    if (!is_up && replica->phase == REPLICA_PHASE_RUNNING && raft->state == RAFT_FOLLOWER &&
+        raft->follower_state.current_leader.id == node_id) {
+        /* A leader that was killed ends its connections. Who times out first then gets our pre-vote at once, instead of
+         * waiting until we time out too; a leader that lives is heard of again with its next heartbeat. */
+        guard_forget_leader(raft);
+    }
+    step_settle(replica);
 }
 
 int replica_submit(struct replica *replica, const struct hf_bytes *payloads, unsigned count, uint64_t stamp_ms,

@@ -36,6 +36,23 @@ static struct cluster_weather rough(void)
     };
 }
 
+/* Each seed has its own: every kind of trouble is absent, usual or frequent. */
+static struct cluster_weather weather_of(struct cluster_weather weather, uint64_t seed)
+{
+    static const uint32_t factors[] = {0, 1, 1, 1, 4};
+    static const uint32_t trailing[] = {0, 5, 30, 200};
+    uint32_t *const kinds[] = {&weather.crash_ppm, &weather.break_ppm,  &weather.mute_ppm,     &weather.loss_ppm,
+                               &weather.slow_ppm,  &weather.change_ppm, &weather.transfer_ppm, &weather.snapshot_ppm,
+                               &weather.stall_ppm, &weather.pause_ppm};
+    struct rng rng;
+    rng_seed(&rng, seed);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        *kinds[i] *= factors[rng_below(&rng, sizeof(factors) / sizeof(factors[0]))];
+    }
+    weather.trailing_max = trailing[rng_below(&rng, sizeof(trailing) / sizeof(trailing[0]))];
+    return weather;
+}
+
 /* A disk that takes its time, so that crashes and truncations meet appends on their way. */
 static struct sim_profile slow_disk(void)
 {
@@ -78,6 +95,7 @@ static uint64_t live(uint64_t seed, const struct cluster_options *options, unsig
     struct cluster_options with_disk = *options;
     struct sim_profile profile = slow_disk();
     with_disk.profile = seed % 2 == 0 ? NULL : &profile;
+    with_disk.weather = weather_of(options->weather, seed);
     struct cluster *cluster = cluster_open(seed, &with_disk);
     cluster_run_ms(cluster, bad_ms);
     cluster_heal(cluster);

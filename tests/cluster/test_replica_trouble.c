@@ -353,6 +353,33 @@ static void what_waits_for_a_connection_that_ended_is_dropped(void **state)
     lab_close(lab);
 }
 
+static void a_leader_whose_connection_ended_does_not_cost_others_the_vote(void **state)
+{
+    struct lab *lab = lab_open(2, voters_3, 3);
+    lab_append(lab, 1, 2, 1, 1, 1, NULL, 0);
+    lab_run_ms(lab, 20);
+    assert_true(replica_host_status(&lab->host).leader == 1);
+    lab_request_vote(lab, 3, 3, 1, 1, CODEC_PRE_VOTE);
+    struct lab_message *answer = lab_await(lab, RAFT_REQUEST_VOTE_RESULT, 20);
+    assert_non_null(answer);
+    assert_false(answer->raft.raft.request_vote_result.vote_granted);
+    /* Another connection says nothing of it. */
+    replica_peer_changed(lab->host.replica, 3, false);
+    replica_peer_changed(lab->host.replica, 3, true);
+    assert_true(replica_host_status(&lab->host).leader == 1);
+    replica_peer_changed(lab->host.replica, 1, false);
+    assert_true(replica_host_status(&lab->host).leader == 0);
+    lab_request_vote(lab, 3, 3, 1, 1, CODEC_PRE_VOTE);
+    answer = lab_await(lab, RAFT_REQUEST_VOTE_RESULT, 20);
+    assert_non_null(answer);
+    assert_true(answer->raft.raft.request_vote_result.vote_granted);
+    /* It lives after all. */
+    replica_peer_changed(lab->host.replica, 1, true);
+    lab_append(lab, 1, 2, 1, 1, 1, NULL, 0);
+    assert_true(replica_host_status(&lab->host).leader == 1);
+    lab_close(lab);
+}
+
 static void messages_that_wait_for_a_slow_socket_are_merged(void **state)
 {
     struct lab *lab = lab_open(1, voters_3, 3);
@@ -410,6 +437,7 @@ int main(void)
         cmocka_unit_test(a_member_below_the_leader_s_trail_gets_the_entries_from_the_log),
         cmocka_unit_test(a_replica_may_be_closed_with_appends_and_messages_on_their_way),
         cmocka_unit_test(what_waits_for_a_connection_that_ended_is_dropped),
+        cmocka_unit_test(a_leader_whose_connection_ended_does_not_cost_others_the_vote),
         cmocka_unit_test(messages_that_wait_for_a_slow_socket_are_merged),
         cmocka_unit_test(the_log_of_another_cluster_is_refused),
     };
