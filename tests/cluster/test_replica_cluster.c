@@ -171,14 +171,14 @@ static void two_voters_keep_their_promises(void **state)
     live_seeds("two voters", options, 20, 6000, &counts);
 }
 
-static void three_voters_keep_their_promises(void **state)
+static void H9_three_voters_keep_their_promises(void **state)
 {
     struct cluster_options options = {.nodes = 3, .voters = 3, .voters_min = 2, .weather = rough()};
     struct cluster_counts counts = {0};
     live_seeds("three voters", options, 20, 6000, &counts);
 }
 
-static void five_nodes_that_change_roles_keep_their_promises(void **state)
+static void H14_five_nodes_that_change_roles_keep_their_promises(void **state)
 {
     struct cluster_options options = {.nodes = 5, .voters = 3, .voters_min = 2, .weather = rough()};
     struct cluster_counts counts = {0};
@@ -224,8 +224,8 @@ int main(void)
         cmocka_unit_test(three_voters_in_calm_weather_elect_replicate_and_read),
         cmocka_unit_test(one_voter_keeps_its_promises),
         cmocka_unit_test(two_voters_keep_their_promises),
-        cmocka_unit_test(three_voters_keep_their_promises),
-        cmocka_unit_test(five_nodes_that_change_roles_keep_their_promises),
+        cmocka_unit_test(H9_three_voters_keep_their_promises),
+        cmocka_unit_test(H14_five_nodes_that_change_roles_keep_their_promises),
         cmocka_unit_test(a_lone_voter_that_gains_company_keeps_its_promises),
         cmocka_unit_test(the_same_seed_gives_the_same_trace),
         cmocka_unit_test(every_kind_of_trouble_and_of_work_has_happened),

@@ -255,7 +255,7 @@ static void L22_a_device_that_fills_up_leaves_the_log_usable_and_loses_nothing(v
 }
 
 /* ENOSPC from each call that may allocate, in turn, for a while. */
-static void H6_no_space_at_every_allocating_call_is_survived(void **unused)
+static void H5_H6_no_space_at_every_allocating_call_is_survived_and_the_run_goes_on(void **unused)
 {
     (void)unused;
     static const enum sim_disk_kind kinds[] = {SIM_DISK_CREATE, SIM_DISK_PREALLOCATE, SIM_DISK_WRITE, SIM_DISK_RENAME,
@@ -496,7 +496,7 @@ int main(void)
         cmocka_unit_test(H1_a_sync_is_never_tried_again_under_the_interval_policy),
         cmocka_unit_test(interval_policy_syncs_in_time_and_votes_at_once),
         cmocka_unit_test(L22_a_device_that_fills_up_leaves_the_log_usable_and_loses_nothing),
-        cmocka_unit_test(H6_no_space_at_every_allocating_call_is_survived),
+        cmocka_unit_test(H5_H6_no_space_at_every_allocating_call_is_survived_and_the_run_goes_on),
         cmocka_unit_test(L23_an_open_on_a_full_device_works_when_a_spare_can_be_given_up),
         cmocka_unit_test(an_open_that_fails_changes_nothing_and_the_next_one_works),
         cmocka_unit_test(the_window_in_which_torn_and_damaged_look_alike_closes_within_10_ms),
