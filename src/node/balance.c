@@ -19,7 +19,7 @@ bool balance_stands_first(const struct node *node, const struct hosted_group *gr
 static bool balance_is_fit(const struct node *node, const struct node_peer *peer)
 {
     int64_t offset_ms = 0;
-    if (!peer->is_up || loop_now_ms(node->loop) - peer->up_since_ms < BALANCE_PEER_UP_MS) {
+    if (!peer->is_up || peer->is_unfit || loop_now_ms(node->loop) - peer->up_since_ms < BALANCE_PEER_UP_MS) {
         return false;
     }
     /* Their clock against the median: their offset to ours, and ours to the median. */
@@ -59,11 +59,11 @@ static struct node_peer *balance_target(struct node *node, const struct hosted_g
     return NULL;
 }
 
-static bool balance_log_is_stuck(struct node *node)
+bool balance_is_unfit(struct node *node)
 {
     struct hf_log_stat stat;
     hf_log_stat(node->log, &stat);
-    return stat.oldest_unsynced_ns > (uint64_t)BALANCE_STALL_MS * 1000000;
+    return node->is_leaving || node->clock_is_off || stat.oldest_unsynced_ns > (uint64_t)BALANCE_STALL_MS * 1000000;
 }
 
 static void balance_group(struct node *node, struct hosted_group *group, bool must_leave)
@@ -102,10 +102,9 @@ void balance_run(struct node *node)
     if (node->description->node_count == 1 || node->phase != NODE_RUNNING) {
         return;
     }
-    bool must_leave = node->is_leaving || node->clock_is_off || balance_log_is_stuck(node);
     uint32_t count = node->groups_open < BALANCE_GROUPS_PER_RUN ? node->groups_open : BALANCE_GROUPS_PER_RUN;
     for (uint32_t i = 0; i < count; i++) {
         node->balance_cursor = (node->balance_cursor + 1) % node->groups_open;
-        balance_group(node, &node->groups[node->balance_cursor], must_leave);
+        balance_group(node, &node->groups[node->balance_cursor], node->is_unfit);
     }
 }

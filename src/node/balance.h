@@ -5,8 +5,8 @@
  * log. A leader that knows a better one hands over. So every leader decides for itself, and with all nodes up each
  * leads its share.
  *
- * A leader hands over to any node that is fit when it is leaving, when its clock is off, or when its own log has not
- * finished a write for too long.
+ * A node that should not lead (it is leaving, its clock is off, its log has not finished a write for too long) says so
+ * to the others, and hands what it leads to any node that is fit.
  *
  * A transfer that does not succeed is tried again after a time that doubles. Leadership that was given on purpose
  * (node_transfer) stays for BALANCE_HOLD_MS.
@@ -29,6 +29,8 @@
 
 /* Looks at the groups that are led here, some at a time. Called by the node's upkeep. */
 void balance_run(struct node *node);
+/* Whether this node should lead nothing. */
+bool balance_is_unfit(struct node *node);
 /* The position of the i-th choice for a group. */
 uint32_t balance_choice(const struct node *node, const struct hosted_group *group, uint32_t i);
 

@@ -13,7 +13,7 @@ void clock_encode(const struct clock_message *message, struct buffer *out)
 {
     buffer_append_u8(out, CLOCK_VERSION);
     buffer_append_u8(out, (uint8_t)message->kind);
-    buffer_append_u16(out, 0);
+    buffer_append_u16(out, (uint16_t)message->flags);
     buffer_append_u64(out, message->asked_ns);
     buffer_append_u64(out, message->wall_ms);
 }
@@ -23,11 +23,12 @@ int clock_decode(struct hf_bytes payload, struct clock_message *out)
     struct cursor cursor = cursor_of(payload);
     uint8_t version = cursor_u8(&cursor);
     uint8_t kind = cursor_u8(&cursor);
-    uint16_t zero = cursor_u16(&cursor);
+    out->flags = cursor_u16(&cursor);
     out->asked_ns = cursor_u64(&cursor);
     out->wall_ms = cursor_u64(&cursor);
     out->kind = (enum clock_kind)kind;
-    if (!cursor.failed && (version != CLOCK_VERSION || zero != 0 || kind < CLOCK_QUESTION || kind > CLOCK_ANSWER)) {
+    if (!cursor.failed && (version != CLOCK_VERSION || (out->flags & ~CLOCK_UNFIT) != 0 || kind < CLOCK_QUESTION ||
+                           kind > CLOCK_NOTICE)) {
         return error_raise(HF_EPROTOCOL, "a clock message has version %u and kind %u", version, kind);
     }
     return cursor_finish(&cursor, "a clock message");

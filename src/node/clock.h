@@ -2,9 +2,10 @@
  * come from the leader, and keys would expire early or late.
  *
  * FRAME_CLOCK (group 0), little-endian, 20 bytes:
- *   0  1  version = 1      1  1  kind: 1 question, 2 answer      2  2  zero
- *   4  8  asked: the asker's monotonic clock in ns, echoed in the answer
- *   12 8  the answerer's wall clock, UNIX ms; 0 in a question
+ *   0  1  version = 1      1  1  kind: 1 question, 2 answer, 3 notice      2  2  flags: CLOCK_UNFIT
+ *   4  8  asked: the asker's monotonic clock in ns, echoed in the answer; 0 in a notice
+ *   12 8  the answerer's wall clock, UNIX ms; 0 in the others
+ * Every kind tells the flags as they are now; a notice is sent when they change.
  *
  * An answer that took long says little: of the last CLOCK_SAMPLES_MAX answers the quickest counts, its wall clock taken
  * for the middle of its way (Cristian, "Probabilistic clock synchronization", 1989). A jump of our own clock makes all
@@ -26,9 +27,12 @@
 #define CLOCK_JUMP_MS     50u
 #define CLOCK_FRAME_SIZE  20u
 
-enum clock_kind { CLOCK_QUESTION = 1, CLOCK_ANSWER = 2 };
+#define CLOCK_UNFIT 1u /* do not hand leadership to the sender */
+
+enum clock_kind { CLOCK_QUESTION = 1, CLOCK_ANSWER = 2, CLOCK_NOTICE = 3 };
 struct clock_message {
     enum clock_kind kind;
+    unsigned flags;
     uint64_t asked_ns;
     uint64_t wall_ms;
 };

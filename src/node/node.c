@@ -100,6 +100,7 @@ static void node_peer_up(void *arg, uint64_t node_id, uint64_t epoch)
     peer->epoch = epoch;
     peer->up_since_ms = loop_now_ms(node->loop);
     peer->clock_asked_ms = 0;
+    peer->is_unfit = false;
     clock_peer_forget(&peer->clock);
     for (uint32_t i = 0; i < node->groups_open; i++) {
         if (node->groups[i].replica != NULL && !node->groups[i].is_failed) {
@@ -596,6 +597,7 @@ int node_transfer(struct node *node, uint64_t group_id, uint64_t to_node)
 void node_leave(struct node *node)
 {
     node->is_leaving = true;
+    upkeep_tell_fitness(node);
     balance_run(node);
 }
 

@@ -22,6 +22,7 @@ struct node_peer {
     uint64_t up_since_ms;
     uint64_t incarnation; /* under which it was seen first; 0: never seen */
     uint64_t clock_asked_ms;
+    bool is_unfit; /* it says that it should not lead */
     struct clock_peer clock;
 };
 
@@ -85,6 +86,7 @@ struct node {
     char failure_text[HOSTED_GROUP_TEXT_SIZE_MAX];
     bool is_fatal_told;
     bool is_leaving;
+    bool is_unfit; /* should not lead: it leaves, its clock is off, or its log is stuck; the others were told */
     bool is_turn_posted;
     bool system_in_flight;
     uint32_t balance_cursor;

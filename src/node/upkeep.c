@@ -115,6 +115,7 @@ static void upkeep_send_clock(struct node *node, struct node_peer *peer, struct 
 {
     struct upkeep_clock_frame *frame = memory_new(sizeof(*frame));
     frame->clock = clock;
+    frame->clock.flags = node->is_unfit ? CLOCK_UNFIT : 0;
     list_init(&frame->message.link);
     frame->message.kind = FRAME_CLOCK;
     frame->message.class = PEER_URGENT;
@@ -133,9 +134,11 @@ int upkeep_receive_clock(struct node *node, struct node_peer *peer, struct hf_by
         return rc;
     }
     uint64_t wall_ms = io_wall_ms(node->io);
+    peer->is_unfit = (message.flags & CLOCK_UNFIT) != 0;
     if (message.kind == CLOCK_QUESTION) {
-        upkeep_send_clock(node, peer, (struct clock_message){CLOCK_ANSWER, message.asked_ns, wall_ms});
-    } else {
+        upkeep_send_clock(
+            node, peer, (struct clock_message){.kind = CLOCK_ANSWER, .asked_ns = message.asked_ns, .wall_ms = wall_ms});
+    } else if (message.kind == CLOCK_ANSWER) {
         clock_peer_answer(&peer->clock, &message, io_monotonic_ns(node->io), wall_ms);
     }
     return 0;
@@ -158,7 +161,8 @@ static void upkeep_check_clocks(struct node *node)
         }
         if (jumped || peer->clock_asked_ms == 0 || now_ms - peer->clock_asked_ms >= CLOCK_INTERVAL_MS) {
             peer->clock_asked_ms = now_ms;
-            upkeep_send_clock(node, peer, (struct clock_message){CLOCK_QUESTION, io_monotonic_ns(node->io), 0});
+            upkeep_send_clock(node, peer,
+                              (struct clock_message){.kind = CLOCK_QUESTION, .asked_ns = io_monotonic_ns(node->io)});
         }
         count += clock_peer_offset_ms(&peer->clock, &offsets_ms[count]);
     }
@@ -195,6 +199,20 @@ int upkeep_admit(void *arg, uint64_t node_id, uint64_t node_incarnation)
 
 /* ---- The interval ---- */
 
+void upkeep_tell_fitness(struct node *node)
+{
+    bool is_unfit = balance_is_unfit(node);
+    if (is_unfit == node->is_unfit) {
+        return;
+    }
+    node->is_unfit = is_unfit;
+    for (uint32_t i = 0; i < node->description->node_count; i++) {
+        if (&node->peers[i] != node->self && node->peers[i].is_up) {
+            upkeep_send_clock(node, &node->peers[i], (struct clock_message){.kind = CLOCK_NOTICE});
+        }
+    }
+}
+
 void upkeep_run(struct node *node)
 {
     struct hf_log_stat stat;
@@ -215,6 +233,7 @@ void upkeep_run(struct node *node)
         return;
     }
     upkeep_check_clocks(node);
+    upkeep_tell_fitness(node);
     upkeep_propose_system(node);
     balance_run(node);
 }

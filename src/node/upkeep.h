@@ -11,6 +11,9 @@
 
 void upkeep_run(struct node *node);
 
+/* Tells the others when it changed whether this node should lead. */
+void upkeep_tell_fitness(struct node *node);
+
 /* FRAME_CLOCK: answers a question, or learns from an answer. */
 int upkeep_receive_clock(struct node *node, struct node_peer *peer, struct hf_bytes payload);
 

@@ -16,10 +16,11 @@ static void messages_come_back_and_everything_else_is_refused(void **state)
 {
     struct buffer bytes = {0};
     struct clock_message read;
-    clock_encode(&(struct clock_message){CLOCK_ANSWER, 123456789, 1750000000123}, &bytes);
+    clock_encode(&(struct clock_message){CLOCK_ANSWER, CLOCK_UNFIT, 123456789, 1750000000123}, &bytes);
     assert_int_equal(bytes.size, CLOCK_FRAME_SIZE);
     assert_int_equal(clock_decode(buffer_bytes(&bytes), &read), 0);
-    assert_true(read.kind == CLOCK_ANSWER && read.asked_ns == 123456789 && read.wall_ms == 1750000000123);
+    assert_true(read.kind == CLOCK_ANSWER && read.flags == CLOCK_UNFIT && read.asked_ns == 123456789 &&
+                read.wall_ms == 1750000000123);
     for (size_t size = 0; size < bytes.size; size++) {
         assert_int_equal(clock_decode(bytes_of(bytes.data, size), &read), HF_EPROTOCOL);
     }
@@ -36,7 +37,7 @@ static void messages_come_back_and_everything_else_is_refused(void **state)
 
 static struct clock_message answer(uint64_t asked_ns, uint64_t wall_ms)
 {
-    return (struct clock_message){CLOCK_ANSWER, asked_ns, wall_ms};
+    return (struct clock_message){CLOCK_ANSWER, 0, asked_ns, wall_ms};
 }
 
 static void the_quickest_of_the_last_answers_counts(void **state)
