@@ -7,7 +7,7 @@
 
 void apply_open(struct apply *apply, uint64_t applied_index, uint64_t commit_index)
 {
-    *apply = (struct apply){.applied_at_open = applied_index, .commit_at_open = commit_index};
+    *apply = (struct apply){.applied_at_open = applied_index, .commit_known = commit_index};
 }
 
 /* Tells the engine that a configuration is committed. It ignores those that it knows to be. */
@@ -75,7 +75,7 @@ bool apply_run(struct replica *replica)
     struct apply *apply = &replica->apply;
     uint64_t before = apply->cursor;
     while (replica->phase == REPLICA_PHASE_RUNNING) {
-        uint64_t target = step_commit_index(replica);
+        uint64_t target = raft_commit_index(&replica->engine.raft);
         /* With the log's queue full, committed entries may not be readable yet. */
         uint64_t readable = appends_readable_index(&replica->appends);
         target = target < readable ? target : readable;

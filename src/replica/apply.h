@@ -11,7 +11,7 @@
 struct apply {
     uint64_t cursor;          /* entries up to here were handed over, or were there before */
     uint64_t applied_at_open; /* by the state machine; below it only configurations are looked at */
-    uint64_t commit_at_open;  /* what the log itself knows to be committed */
+    uint64_t commit_known;    /* the highest commit index seen, the log's own at open included */
     size_t change_next;       /* of the replica's history: the first one that was not fed */
 };
 

@@ -203,3 +203,13 @@ bool guard_answer_old_pre_vote(const struct raft *raft, const struct raft_reques
     };
     return true;
 }
+
+/* ---- L ---- */
+
+void guard_keep_commit(struct raft *raft, uint64_t *known)
+{
+    if (raft->commit_index < *known) {
+        raft->commit_index = *known;
+    }
+    *known = raft->commit_index;
+}

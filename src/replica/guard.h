@@ -71,4 +71,8 @@ bool guard_is_early_timeout_now(struct raft *raft, const struct raft_message *me
 bool guard_answer_old_pre_vote(const struct raft *raft, const struct raft_request_vote *request,
                                struct raft_request_vote_result *result);
 
+/* L, commit index: an AppendEntries whose last entry lies below what is committed here sets the core's commit index
+ * back. Keeps the highest one known, across restarts too. */
+void guard_keep_commit(struct raft *raft, uint64_t *known);
+
 #endif

@@ -55,7 +55,7 @@ static int propose_check(const struct replica *replica)
         return error_raise(HF_ENOTLEADER, "node %" PRIu64 " does not lead group %" PRIu64, replica->options.node_id,
                            replica->options.group);
     }
-    uint64_t uncommitted = replica->appends.last_index - step_commit_index(replica);
+    uint64_t uncommitted = replica->appends.last_index - raft_commit_index(&replica->engine.raft);
     if (appends_is_blocked(&replica->appends) || uncommitted >= REPLICA_UNCOMMITTED_ENTRIES_MAX) {
         return error_raise(HF_EBUSY, "group %" PRIu64 " has %" PRIu64 " entries under way", replica->options.group,
                            uncommitted);

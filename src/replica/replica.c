@@ -420,7 +420,7 @@ void replica_status(const struct replica *replica, struct replica_status *out)
         .term = told.term,
         .vote = raft_voted_for(raft),
         .leader = told.leader,
-        .commit_index = step_commit_index(replica),
+        .commit_index = raft_commit_index(raft),
         .applied_index = replica->apply.cursor,
         .last_index = replica->appends.last_index,
         .durable_index = replica->appends.durable_index,

@@ -21,12 +21,6 @@ bool step_is_ready(const struct replica *replica)
            raft_commit_index(&replica->engine.raft) >= replica->term_first_index;
 }
 
-uint64_t step_commit_index(const struct replica *replica)
-{
-    uint64_t commit = raft_commit_index(&replica->engine.raft);
-    return commit > replica->apply.commit_at_open ? commit : replica->apply.commit_at_open;
-}
-
 void step_freeze(struct replica *replica, int result, const char *what)
 {
     if (replica->phase == REPLICA_PHASE_FROZEN) {
@@ -62,23 +56,25 @@ static const struct hf_entry *step_updated_entries(struct replica *replica, cons
     return &entries->entries[offset];
 }
 
-/* What is committed stays, also what only the log knows to be committed: the engine begins again at entry 1. */
-static int step_check_truncation(const struct replica *replica, const struct appends_change *change)
+/* What is committed stays. */
+static int step_check_truncation(const struct appends_change *change, uint64_t committed)
 {
-    if (change->entry_count > 0 && change->first_index <= replica->apply.commit_at_open) {
+    if (change->entry_count > 0 && change->first_index <= committed) {
         return error_raise(HF_ECORRUPT, "entry %" PRIu64 " is committed here, and of another term elsewhere",
                            change->first_index);
     }
     return 0;
 }
 
-static int step_write(struct replica *replica, const struct step_entries *entries, const struct raft_update *update)
+/* committed: before the step. */
+static int step_write(struct replica *replica, const struct step_entries *entries, const struct raft_update *update,
+                      uint64_t committed)
 {
     const struct raft *raft = &replica->engine.raft;
     struct appends_change change = {
         .term = raft_current_term(raft),
         .vote = raft_voted_for(raft),
-        .commit = step_commit_index(replica),
+        .commit = raft_commit_index(raft),
     };
     struct hf_entry barrier;
     if ((update->flags & (RAFT_UPDATE_ENTRIES)) != 0) {
@@ -88,7 +84,7 @@ static int step_write(struct replica *replica, const struct step_entries *entrie
         replica->stamp_last_ms = change.entries[change.entry_count - 1].timestamp_ms;
     }
     uint64_t truncated = 0;
-    int rc = step_check_truncation(replica, &change);
+    int rc = step_check_truncation(&change, committed);
     if (rc == 0) {
         rc = appends_write(&replica->appends, &change, &truncated);
     }
@@ -104,7 +100,7 @@ static int step_write(struct replica *replica, const struct step_entries *entrie
 
 void step_persist(struct replica *replica)
 {
-    int rc = step_write(replica, NULL, &(struct raft_update){0});
+    int rc = step_write(replica, NULL, &(struct raft_update){0}, replica->apply.commit_known);
     if (rc != 0) {
         step_freeze(replica, rc, "writing the hard state");
     }
@@ -196,8 +192,10 @@ static int step_carry_out(struct replica *replica, const struct step_entries *en
 {
     /* InstallSnapshot never reaches the engine. */
     assert((update->flags & (RAFT_UPDATE_SNAPSHOT)) == 0);
+    uint64_t committed = replica->apply.commit_known;
+    guard_keep_commit(&replica->engine.raft, &replica->apply.commit_known);
     step_note_leadership(replica, update, was_leader);
-    int rc = step_write(replica, entries, update);
+    int rc = step_write(replica, entries, update, committed);
     if (rc != 0) {
         /* The engine counts on what the log did not take. */
         step_freeze(replica, rc, "appending to the log");
@@ -233,8 +231,10 @@ static int step_refused(struct replica *replica, const struct raft_event *event,
             break;
         }
     }
-    error_raise(HF_ECLOSED, "event %d failed with %d (%s)", (int)event->type, rv, raft_strerror(rv));
-    step_freeze(replica, HF_ECLOSED, "the engine refused a step");
+    int rc = rv == RAFT_SHUTDOWN
+                 ? error_raise(HF_ECORRUPT, "a leader's log conflicts with what is committed here")
+                 : error_raise(HF_ECLOSED, "event %d failed with %d (%s)", (int)event->type, rv, raft_strerror(rv));
+    step_freeze(replica, rc, "the engine refused a step");
     return HF_ECLOSED;
 }
 

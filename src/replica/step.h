@@ -31,8 +31,6 @@ void step_freeze(struct replica *replica, int result, const char *what);
 void step_settle(struct replica *replica);
 
 struct replica_told step_view(const struct replica *replica);
-/* Known to be committed: by the engine, or by the log at open. */
-uint64_t step_commit_index(const struct replica *replica);
 bool step_is_leader(const struct replica *replica);
 /* Leader with an entry of its term committed. */
 bool step_is_ready(const struct replica *replica);

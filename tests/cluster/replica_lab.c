@@ -111,15 +111,22 @@ struct lab *lab_open(uint64_t node_id, const struct replica_member *members, uns
     return lab_open_with(node_id, &options);
 }
 
+void lab_empty(struct lab *lab)
+{
+    for (unsigned i = 0; i < lab->sent_count; i++) {
+        codec_message_close(&lab->sent[i].raft);
+        buffer_close(&lab->sent[i].bytes);
+    }
+    lab->sent_count = 0;
+    lab->seen = 0;
+}
+
 void lab_close(struct lab *lab)
 {
     sim_host_kill(lab->host.host);
     replica_host_close(&lab->host);
     lab_drop_queue(lab);
-    for (unsigned i = 0; i < lab->sent_count; i++) {
-        codec_message_close(&lab->sent[i].raft);
-        buffer_close(&lab->sent[i].bytes);
-    }
+    lab_empty(lab);
     sim_close(lab->sim);
     test_free(lab);
 }

@@ -57,6 +57,7 @@ struct lab_message *lab_next_kind(struct lab *lab, enum frame_kind kind);
 /* The same, and runs for at most so long until there is one. */
 struct lab_message *lab_await(struct lab *lab, enum raft_message_type type, unsigned limit_ms);
 void lab_forget(struct lab *lab);
+void lab_empty(struct lab *lab); /* frees what was sent so far */
 
 /* What peers say. */
 void lab_say(struct lab *lab, uint64_t from, const struct raft_message *raft, const struct hf_entry *entries,

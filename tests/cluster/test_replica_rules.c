@@ -420,6 +420,23 @@ static void GK_a_refused_pre_vote_tells_the_newer_term(void **state)
     lab_close(lab);
 }
 
+static void GL_the_commit_index_never_goes_back(void **state)
+{
+    struct lab *lab = lab_open(2, voters_3, 3);
+    struct hf_entry entries[] = {lab_normal(2, 2, "a"), lab_normal(3, 2, "b"), lab_normal(4, 2, "c")};
+    lab_append(lab, 1, 2, 1, 1, 3, entries, 3);
+    lab_run_ms(lab, 20);
+    assert_true(replica_host_status(&lab->host).commit_index == 3);
+    /* The leader probes further below, and knows of more that is committed. */
+    lab_append(lab, 1, 2, 1, 1, 4, entries, 1);
+    assert_true(replica_host_status(&lab->host).commit_index == 3);
+    lab_append(lab, 1, 2, 1, 1, 4, NULL, 0);
+    assert_true(replica_host_status(&lab->host).commit_index == 3);
+    lab_append(lab, 1, 2, 4, 2, 4, NULL, 0);
+    assert_true(replica_host_status(&lab->host).commit_index == 4);
+    lab_close(lab);
+}
+
 static void GK_a_candidate_learns_a_newer_term_from_a_refused_pre_vote(void **state)
 {
     struct lab *lab = lab_open(1, voters_3, 3);
@@ -605,6 +622,7 @@ int main(void)
         cmocka_unit_test(GH_an_append_of_an_older_term_is_never_answered_as_a_success),
         cmocka_unit_test(GJ_leadership_is_handed_over_when_the_other_has_caught_up_and_not_before),
         cmocka_unit_test(GK_a_refused_pre_vote_tells_the_newer_term),
+        cmocka_unit_test(GL_the_commit_index_never_goes_back),
         cmocka_unit_test(GK_a_candidate_learns_a_newer_term_from_a_refused_pre_vote),
         cmocka_unit_test(P3_a_read_waits_for_a_majority_to_confirm_the_leader),
         cmocka_unit_test(P3_a_lost_ping_is_repeated),

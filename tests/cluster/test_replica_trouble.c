@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/rng.h"
 #include "base/trace.h"
 
 #include "cluster/replica_host.c"
@@ -241,6 +242,152 @@ static void malformed_frames_are_refused_and_change_nothing(void **state)
     lab_close(lab);
 }
 
+/* ---- peers that say anything ---- */
+
+static uint64_t wild_number(struct rng *rng, uint64_t near)
+{
+    switch (rng_below(rng, 12)) {
+    case 0:
+        return 0;
+    case 1:
+        return UINT64_MAX - rng_below(rng, 3);
+    case 2:
+        return rng_next(rng);
+    default:
+        return near + rng_below(rng, 7) < 3 ? 0 : near + rng_below(rng, 7) - 3;
+    }
+}
+
+static struct raft_message wild_message(struct rng *rng, const struct replica_status *status, uint64_t from)
+{
+    struct raft_message raft = {.type = (enum raft_message_type)(1 + rng_below(rng, 6))};
+    uint64_t term = status->term + rng_below(rng, 4);
+    term = term > 2 ? term - rng_below(rng, 3) : term;
+    term = term == 0 ? 1 : term;
+    switch (raft.type) {
+    case RAFT_APPEND_ENTRIES:
+        raft.append_entries.term = term;
+        raft.append_entries.prev_log_index =
+            rng_chance(rng, 1, 8)
+                ? wild_number(rng, status->last_index)
+                : status->commit_index + rng_below(rng, status->last_index - status->commit_index + 2);
+        raft.append_entries.leader_commit = wild_number(rng, status->last_index);
+        break;
+    case RAFT_APPEND_ENTRIES_RESULT:
+        raft.append_entries_result = (struct raft_append_entries_result){
+            .version = 2,
+            .term = term,
+            .rejected = rng_below(rng, 2) ? 0 : wild_number(rng, status->last_index),
+            .last_log_index = wild_number(rng, status->last_index),
+            .features = 1,
+            .capacity = (unsigned short)rng_next(rng)};
+        break;
+    case RAFT_REQUEST_VOTE:
+        raft.request_vote = (struct raft_request_vote){.version = 2,
+                                                       .term = term,
+                                                       .candidate_id = from,
+                                                       .last_log_index = wild_number(rng, status->last_index),
+                                                       .last_log_term = wild_number(rng, term),
+                                                       .pre_vote = rng_below(rng, 2),
+                                                       .disrupt_leader = rng_below(rng, 2)};
+        break;
+    case RAFT_REQUEST_VOTE_RESULT:
+        raft.request_vote_result = (struct raft_request_vote_result){.version = 2,
+                                                                     .term = term,
+                                                                     .vote_granted = rng_below(rng, 2),
+                                                                     .pre_vote = rng_below(rng, 2),
+                                                                     .features = 1};
+        break;
+    case RAFT_TIMEOUT_NOW:
+        raft.timeout_now = (struct raft_timeout_now){
+            .term = term, .last_log_index = status->last_index, .last_log_term = wild_number(rng, term)};
+        break;
+    case RAFT_INSTALL_SNAPSHOT:
+        break;
+    }
+    return raft;
+}
+
+/* Entries that the decoder takes; what they say is as wild as the rest. */
+static unsigned wild_entries(struct rng *rng, const struct raft_message *raft, struct hf_entry *entries,
+                             struct buffer *configuration)
+{
+    uint64_t index = raft->append_entries.prev_log_index;
+    uint64_t term = raft->append_entries.prev_log_term == 0 ? 1 : raft->append_entries.prev_log_term;
+    unsigned count = (unsigned)rng_below(rng, 5);
+    struct replica_member members[] = {
+        {1, REPLICA_ROLE_VOTER}, {2, (enum replica_role)rng_below(rng, 3)}, {3, (enum replica_role)rng_below(rng, 3)}};
+    buffer_clear(configuration);
+    replica_configuration_encode(members, 1 + (unsigned)rng_below(rng, 3), configuration);
+    for (unsigned i = 0; i < count; i++) {
+        term += term < raft->append_entries.term ? rng_below(rng, 2) : 0;
+        entries[i] = lab_normal(index + 1 + i, term, "wild");
+        if (entries[i].index == 1 || rng_chance(rng, 1, 5)) {
+            entries[i].type = HF_ENTRY_CONFIGURATION;
+            entries[i].payload = buffer_bytes(configuration);
+        }
+    }
+    return index < UINT64_MAX - 10 ? count : 0;
+}
+
+static void say_something_wild(struct lab *lab, struct rng *rng, struct buffer *configuration)
+{
+    struct replica_status status = replica_host_status(&lab->host);
+    uint64_t from = 2 + rng_below(rng, 3);
+    struct raft_message raft = wild_message(rng, &status, from);
+    if (raft.type == RAFT_APPEND_ENTRIES && raft.append_entries.prev_log_index > 0) {
+        uint64_t own_term = replica_host_term_at(&lab->host, raft.append_entries.prev_log_index);
+        bool is_own = own_term > 0 && own_term <= raft.append_entries.term && !rng_chance(rng, 1, 8);
+        raft.append_entries.prev_log_term = is_own ? own_term : 1 + rng_below(rng, raft.append_entries.term);
+    }
+    struct hf_entry entries[5];
+    unsigned count = 0;
+    if (raft.type == RAFT_INSTALL_SNAPSHOT) {
+        return;
+    }
+    if (raft.type == RAFT_APPEND_ENTRIES) {
+        count = wild_entries(rng, &raft, entries, configuration);
+    }
+    struct buffer bytes = {0};
+    codec_encode(&raft, entries, count, &bytes);
+    int rc = replica_receive(lab->host.replica, from, FRAME_RAFT, buffer_bytes(&bytes));
+    assert_true(rc == 0 || rc == HF_EPROTOCOL);
+    buffer_close(&bytes);
+    replica_host_turn(&lab->host);
+}
+
+static void H20_peers_that_say_anything_never_crash_the_replica(void **state)
+{
+    struct buffer configuration = {0};
+    uint64_t received = 0;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct rng rng;
+        rng_seed(&rng, seed);
+        struct lab *lab = lab_open(1, voters_3, seed % 4 == 0 ? 1 : 3);
+        for (unsigned i = 0; i < 400 && lab->failed == 0; i++, received++) {
+            say_something_wild(lab, &rng, &configuration);
+            if (rng_chance(&rng, 1, 4)) {
+                lab_run_ms(lab, (unsigned)rng_below(&rng, 20));
+            }
+            if (rng_chance(&rng, 1, 100)) {
+                lab_run_ms(lab, 2 * LAB_ELECTION_MS);
+            }
+            if (rng_chance(&rng, 1, 5)) {
+                struct hf_bytes payload = bytes_of_text("x");
+                uint64_t index;
+                uint64_t term;
+                replica_submit(lab->host.replica, &payload, 1, REPLICA_HOST_STAMP_MS, &index, &term);
+            }
+            lab_forget(lab);
+            lab_empty(lab);
+        }
+        lab_close(lab);
+    }
+    /* A leader that contradicts what is committed freezes the replica; that must not happen at once. */
+    assert_true(received > 3000);
+    buffer_close(&configuration);
+}
+
 static void a_snapshot_is_refused_while_there_are_none(void **state)
 {
     struct lab *lab = lab_open(2, voters_3, 3);
@@ -433,6 +580,7 @@ int main(void)
         cmocka_unit_test(H1_a_failed_sync_freezes_the_replica_for_good),
         cmocka_unit_test(a_second_leader_of_the_term_freezes_the_replica),
         cmocka_unit_test(malformed_frames_are_refused_and_change_nothing),
+        cmocka_unit_test(H20_peers_that_say_anything_never_crash_the_replica),
         cmocka_unit_test(a_snapshot_is_refused_while_there_are_none),
         cmocka_unit_test(a_member_below_the_leader_s_trail_gets_the_entries_from_the_log),
         cmocka_unit_test(a_replica_may_be_closed_with_appends_and_messages_on_their_way),
