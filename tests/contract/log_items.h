@@ -8,6 +8,7 @@
 
 #include "contract/log_items_model.h"
 
+#include "base/mutation.h"
 #include "base/trace.h"
 
 #define ITEMS_DIRECTORY    "/data/log"
@@ -530,6 +531,17 @@ static inline void items_say_nothing(void *arg, enum trace_level level, const ch
 {
     (void)arg, (void)level, (void)line; /* thousands of failing disks */
 }
-#define ITEMS_MAIN(tests) (trace_set_sink(items_say_nothing, NULL), cmocka_run_group_tests(tests, NULL, NULL))
+/* In a build with -DHF_MUTATIONS the environment variable HOLDFAST_MUTATION plants a bug. */
+static inline void items_prepare(void)
+{
+    trace_set_sink(items_say_nothing, NULL);
+#ifdef HF_MUTATIONS
+    const char *mutation = getenv("HOLDFAST_MUTATION");
+    if (mutation != NULL) {
+        assert_int_equal(mutation_enable(mutation), 0);
+    }
+#endif
+}
+#define ITEMS_MAIN(tests) (items_prepare(), cmocka_run_group_tests(tests, NULL, NULL))
 
 #endif

@@ -380,6 +380,62 @@ static void L22_no_space_in_a_rotation_leaves_the_tail_usable(void **unused)
     items_end(&items);
 }
 
+/* Fills the disk, as far as the log lets itself; what was not taken is no longer part of the workload. */
+static uint64_t fill_up(struct items *items, struct items_run *run, uint64_t capacity)
+{
+    items_begin(items);
+    build_filling(items);
+    items->options.reserve_bytes = 0; /* the default, 8 MiB */
+    items_world(run, items, 5);
+    run->when = "filling the disk";
+    run->refused_max = 3;
+    sim_disk_set_capacity(run->host, capacity);
+    items_open_surely(run);
+    items_go(run);
+    assert_int_equal(run->refused, 3);
+    while (items->count > run->appended) {
+        hf_log_batch_close(items->batches[--items->count]);
+    }
+    run->refused = run->refused_max = 0;
+    return items->models[items->count].groups[0].count;
+}
+static void take_what_makes_room(struct items *items, struct items_run *run, uint64_t last)
+{
+    items_batch(items);
+    items_hard_state(items, 0, 5, 5, 2);
+    items_commit(run);
+    items_batch(items);
+    items_compact(items, 0, last);
+    items_commit(run);
+    items_batch(items);
+    items_reset(items, 1, 1000, 5, "one thousand");
+    items_commit(run);
+    items_batch(items);
+    items_remove(items, 2);
+    items_commit(run);
+    items_restart(run);
+    items_reopen(run, items->count, items->count);
+}
+/* The log filled the disk up to its headroom: it opens, again and again, and takes what makes room or keeps a vote. */
+static void L23_a_disk_that_the_log_filled_opens_and_takes_what_makes_room(void **unused)
+{
+    (void)unused;
+    for (uint64_t capacity = 11 << 20; capacity < (17 << 20); capacity += 700001) {
+        struct items items;
+        struct items_run run;
+        uint64_t last = fill_up(&items, &run, capacity);
+        for (unsigned round = 0; round < 8; round++) {
+            char when[64];
+            snprintf(when, sizeof(when), "disk of %llu, restart %u", (unsigned long long)capacity, round);
+            run.when = when;
+            items_restart(&run);
+            items_reopen(&run, items.count, items.count);
+        }
+        run.when = "making room";
+        take_what_makes_room(&items, &run, last);
+        items_teardown(&run);
+    }
+}
 /* ---- asynchronous policies ---- */
 
 /* Entries may be lost, but only from the end; hard state and resets never, once they are acknowledged. */
@@ -477,6 +533,7 @@ int main(void)
         cmocka_unit_test(L21_a_batch_without_space_is_absent_and_appends_go_on_when_space_returns),
         cmocka_unit_test(L21_space_that_returns_is_used_without_a_reopen),
         cmocka_unit_test(L22_no_space_in_a_rotation_leaves_the_tail_usable),
+        cmocka_unit_test(L23_a_disk_that_the_log_filled_opens_and_takes_what_makes_room),
         cmocka_unit_test(L24_errors_of_the_background_reach_the_callers),
         cmocka_unit_test(L25_asynchronous_policies_keep_a_prefix_and_all_hard_state),
         cmocka_unit_test(L25_an_interval_is_durable_when_it_is_over_and_none_when_it_is_closed),

@@ -2,6 +2,8 @@
 /* LOG_SEMANTICS, items 27 to 34: what reads answer, from the cache and from the device. */
 #include "contract/log_items.h"
 
+#include "log/log_format.h"
+
 #define COLD_ENTRIES 30u
 #define COLD_SIZE    9000u
 
@@ -429,6 +431,43 @@ static void L33_a_misdirected_write_is_noticed_by_the_read(void **unused)
     items_teardown(&run);
 }
 
+/* Stale bytes of the same group, index and term: a truncated entry in the place of the one that replaced it. Only a
+ * checksum that is bound to its position tells them apart. */
+static void read_replaced(size_t skip)
+{
+    struct items items;
+    struct items_run run;
+    items_setup(&items, &run);
+    items.options.tail_cache_bytes = 4096;
+    items_open_surely(&run);
+    for (unsigned i = 0; i < 3; i++) { /* the last two have the same records in the same places */
+        items_batch(&items);
+        items_truncate(&items, 0, 1);
+        items_append(&items, 0, 1, 1, 2000);
+        items_commit(&run);
+    }
+    push_out(&run);
+    struct file *file = NULL;
+    uint8_t frame[4096];
+    size_t got = 0;
+    assert_int_equal(
+        file_open(sim_host_io(run.host), ITEMS_DIRECTORY "/0000000000000001.log", FILE_READ | FILE_WRITE, &file), 0);
+    assert_int_equal(file_read(file, 8192, frame, 4096, &got), 0);
+    assert_memory_equal(frame, "HFFR", 4);
+    assert_int_equal(file_write(file, 12288 + skip, frame + skip, 4096 - skip), 0);
+    struct hf_log_view view = {0};
+    assert_int_equal(read_one(&run, 0, 1, &view), HF_ECORRUPT);
+    hf_log_view_close(&view);
+    file_close(file);
+    items_teardown(&run);
+}
+static void L33_the_entry_that_was_replaced_is_never_read_in_its_successors_place(void **unused)
+{
+    (void)unused;
+    read_replaced(0);
+    read_replaced(LOG_FORMAT_FRAME_HEADER_SIZE); /* the records alone, behind the right frame header */
+}
+
 static void L34_a_cached_entry_is_read_while_the_disk_hangs(void **unused)
 {
     (void)unused;
@@ -474,6 +513,7 @@ int main(void)
         cmocka_unit_test(L32_a_read_between_any_two_changes_sees_exactly_what_is_there),
         cmocka_unit_test(L33_a_damaged_entry_is_never_read_as_another),
         cmocka_unit_test(L33_a_misdirected_write_is_noticed_by_the_read),
+        cmocka_unit_test(L33_the_entry_that_was_replaced_is_never_read_in_its_successors_place),
         cmocka_unit_test(L34_a_cached_entry_is_read_while_the_disk_hangs),
         ITEMS_ROWS(L30_a_log_that_is_empty_after_compaction_knows_where_it_stands),
     };
