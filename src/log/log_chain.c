@@ -184,8 +184,9 @@ static void log_chain_mark_old_epochs(struct log_chain *chain)
     }
 }
 
-/* From `at` on nothing continues the stream. That is only right when nothing there was ever written to. */
-static int log_chain_cut(struct log_chain *chain, size_t at, uint64_t number_expected)
+/* From `at` on nothing continues the stream. That is only right for spares that were given up: nothing was ever written
+ * to them. */
+static int log_chain_cut(struct log_chain *chain, size_t at)
 {
     for (size_t i = at; i < chain->segment_count; i++) {
         struct log_chain_segment *segment = &chain->segments[i];
@@ -196,12 +197,6 @@ static int log_chain_cut(struct log_chain *chain, size_t at, uint64_t number_exp
         int found = log_chain_has_frame(chain, segment, &frame);
         if (found < 0) {
             return found;
-        }
-        if (found == 1 && segment->header.number != number_expected) {
-            return error_raise(HF_ECORRUPT,
-                               "log segment %016" PRIx64 ".log is missing, but %016" PRIx64
-                               ".log holds data at offset %" PRIu64,
-                               number_expected, segment->header.number, frame.place.offset);
         }
         if (found == 1) {
             return error_raise(HF_ECORRUPT,
@@ -223,10 +218,16 @@ static int log_chain_link(struct log_chain *chain)
         if (segment->stale) {
             continue;
         }
+        if (segment->header.number > number_expected) {
+            /* A file is only made when the one before it is durable under its name, so this is no crash's work. */
+            return error_raise(HF_ECORRUPT,
+                               "log segment %016" PRIx64 ".log is missing, but %016" PRIx64 ".log follows it",
+                               number_expected, segment->header.number);
+        }
         bool continues =
             segment->header.number == number_expected && segment->header.previous_incarnation == incarnation_expected;
         if (!continues) {
-            return log_chain_cut(chain, i, number_expected);
+            return log_chain_cut(chain, i);
         }
         number_expected = segment->header.number + 1;
         incarnation_expected = segment->header.incarnation;

@@ -239,6 +239,13 @@ static int log_recovery_make_segment(struct log_recovery *recovery)
     return rc;
 }
 
+/* Of files that no epoch tells from a living log's, a higher number must never be seen without the lower ones. */
+static int log_recovery_unlink_durably(struct log_recovery *recovery, uint64_t number)
+{
+    log_recovery_unlink(recovery, number);
+    return directory_sync(recovery->log->io, recovery->log->directory);
+}
+
 /* Makes room on a full device: old spares are worth nothing. A segment with any frame must stay, though: even a bare
  * trailer, even one that was torn off, tells damage from a torn end, should this open crash. */
 static int log_recovery_give_up_spares(struct log_recovery *recovery)
@@ -252,9 +259,12 @@ static int log_recovery_give_up_spares(struct log_recovery *recovery)
         }
         file_close(segment->file); /* an open file keeps its blocks */
         segment->file = NULL;
-        log_recovery_unlink(recovery, segment->header.number);
+        rc = log_recovery_unlink_durably(recovery, segment->header.number);
+        if (rc != 0) {
+            return rc;
+        }
     }
-    return directory_sync(recovery->log->io, recovery->log->directory);
+    return 0;
 }
 
 /* What was copied or never belonged to the stream goes. Its epoch tells it from the new files, should it come back. */
@@ -291,8 +301,11 @@ static int log_recovery_continue(struct log_recovery *recovery)
     if (rc != 0) {
         return rc;
     }
-    for (size_t i = recovery->chain.stale_count; i > 0; i--) {
-        log_recovery_unlink(recovery, recovery->chain.stale[i - 1]);
+    for (size_t i = recovery->chain.stale_count; i > 0 && rc == 0; i--) {
+        rc = log_recovery_unlink_durably(recovery, recovery->chain.stale[i - 1]);
+    }
+    if (rc != 0) {
+        return rc;
     }
     rc = log_recovery_make_segment(recovery);
     if (rc == HF_ENOSPACE) {
