@@ -520,6 +520,58 @@ static void L25_an_interval_is_durable_when_it_is_over_and_none_when_it_is_close
     }
 }
 
+/* ---- killed, with the page cache left behind ---- */
+
+/* What the next open reports it has made durable, though nobody had acknowledged it; and requests of the dead process
+ * that land late change nothing of it. False when the workload was over before. */
+static bool kill_after(struct items *items, uint64_t events)
+{
+    struct items_run run;
+    items_world(&run, items, events);
+    run.when = "killed";
+    items_open_surely(&run);
+    for (uint64_t i = 0; i < events && run.appended < items->count; i++) {
+        if (run.appended - run.called < items->width) {
+            assert_int_equal(items_append_next(&run), 0);
+        }
+        items_step(&run);
+    }
+    bool happened = run.appended < items->count;
+    size_t acknowledged = run.acknowledged;
+    size_t appended = run.appended;
+    sim_host_kill(run.host);
+    items_close(&run);
+    sim_host_start(run.host);
+    size_t k = items_reopen(&run, acknowledged, appended);
+    if (events % 2 == 0) {
+        sim_run_for(run.sim, 200 * ITEMS_MS); /* late writes land; the log itself has no turn */
+    }
+    sim_disk_set_chooser(run.host, items_keep_nothing, NULL);
+    items_restart(&run);
+    items_recover(&run, k, k);
+    items_close(&run);
+    sim_close(run.sim);
+    return happened;
+}
+static void L18_what_an_open_reports_after_a_kill_survives_the_power(void **unused)
+{
+    (void)unused;
+    static items_build *const builds[] = {build_small, build_overlapped, build_asynchronous};
+    for (size_t i = 0; i < 6; i++) {
+        struct items items;
+        items_begin(&items);
+        builds[i / 2](&items);
+        items.host.direct_refused = i % 2 == 1;
+        items.options.sync_policy = i / 2 == 2 ? HF_LOG_SYNC_NONE : HF_LOG_SYNC_BATCH;
+        uint64_t events = 1;
+        while (kill_after(&items, events)) {
+            events++;
+        }
+        assert_true(events >= items.count);
+        items_end(&items);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -527,6 +579,7 @@ int main(void)
         cmocka_unit_test(L16_nothing_acknowledged_is_lost_at_any_moment_of_a_rotation),
         cmocka_unit_test(L17_nothing_acknowledged_is_lost_while_writes_overtake),
         cmocka_unit_test(L18_a_failed_durable_write_is_final),
+        cmocka_unit_test(L18_what_an_open_reports_after_a_kill_survives_the_power),
         cmocka_unit_test(L18_an_open_never_reports_what_only_the_cache_has),
         cmocka_unit_test(L19_a_failed_directory_sync_is_never_remembered_as_done),
         cmocka_unit_test(L20_failed_writes_leave_no_half_batch),
