@@ -1,7 +1,8 @@
 /* The on-disk format of the log, version 1. All integers are little-endian. Everything that is written is drawn here.
  *
- * A directory holds `LOCK` and one file per segment, named by its number: sixteen lower-case hexadecimal digits and
- * ".log". Names that end in ".tmp" are segments in preparation: they are worth nothing. Other names are not ours.
+ * A directory holds `LOCK`, `RESERVE` (blocks set aside, no content) and one file per segment, named by its number:
+ * sixteen lower-case hexadecimal digits and ".log". The same with ".tmp" is a segment in preparation, which is worth
+ * nothing. Other names are not ours.
  *
  *   segment file   ┌────────┬─────────┬─────────┬───────┬─────────────┐
  *                  │ header │ frame   │ frame   │  …    │ zeros       │   every frame starts on a block of 4096 bytes,

@@ -11,7 +11,11 @@
 #include "base/trace.h"
 #include "log/log_apply.h"
 #include "log/log_prepare.h"
+#include "log/log_reserve.h"
 #include "log/log_scan.h"
+
+/* What the new segment offers beyond what is copied, at least. */
+#define LOG_RECOVERY_ROOM_MIN (64u * 1024u)
 
 /* A frame that nobody declared durable, to be copied. */
 struct log_recovery_copy {
@@ -33,6 +37,7 @@ struct log_recovery {
     uint64_t sequence; /* the last one there */
     struct log_preparation preparation;
     struct log_segment *fresh;
+    bool device_full;      /* the new segment has to be as small as possible */
     uint64_t position_end; /* behind everything in the fresh segment */
     uint64_t offset_end;
     uint64_t sequence_end;
@@ -117,19 +122,23 @@ static int log_recovery_read(struct log_recovery *recovery)
 
 /* ---- the new segment ---- */
 
+static uint64_t log_recovery_size(const struct log_recovery *recovery)
+{
+    uint64_t size = LOG_FORMAT_SEGMENT_HEADER_SIZE + LOG_FORMAT_BLOCK_SIZE + LOG_RECOVERY_ROOM_MIN;
+    for (size_t i = 0; i < recovery->copy_count; i++) {
+        size += recovery->copies[i].header.length;
+    }
+    uint64_t size_min = recovery->device_full ? 0 : log_pool_size_min(&recovery->log->pool);
+    return size < size_min ? size_min : log_format_align_block(size);
+}
+
 static void log_recovery_plan_header(struct log_recovery *recovery, struct log_segment_header *header)
 {
     struct hf_log *log = recovery->log;
     const struct log_segment *last = recovery->used_count > 0 ? recovery->segments[recovery->used_count - 1] : NULL;
-    uint64_t size_min = log_pool_size_min(&log->pool);
-    /* A quarter of an ordinary segment remains beyond what is copied. */
-    uint64_t size = LOG_FORMAT_SEGMENT_HEADER_SIZE + LOG_FORMAT_BLOCK_SIZE + size_min / 4;
-    for (size_t i = 0; i < recovery->copy_count; i++) {
-        size += recovery->copies[i].header.length;
-    }
     *header = (struct log_segment_header){
         .number = last != NULL ? last->header.number + 1 : 1,
-        .size_bytes = size < size_min ? size_min : log_format_align_block(size),
+        .size_bytes = log_recovery_size(recovery),
         .log_id = recovery->chain.log_id,
         .epoch = recovery->chain.epoch_max + 1,
         .previous_incarnation = last != NULL ? last->header.incarnation : 0,
@@ -246,14 +255,23 @@ static int log_recovery_unlink_durably(struct log_recovery *recovery, uint64_t n
     return directory_sync(recovery->log->io, recovery->log->directory);
 }
 
-/* Makes room on a full device: old spares are worth nothing. A segment with any frame must stay, though: even a bare
- * trailer, even one that was torn off, tells damage from a torn end, should this open crash. */
-static int log_recovery_give_up_spares(struct log_recovery *recovery)
+/* May the file go before the new segment is there? Old spares are worth nothing. A segment with any frame, be it a bare
+ * trailer, tells damage from a torn end, should this open crash: it may go only when there is no damage to tell. */
+static int log_recovery_check_worthless(struct log_recovery *recovery, const struct log_chain_segment *segment)
 {
     struct log_frame_header header;
+    if (recovery->copy_count == 0 && recovery->log->damages.count == 0) {
+        return HF_ENOTFOUND;
+    }
+    return log_chain_search(&recovery->chain, segment, LOG_FORMAT_SEGMENT_HEADER_SIZE, &header);
+}
+
+/* Makes room on a full device. */
+static int log_recovery_give_up_spares(struct log_recovery *recovery)
+{
     for (size_t i = recovery->chain.segment_count; i > recovery->used_count; i--) {
         struct log_chain_segment *segment = &recovery->chain.segments[i - 1];
-        int rc = log_chain_search(&recovery->chain, segment, LOG_FORMAT_SEGMENT_HEADER_SIZE, &header);
+        int rc = log_recovery_check_worthless(recovery, segment);
         if (rc != HF_ENOTFOUND) {
             return rc;
         }
@@ -265,6 +283,23 @@ static int log_recovery_give_up_spares(struct log_recovery *recovery)
         }
     }
     return 0;
+}
+
+/* The new segment, as small as need be: in what old spares took, else in what was set aside. */
+static int log_recovery_make_segment_on_full_device(struct log_recovery *recovery)
+{
+    struct hf_log *log = recovery->log;
+    recovery->device_full = true;
+    int rc = log_recovery_give_up_spares(recovery);
+    if (rc == 0) {
+        rc = log_recovery_make_segment(recovery);
+    }
+    if (rc == HF_ENOSPACE) {
+        uint64_t needed = log_recovery_size(recovery) + 4 * LOG_FORMAT_BLOCK_SIZE; /* the name takes some, too */
+        rc = log_reserve_release(log->io, log->directory, needed);
+        rc = rc == 0 ? log_recovery_make_segment(recovery) : rc;
+    }
+    return rc;
 }
 
 /* What was copied or never belonged to the stream goes. Its epoch tells it from the new files, should it come back. */
@@ -309,8 +344,7 @@ static int log_recovery_continue(struct log_recovery *recovery)
     }
     rc = log_recovery_make_segment(recovery);
     if (rc == HF_ENOSPACE) {
-        rc = log_recovery_give_up_spares(recovery);
-        rc = rc == 0 ? log_recovery_make_segment(recovery) : rc;
+        rc = log_recovery_make_segment_on_full_device(recovery);
     }
     if (rc != 0) {
         return rc;
@@ -322,6 +356,11 @@ static int log_recovery_continue(struct log_recovery *recovery)
         recovery->segments[i] = NULL;
     }
     log_recovery_set_tail(recovery);
+    uint64_t set_aside = log_pool_size_min(&log->pool);
+    log_pool_forget_free_bytes(&log->pool);
+    if (log_pool_free_bytes(&log->pool) >= set_aside + log->options.reserve_bytes) {
+        log_reserve_fill(log->io, log->directory, set_aside);
+    }
     return 0;
 }
 
