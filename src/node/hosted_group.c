@@ -14,8 +14,6 @@
 #include "node/relay.h"
 #include "node/system_group.h"
 
-#define HOSTED_GROUP_SCAN_BYTES (4u << 20) /* of the log read at a time */
-
 bool hosted_group_is_led_here(const struct hosted_group *group)
 {
     return group->replica != NULL && !group->is_failed && group->state == REPLICA_LEADER;
@@ -104,21 +102,24 @@ static int hosted_group_apply(void *arg, const struct hf_entry *entry)
     return 0;
 }
 
-/* A new leader may not stamp below what stands in its log, applied or not. */
+/* A new leader may not stamp below what stands in its log, applied or not. Stamps never decrease along the log, so the
+ * last one counts; entries without a stamp are passed. */
 static void hosted_group_see_stamps(struct hosted_group *group)
 {
     struct hf_log_group_state state;
+    uint64_t stamp_ms = 0;
     int rc = hf_log_group_state(group->node->log, group->id, &state);
-    uint64_t index = group->applied_index + 1 > state.first_index ? group->applied_index + 1 : state.first_index;
-    while (rc == 0 && index <= state.last_index) {
+    uint64_t index = rc == 0 ? state.last_index : 0;
+    while (rc == 0 && stamp_ms == 0 && index > group->applied_index && index >= state.first_index) {
         struct hf_log_view view = {0};
-        rc = hf_log_read(group->node->log, group->id, index, state.last_index + 1, HOSTED_GROUP_SCAN_BYTES, 0, &view);
-        for (size_t i = 0; rc == 0 && i < view.count; i++) {
-            stamp_see(&group->stamp, view.entries[i].timestamp_ms);
+        rc = hf_log_read(group->node->log, group->id, index, index + 1, 0, 1, &view);
+        if (rc == 0 && view.count == 1) {
+            stamp_ms = view.entries[0].timestamp_ms;
         }
-        index += view.count;
         hf_log_view_close(&view);
+        index--;
     }
+    stamp_see(&group->stamp, stamp_ms);
     if (rc != 0) {
         TRACE(TRACE_WARN, "node", "group %" PRIu64 ": the stamps of its log could not be read: %s", group->id,
               hf_error_text());
@@ -317,19 +318,37 @@ int hosted_group_propose(struct hosted_group *group, struct hf_bytes command, st
     return 0;
 }
 
-int hosted_group_read(struct hosted_group *group, struct hf_bytes command, struct read_item item)
+static int hosted_group_check_read(const struct hosted_group *group, struct hf_bytes command)
 {
-    struct node *node = group->node;
     if (command.size > NODE_COMMAND_SIZE_MAX) {
         return error_raise(HF_ETOOBIG, "a command of %zu bytes is above the limit of %u", command.size,
                            NODE_COMMAND_SIZE_MAX);
     }
-    if (hosted_group_is_full(group)) {
+    if (hosted_group_is_full(group) || group->node->waiting_bytes + command.size > NODE_WAITING_BYTES_MAX) {
         return error_raise(HF_EBUSY, "group %" PRIu64 " has too much waiting", group->id);
     }
-    reads_add(group, command, item, loop_now_ms(node->loop) + node->options.request_timeout_ms);
-    hosted_group_touch(group);
     return 0;
+}
+
+int hosted_group_read(struct hosted_group *group, struct hf_bytes command, struct read_item item)
+{
+    struct node *node = group->node;
+    int rc = hosted_group_check_read(group, command);
+    if (rc == 0) {
+        reads_add(group, command, item, loop_now_ms(node->loop) + node->options.request_timeout_ms);
+        hosted_group_touch(group);
+    }
+    return rc;
+}
+
+int hosted_group_read_stale(struct hosted_group *group, struct hf_bytes command, struct proposal_owner owner)
+{
+    int rc = hosted_group_check_read(group, command);
+    if (rc == 0) {
+        reads_add_stale(group, command, owner);
+        hosted_group_touch(group);
+    }
+    return rc;
 }
 
 /* ---- Answers without a proposal ---- */

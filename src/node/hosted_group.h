@@ -80,6 +80,7 @@ uint64_t hosted_group_deadline_ms(struct hosted_group *group);
 int hosted_group_propose(struct hosted_group *group, struct hf_bytes command, struct proposal_owner owner,
                          bool is_forwarded);
 int hosted_group_read(struct hosted_group *group, struct hf_bytes command, struct read_item item);
+int hosted_group_read_stale(struct hosted_group *group, struct hf_bytes command, struct proposal_owner owner);
 
 /* Stops the group for good; what waits is answered at the turn's end. */
 void hosted_group_fail(struct hosted_group *group, const char *text);

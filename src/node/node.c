@@ -550,8 +550,7 @@ void node_read(struct node *node, uint64_t group_id, enum node_read_mode mode, s
         rc = HF_EINVALID;
     }
     if (rc == 0 && mode == NODE_READ_STALE) {
-        reads_add_stale(group, command, owner);
-        hosted_group_touch(group);
+        rc = hosted_group_read_stale(group, command, owner);
     } else if (rc == 0) {
         rc = hosted_group_read(group, command, (struct read_item){.owner = owner});
     }

@@ -30,6 +30,7 @@ static void read_batch_free(struct read_batch *batch)
         return;
     }
     list_remove(&batch->link);
+    batch->group->node->waiting_bytes -= batch->bytes.size;
     buffer_close(&batch->bytes);
     free(batch->items);
     free(batch);
@@ -44,6 +45,7 @@ static void read_batch_recycle(struct read_batch *batch)
         return;
     }
     list_remove(&batch->link);
+    batch->group->node->waiting_bytes -= batch->bytes.size;
     buffer_clear(&batch->bytes);
     batch->count = 0;
     reads->gathering = batch;
@@ -62,6 +64,7 @@ static void read_batch_append(struct read_batch *batch, struct hf_bytes command,
     item.offset = batch->bytes.size;
     item.size = (uint32_t)command.size;
     buffer_append_bytes(&batch->bytes, command);
+    batch->group->node->waiting_bytes += command.size;
     batch->items[batch->count++] = item;
     batch->group->reads.count++;
 }

@@ -55,6 +55,7 @@ static int relay_encode_answers(struct peer_message *message, struct buffer *out
 
 static void relay_free(struct relay_message *relay)
 {
+    relay->group->node->waiting_bytes -= relay->payload.size;
     buffer_close(&relay->payload);
     free(relay);
 }
@@ -87,6 +88,7 @@ static void relay_send(struct hosted_group *group, uint64_t to_node, enum frame_
     relay->group = group;
     relay->payload = *payload;
     *payload = (struct buffer){0};
+    group->node->waiting_bytes += relay->payload.size; /* until the hub has sent or dropped it */
     list_init(&relay->message.link);
     relay->message.kind = kind;
     relay->message.class = PEER_BULK;

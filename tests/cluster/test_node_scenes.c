@@ -547,6 +547,53 @@ static void H1_a_failed_write_stops_the_node_at_once_and_the_others_go_on(void *
     scene_close(scene);
 }
 
+static void H21_a_leader_with_a_stuck_disk_hands_over(void **state)
+{
+    struct scene *scene = scene_open(3, 1, NULL);
+    struct scene_answer answer;
+    scene_wait_led(scene, 4000);
+    scene_run_ms(scene, 1000);
+    struct scene_node *victim = scene_leader(scene, FIRST);
+    sim_disk_stall(victim->host, 20000 * SCENE_MS);
+    scene_propose(victim, FIRST, &put_1, &answer); /* the others make it durable without it */
+    scene_await(scene, &answer, 1000);
+    assert_int_equal(answer.result, 0);
+    scene_run_ms(scene, BALANCE_STALL_MS + 1000);
+    assert_false(node_is_leading(victim->node));
+    scene_wait_led(scene, 2000);
+    assert_int_equal(scene_put(victim, FIRST, 1, 5), 0); /* it still serves its clients, through the new leader */
+    scene_close(scene);
+}
+
+static void what_waits_is_counted_and_given_back(void **state)
+{
+    struct scene *scene = scene_open(3, 2, NULL);
+    static struct scene_answer answers[300];
+    scene_wait_led(scene, 4000);
+    for (size_t i = 0; i < 300; i++) {
+        struct cluster_command put = {.verb = CLUSTER_PUT, .key = 1, .value = i, .ballast = 5000};
+        if (i % 3 == 0) {
+            scene_read(&scene->nodes[i % 3], FIRST + i % 2, NODE_READ_LINEARIZABLE, &get_1, &answers[i]);
+        } else {
+            scene_propose(&scene->nodes[i % 3], FIRST + i % 2, &put, &answers[i]);
+        }
+        if (i == 150) {
+            sim_link_reset(scene->nodes[0].host, scene->nodes[1].host);
+        }
+    }
+    scene_run_ms(scene, 6000);
+    for (size_t i = 0; i < 300; i++) {
+        assert_true(answers[i].is_done);
+    }
+    for (uint32_t n = 0; n < 3; n++) {
+        assert_int_equal(scene->nodes[n].node->waiting_bytes, 0);
+        assert_int_equal(scene_group(&scene->nodes[n], FIRST)->reads.count, 0);
+        assert_int_equal(scene_group(&scene->nodes[n], FIRST)->forwards.count, 0);
+        assert_int_equal(scene_group(&scene->nodes[n], FIRST)->pending.owners_count, 0);
+    }
+    scene_close(scene);
+}
+
 /* Where the log keeps an entry of a group: from the door for tools. */
 struct place {
     uint64_t group;
@@ -752,6 +799,8 @@ int main(void)
         cmocka_unit_test(an_idle_group_expires_on_every_node),
         cmocka_unit_test(H6_a_full_disk_refuses_before_proposing_and_recovers),
         cmocka_unit_test(H1_a_failed_write_stops_the_node_at_once_and_the_others_go_on),
+        cmocka_unit_test(H21_a_leader_with_a_stuck_disk_hands_over),
+        cmocka_unit_test(what_waits_is_counted_and_given_back),
         cmocka_unit_test(H3_damage_to_one_group_stops_that_group_alone),
         cmocka_unit_test(a_command_of_a_newer_program_stops_its_group_and_says_so),
         cmocka_unit_test(H18_a_wiped_node_is_refused_even_after_the_others_restarted),
