@@ -258,6 +258,22 @@ done:
     return rc;
 }
 
+/* Publishes what was read once more: the process that wrote it may have failed to make the names durable, and then only
+ * the page cache shows them (HAZARDS row 1, for folders). Without room nothing is changed, and nothing is worse. */
+static int directory_publish_again(struct io *io, const char *path, const struct directory *directory)
+{
+    struct buffer bytes = {0};
+    uint8_t node[DIRECTORY_NODE_SIZE];
+    description_encode(directory->description, &bytes);
+    int rc = directory_publish_file(io, path, "cluster", buffer_bytes(&bytes));
+    if (rc == 0) {
+        directory_encode_node(&directory->identity, node);
+        rc = directory_publish_file(io, path, "node", bytes_of(node, sizeof(node)));
+    }
+    buffer_close(&bytes);
+    return rc == HF_ENOSPACE ? 0 : rc;
+}
+
 int directory_open(struct io *io, const char *path, struct directory **out)
 {
     struct directory *directory = memory_new(sizeof(*directory));
@@ -280,6 +296,10 @@ int directory_open(struct io *io, const char *path, struct directory **out)
     }
     if (description_node(directory->description, directory->identity.node_id) == NULL) {
         rc = error_raise(HF_EMISMATCH, "%s: the cluster has no node %" PRIu64, path, directory->identity.node_id);
+        goto done;
+    }
+    rc = directory_publish_again(io, path, directory);
+    if (rc != 0) {
         goto done;
     }
     directory->log_path = text_format("%s/log", path);

@@ -10,7 +10,8 @@
  * directory is formatted: a wiped disk never comes back under its old identity) · 48: created, UNIX ms u64. 56 bytes.
  *
  * Formatting writes both files under temporary names, syncs, renames, syncs the directory; `node` is last and is what
- * makes the directory valid. */
+ * makes the directory valid. Opening publishes both once more, so that what a failed formatting left in the page cache
+ * alone is durable before anything is built on it. */
 #ifndef NODE_DIRECTORY_H
 #define NODE_DIRECTORY_H
 
@@ -23,7 +24,8 @@ struct directory_identity {
     uint64_t created_ms;
 };
 
-/* HF_EEXISTS when it is formatted already (nothing changes), HF_EINVALID when the description lacks the node. */
+/* HF_EEXISTS when it is formatted already (nothing changes), HF_EINVALID when the description lacks the node, HF_EUNSAFE
+ * when there is a log without an identity. */
 int directory_format(struct io *io, const char *path, const struct description *description, uint64_t node_id);
 
 struct directory;

@@ -230,6 +230,67 @@ static void a_full_or_failing_disk_leaves_it_whole_or_absent(void **state)
     }
 }
 
+/* A directory sync that failed leaves a name in the page cache alone. Whoever opens it all the same makes it durable.
+ */
+static void H4_names_that_a_failed_sync_left_in_the_cache_are_made_durable_by_opening(void **state)
+{
+    for (uint64_t skip = 0; skip < 4; skip++) {
+        for (uint64_t seed = 0; seed < 32; seed++) {
+            struct world world = world_open(seed);
+            struct directory *directory = NULL;
+            struct sim_disk_failure failure = {SIM_DISK_DIRECTORY_SYNC, skip, 1, HF_EIO, NULL};
+            sim_disk_fail(world.host, &failure);
+            (void)format(&world);
+            sim_disk_fail_clear(world.host);
+            if (directory_open(sim_host_io(world.host), PATH, &directory) == 0) {
+                uint64_t incarnation = directory_identity(directory)->node_incarnation;
+                directory_close(directory);
+                sim_host_power_off(world.host);
+                sim_host_start(world.host);
+                assert_int_equal(directory_open(sim_host_io(world.host), PATH, &directory), 0);
+                assert_true(directory_identity(directory)->node_incarnation == incarnation);
+                directory_close(directory);
+            }
+            world_close(&world);
+        }
+    }
+}
+
+static void H4_a_crash_at_any_step_of_opening_changes_nothing(void **state)
+{
+    for (unsigned mode = SIM_CUT_DURING; mode <= SIM_CUT_AFTER; mode++) {
+        bool was_cut = true;
+        for (uint64_t k = 1; was_cut; k++) {
+            for (uint64_t seed = 0; seed < 16; seed++) {
+                struct world world = world_open(seed);
+                struct directory *directory = NULL;
+                assert_int_equal(format(&world), 0);
+                sim_disk_cut_at(world.host, k, (enum sim_cut)mode);
+                int opened = directory_open(sim_host_io(world.host), PATH, &directory);
+                was_cut = !sim_host_is_running(world.host);
+                sim_host_power_off(world.host);
+                directory_close(opened == 0 ? directory : NULL);
+                sim_host_start(world.host);
+                assert_int_equal(directory_open(sim_host_io(world.host), PATH, &directory), 0);
+                assert_int_equal(directory_identity(directory)->node_id, 2);
+                directory_close(directory);
+                world_close(&world);
+            }
+        }
+    }
+}
+
+static void H6_opening_needs_no_space(void **state)
+{
+    struct world world = world_open(9);
+    struct directory *directory = NULL;
+    assert_int_equal(format(&world), 0);
+    sim_disk_set_capacity(world.host, 1);
+    assert_int_equal(directory_open(sim_host_io(world.host), PATH, &directory), 0);
+    directory_close(directory);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +303,9 @@ int main(void)
         cmocka_unit_test(a_log_without_an_identity_is_not_formatted_over),
         cmocka_unit_test(every_changed_byte_of_the_identity_is_refused),
         cmocka_unit_test(H4_a_crash_at_any_step_of_formatting_leaves_it_whole_or_absent),
+        cmocka_unit_test(H4_names_that_a_failed_sync_left_in_the_cache_are_made_durable_by_opening),
+        cmocka_unit_test(H4_a_crash_at_any_step_of_opening_changes_nothing),
+        cmocka_unit_test(H6_opening_needs_no_space),
         cmocka_unit_test(a_full_or_failing_disk_leaves_it_whole_or_absent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
