@@ -60,7 +60,7 @@ static struct log_group *log_apply_run(struct log_apply *apply, const struct log
     if (group->incarnation != 0 && group->incarnation != run->incarnation) {
         log_group_remove(group);
         log_apply_lost(apply, group, place, "the removal of the group's earlier life is missing");
-    } else if (run->number != group->run_number + 1) {
+    } else if (run->number != group->run_number + 1 && !(apply->front_missing && group->run_number == 0)) {
         log_apply_lost(apply, group, place, "records of the group are missing before this place");
     }
     group->incarnation = run->incarnation;

@@ -16,7 +16,8 @@ struct log_apply {
     struct log_damages *damages;
     log_apply_observe *observe; /* may be NULL */
     void *observe_arg;
-    uint64_t holes; /* unreadable places whose records are not known: any group may have lost something there */
+    bool front_missing; /* segments in front were deleted: a group's first run may have any number */
+    uint64_t holes;     /* unreadable places whose records are not known: any group may have lost something there */
 };
 
 /* A whole frame that passed log_frame_check. */

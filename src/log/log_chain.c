@@ -211,12 +211,16 @@ static int log_chain_cut(struct log_chain *chain, size_t at)
 
 static int log_chain_link(struct log_chain *chain)
 {
-    uint64_t number_expected = 1;
+    uint64_t number_expected = 0; /* 0: any; whether those before it may be missing is for the trailers to say */
     uint64_t incarnation_expected = 0;
     for (size_t i = 0; i < chain->segment_count; i++) {
         const struct log_chain_segment *segment = &chain->segments[i];
         if (segment->stale) {
             continue;
+        }
+        if (number_expected == 0) {
+            number_expected = segment->header.number;
+            incarnation_expected = segment->header.previous_incarnation;
         }
         if (segment->header.number > number_expected) {
             /* A file is only made when the one before it is durable under its name, so this is no crash's work. */

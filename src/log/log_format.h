@@ -10,7 +10,7 @@
  *                  └────────┴─────────┴─────────┴───────┴─────────────┘
  *   frame          ┌────────┬────────┬────────┬────────┬───┬─────────┬───────┐
  *                  │ header │ record │ record │ record │ … │ trailer │ zeros │
- *                  │ 96     │ 8-aligned               │   │ 64      │       │
+ *                  │ 96     │ 8-aligned               │   │ 72      │       │
  *                  └────────┴────────┴────────┴────────┴───┴─────────┴───────┘
  *
  * The stream is the sequence of all frames; the *position* of a frame is the sum of the lengths of those before it.
@@ -68,11 +68,13 @@
  *    6 reset        the new floor        u64 term at the floor, then the snapshot's name (0 … 64 bytes)
  *    7 compact      the new floor        u64 term at the floor
  *    8 removed      0                    empty; the run's incarnation of the group is a tombstone from here on
- *    9 trailer      0                    u64 durable position, u64 position, u64 sequence, u32 records, u32 zero
+ *    9 trailer      0                    u64 durable position, u64 position, u64 sequence, u64 oldest segment,
+ *                                        u32 records, u32 zero
  *   10 padding      0                    to be ignored
  * The trailer is the last record of a frame; its durable position says: every byte of the stream before it was durable
  * when this frame was written. What lies below the greatest durable position of any readable frame and is bad is
- * damaged; what lies above it and is bad is torn. */
+ * damaged; what lies above it and is bad is torn. No segment below the *oldest* of any trailer is needed: a log whose
+ * first segment has a greater number than that has lost some. */
 #ifndef LOG_LOG_FORMAT_H
 #define LOG_LOG_FORMAT_H
 
@@ -88,7 +90,7 @@
 #define LOG_FORMAT_FRAME_HEADER_SIZE   96u
 #define LOG_FORMAT_RECORD_HEADER_SIZE  32u
 #define LOG_FORMAT_RUN_SIZE            (LOG_FORMAT_RECORD_HEADER_SIZE + 32u)
-#define LOG_FORMAT_TRAILER_SIZE        (LOG_FORMAT_RECORD_HEADER_SIZE + 32u)
+#define LOG_FORMAT_TRAILER_SIZE        (LOG_FORMAT_RECORD_HEADER_SIZE + 40u)
 #define LOG_FORMAT_FRAME_SIZE_MIN      LOG_FORMAT_BLOCK_SIZE
 #define LOG_FORMAT_FRAME_SIZE_MAX      ((uint64_t)HF_LOG_BATCH_SIZE_MAX + (1u << 20))
 #define LOG_FORMAT_POSITION_FOLLOWS    UINT64_MAX

@@ -122,13 +122,14 @@ size_t log_frame_put(struct log_frame_builder *builder, struct log_record record
     return log_frame_put_raw(builder, &record);
 }
 
-size_t log_frame_seal(struct log_frame_builder *builder, uint64_t durable_position)
+size_t log_frame_seal(struct log_frame_builder *builder, const struct log_declaration *declaration)
 {
     bool bare = log_frame_is_bare(builder);
     struct log_trailer trailer = {
-        .durable_position = durable_position,
+        .durable_position = declaration->durable_position,
         .position = builder->place.position,
         .sequence = builder->place.sequence,
+        .oldest_segment = declaration->oldest_segment,
         .record_count = builder->record_count + 1,
     };
     uint8_t body[LOG_RECORD_TRAILER_BODY_SIZE];
@@ -267,7 +268,7 @@ int log_frame_check(struct hf_bytes frame, const struct log_frame_header *header
 }
 
 void log_frame_move(uint8_t *data, const struct log_frame_header *header, const struct log_place *place,
-                    uint64_t durable_position)
+                    const struct log_declaration *declaration)
 {
     struct log_frame_header moved = *header;
     moved.place = *place;
@@ -275,7 +276,8 @@ void log_frame_move(uint8_t *data, const struct log_frame_header *header, const 
     for (uint32_t i = 0; i < header->record_count; i++) {
         assert(at + LOG_FORMAT_RECORD_HEADER_SIZE <= header->content_size);
         if (i + 1 == header->record_count) {
-            struct log_trailer trailer = {.durable_position = durable_position,
+            struct log_trailer trailer = {.durable_position = declaration->durable_position,
+                                          .oldest_segment = declaration->oldest_segment,
                                           .position = place->position,
                                           .sequence = place->sequence,
                                           .record_count = header->record_count};

@@ -48,8 +48,13 @@ bool log_frame_fits(const struct log_frame_builder *builder, uint64_t size);
 void log_frame_put_run(struct log_frame_builder *builder, const struct log_run *run, uint64_t index);
 /* Adds a record under the run: group check and low term are filled in. Returns its offset in the frame. */
 size_t log_frame_put(struct log_frame_builder *builder, struct log_record record);
+/* What a trailer says of the rest of the log. */
+struct log_declaration {
+    uint64_t durable_position;
+    uint64_t oldest_segment;
+};
 /* Trailer, padding, header. Returns the frame's length. */
-size_t log_frame_seal(struct log_frame_builder *builder, uint64_t durable_position);
+size_t log_frame_seal(struct log_frame_builder *builder, const struct log_declaration *declaration);
 bool log_frame_is_bare(const struct log_frame_builder *builder); /* nothing but a header so far */
 
 /* ---- decoding ---- */
@@ -88,6 +93,6 @@ int log_frame_check(struct hf_bytes frame, const struct log_frame_header *header
 
 /* Seals a whole, checked frame again for another place, in its memory. */
 void log_frame_move(uint8_t *data, const struct log_frame_header *header, const struct log_place *place,
-                    uint64_t durable_position);
+                    const struct log_declaration *declaration);
 
 #endif

@@ -98,8 +98,9 @@ void log_record_put_trailer(uint8_t target[LOG_RECORD_TRAILER_BODY_SIZE], const 
     bytes_put_u64(target, trailer->durable_position);
     bytes_put_u64(target + 8, trailer->position);
     bytes_put_u64(target + 16, trailer->sequence);
-    bytes_put_u32(target + 24, trailer->record_count);
-    bytes_put_u32(target + 28, 0);
+    bytes_put_u64(target + 24, trailer->oldest_segment);
+    bytes_put_u32(target + 32, trailer->record_count);
+    bytes_put_u32(target + 36, 0);
 }
 
 void log_record_put_hard_state(uint8_t target[LOG_RECORD_HARD_STATE_BODY_SIZE], struct hf_hard_state state)
@@ -129,6 +130,7 @@ int log_record_get_trailer(struct hf_bytes body, struct log_trailer *out)
     *out = (struct log_trailer){.durable_position = cursor_u64(&cursor)};
     out->position = cursor_u64(&cursor);
     out->sequence = cursor_u64(&cursor);
+    out->oldest_segment = cursor_u64(&cursor);
     out->record_count = cursor_u32(&cursor);
     cursor_u32(&cursor);
     if (cursor_finish(&cursor, "trailer") != 0 || out->durable_position > out->position) {

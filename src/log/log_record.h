@@ -57,11 +57,12 @@ struct log_trailer {
     uint64_t durable_position;
     uint64_t position;
     uint64_t sequence;
+    uint64_t oldest_segment;
     uint32_t record_count;
 };
 
 #define LOG_RECORD_RUN_BODY_SIZE        32u
-#define LOG_RECORD_TRAILER_BODY_SIZE    32u
+#define LOG_RECORD_TRAILER_BODY_SIZE    40u
 #define LOG_RECORD_HARD_STATE_BODY_SIZE 24u
 #define LOG_RECORD_FLOOR_BODY_SIZE      8u
 

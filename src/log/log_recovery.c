@@ -116,6 +116,7 @@ static int log_recovery_read(struct log_recovery *recovery)
         recovery->segments[i] = log_segment_new(&recovery->chain.segments[i].header);
         recovery->segments[i]->state = LOG_SEGMENT_SEALED;
     }
+    recovery->apply.front_missing = count > 0 && recovery->chain.segments[0].header.number > 1;
     struct log_scan_callbacks callbacks = {.frame = log_recovery_frame, .arg = recovery};
     return log_scan_run(&recovery->chain, &callbacks, &recovery->scan);
 }
@@ -157,6 +158,12 @@ static struct log_place log_recovery_place(const struct log_recovery *recovery)
     return log_segment_place(recovery->fresh, recovery->offset_end, recovery->sequence_end + 1, recovery->position_end);
 }
 
+static struct log_declaration log_recovery_declaration(const struct log_recovery *recovery, uint64_t position)
+{
+    const struct log_segment *oldest = recovery->used_count > 0 ? recovery->segments[0] : recovery->fresh;
+    return (struct log_declaration){.durable_position = position, .oldest_segment = oldest->header.number};
+}
+
 static int log_recovery_write(struct log_recovery *recovery, const uint8_t *data, size_t length)
 {
     int rc = file_write(recovery->preparation.file, recovery->offset_end, data, length);
@@ -176,7 +183,8 @@ static int log_recovery_write_trailer(struct log_recovery *recovery)
     struct log_frame_builder builder;
     struct log_place place = log_recovery_place(recovery);
     log_frame_begin(&builder, &place, block, LOG_FORMAT_BLOCK_SIZE);
-    size_t length = log_frame_seal(&builder, place.position);
+    struct log_declaration declaration = log_recovery_declaration(recovery, place.position);
+    size_t length = log_frame_seal(&builder, &declaration);
     int rc = log_recovery_write(recovery, block, length);
     free(block);
     return rc;
@@ -188,7 +196,8 @@ static int log_recovery_write_copies(struct log_recovery *recovery)
     for (size_t i = 0; i < recovery->copy_count && rc == 0; i++) {
         struct log_recovery_copy *copy = &recovery->copies[i];
         struct log_place place = log_recovery_place(recovery);
-        log_frame_move(copy->data, &copy->header, &place, recovery->position);
+        struct log_declaration declaration = log_recovery_declaration(recovery, recovery->position);
+        log_frame_move(copy->data, &copy->header, &place, &declaration);
         copy->offset = place.offset;
         rc = log_recovery_write(recovery, copy->data, copy->header.length);
     }

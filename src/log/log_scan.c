@@ -208,7 +208,7 @@ static int log_scan_read_frame(struct log_scan *scan, struct log_scan_frame *fra
     return log_frame_check(frame->bytes, header, trailer);
 }
 
-static int log_scan_accept(struct log_scan *scan, const struct log_scan_frame *frame, uint64_t durable_position)
+static int log_scan_accept(struct log_scan *scan, const struct log_scan_frame *frame, const struct log_trailer *trailer)
 {
     int rc = log_scan_hold(scan, frame);
     scan->offset += frame->length;
@@ -217,8 +217,11 @@ static int log_scan_accept(struct log_scan *scan, const struct log_scan_frame *f
     if (frame->header.place.sequence > scan->result.sequence_last) {
         scan->result.sequence_last = frame->header.place.sequence;
     }
-    if (durable_position > scan->result.durable_position) {
-        scan->result.durable_position = durable_position;
+    if (trailer->oldest_segment > scan->result.oldest_segment) {
+        scan->result.oldest_segment = trailer->oldest_segment;
+    }
+    if (trailer->durable_position > scan->result.durable_position) {
+        scan->result.durable_position = trailer->durable_position;
         rc = log_scan_hand_out_declared(scan);
     }
     return rc;
@@ -364,7 +367,7 @@ static int log_scan_walk_segment(struct log_scan *scan, bool *ended)
         bool room = scan->offset < segment->file_size && segment->file_size - scan->offset >= LOG_FORMAT_BLOCK_SIZE;
         int rc = room ? log_scan_read_frame(scan, &frame, &trailer) : HF_ECORRUPT;
         if (rc == 0) {
-            rc = log_scan_accept(scan, &frame, trailer.durable_position);
+            rc = log_scan_accept(scan, &frame, &trailer);
             log_scan_report_progress(scan);
         } else if (rc == HF_ECORRUPT) {
             rc = log_scan_bad_place(scan, ended);
@@ -381,10 +384,37 @@ static int log_scan_walk_segment(struct log_scan *scan, bool *ended)
     return 0;
 }
 
+/* Where the stream begins: at 0, unless its oldest segments are gone. */
+static int log_scan_find_start(struct log_scan *scan)
+{
+    struct log_frame_header header;
+    if (scan->chain->segment_count == 0 || log_scan_segment(scan)->header.number == 1) {
+        return 0;
+    }
+    int rc = log_chain_search(scan->chain, log_scan_segment(scan), LOG_FORMAT_SEGMENT_HEADER_SIZE, &header);
+    if (rc == 0) {
+        scan->position = header.place.position;
+        scan->sequence = header.place.sequence;
+    }
+    return rc == HF_ENOTFOUND ? 0 : rc;
+}
+
+/* Only what no trailer needs any more may be missing in front. */
+static int log_scan_check_oldest(const struct log_scan *scan)
+{
+    uint64_t first = scan->chain->segment_count > 0 ? scan->chain->segments[0].header.number : 1;
+    uint64_t needed = scan->result.oldest_segment > 1 ? scan->result.oldest_segment : 1;
+    if (first > needed) {
+        return error_raise(HF_ECORRUPT, "log segment %016" PRIx64 ".log is missing, but %016" PRIx64 ".log follows it",
+                           needed, first);
+    }
+    return 0;
+}
+
 static int log_scan_walk(struct log_scan *scan)
 {
     bool ended = false;
-    int rc = 0;
+    int rc = log_scan_find_start(scan);
     while (rc == 0 && !ended && scan->at < scan->chain->segment_count) {
         rc = log_scan_find_next_start(scan, scan->at, &scan->next_start);
         if (rc == 0) {
@@ -403,6 +433,7 @@ int log_scan_run(struct log_chain *chain, const struct log_scan_callbacks *callb
                             .declared_later = LOG_SCAN_UNKNOWN};
     list_init(&scan.held);
     int rc = log_scan_walk(&scan);
+    rc = rc == 0 ? log_scan_check_oldest(&scan) : rc;
     while (!list_empty(&scan.held)) {
         struct log_scan_held *oldest = list_entry(scan.held.next, struct log_scan_held, link);
         if (rc == 0) {

@@ -45,6 +45,7 @@ struct log_scan_result {
     uint64_t position_end;     /* of the stream */
     uint64_t durable_position; /* greatest that a trailer of the stream declares */
     uint64_t sequence_last;    /* no frame that was read has a greater one */
+    uint64_t oldest_segment;   /* greatest that a trailer of the stream declares */
     uint64_t torn_bytes;
     uint64_t frames;
 };

@@ -128,6 +128,7 @@ int log_walk(struct io *io, const char *directory, const struct log_walk_callbac
     for (size_t i = 0; i < walk.chain.segment_count; i++) {
         walk.segments[i] = log_segment_new(&walk.chain.segments[i].header);
     }
+    walk.apply.front_missing = walk.chain.segment_count > 0 && walk.chain.segments[0].header.number > 1;
     out->segments = walk.chain.segment_count;
     out->bytes = walk.chain.bytes_total;
     rc = log_walk_run(&walk);

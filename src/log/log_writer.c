@@ -247,7 +247,9 @@ void log_writer_seal(struct log_writer *writer)
     }
     write->bare = log_frame_is_bare(&write->builder);
     write->declares = writer->durable_position;
-    write->length = log_frame_seal(&write->builder, writer->durable_position);
+    struct log_declaration declaration = {.durable_position = writer->durable_position,
+                                          .oldest_segment = writer->segments->items[0]->header.number};
+    write->length = log_frame_seal(&write->builder, &declaration);
     write->state = LOG_WRITE_SEALED;
     log_tail_cache_seal(writer->cache, write->chunk, write->length);
     writer->tail_offset += write->length;

@@ -228,7 +228,8 @@ static struct built build(size_t entries, uint8_t odd_kind, bool ignorable)
                                     .body = bytes_of("0123456789abcdef", i % 3 * 8)};
         log_frame_put(&builder, record);
     }
-    built.length = log_frame_seal(&builder, 36864);
+    struct log_declaration declaration = {.durable_position = 36864, .oldest_segment = 2};
+    built.length = log_frame_seal(&builder, &declaration);
     assert_true(log_frame_get_header(built.data, INCARNATION, 3, 8192, 65536, &built.header));
     return built;
 }
@@ -240,6 +241,7 @@ static void a_frame_is_read_back_record_by_record(void **unused)
     struct log_trailer trailer;
     assert_int_equal(log_frame_check(bytes_of(built.data, built.length), &built.header, &trailer), 0);
     assert_int_equal(trailer.durable_position, 36864);
+    assert_int_equal(trailer.oldest_segment, 2);
     assert_int_equal(built.header.place.position, 40960);
     assert_int_equal(built.header.record_count, 103);
     struct log_frame_cursor cursor;
@@ -301,7 +303,8 @@ static void a_moved_frame_is_whole_in_its_new_place_only(void **unused)
     place.offset = 4096;
     place.position = 90112;
     place.sequence = 13;
-    log_frame_move(built.data, &built.header, &place, 90112);
+    struct log_declaration declaration = {.durable_position = 90112, .oldest_segment = 3};
+    log_frame_move(built.data, &built.header, &place, &declaration);
     assert_false(log_frame_get_header(built.data, INCARNATION, 3, 8192, 65536, &header));
     assert_true(log_frame_get_header(built.data, 77, 4, 4096, 65536, &header));
     assert_int_equal(log_frame_check(bytes_of(built.data, built.length), &header, &trailer), 0);

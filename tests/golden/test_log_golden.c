@@ -1,0 +1,240 @@
+/* links: log sim */
+/* A segment file of format version 1, as it was written when that version was new: every later program must open it and
+ * read exactly this. The file is kept for ever; a new version adds a file. It was made by
+ * HOLDFAST_GOLDEN_WRITE=log_v1.log ./test_log_golden, and is made again only to add a file. */
+#include "unit/log/log_model.h"
+
+#include "log/log.h"
+#include "sim/sim.h"
+
+#define DIRECTORY       "/log"
+#define SEGMENT         DIRECTORY "/0000000000000001.log"
+#define GOLDEN_SIZE_MAX (1u << 20)
+
+/* What the file holds. Never change this for an existing file. */
+static void build_v1(struct model *model, struct hf_log_batch **batches, size_t *count)
+{
+    struct model_group *one = &model->groups[0];
+    struct model_group *many = &model->groups[1];
+    struct model_group *gone = &model->groups[2];
+    struct model_group *last = &model->groups[3];
+    for (*count = 0; *count < 6; ++*count) {
+        struct hf_log_batch *batch = NULL;
+        assert_int_equal(hf_log_batch_open(&batch), 0);
+        batches[*count] = batch;
+        switch (*count) {
+        case 0: /* sizes, among them none; timestamps of 48 bits and beyond */
+            for (uint32_t i = 0; i < 20; i++) {
+                uint64_t seed = i % 4 == 3 ? UINT64_MAX - i : UINT64_C(1700000000000) + i;
+                model_append(one, batch, model_group_id(0), i + 1, (struct model_entry){1 + i / 5, seed, i * 13});
+            }
+            break;
+        case 1: /* several groups, entries and hard state */
+            model_append(many, batch, model_group_id(1), 5000, (struct model_entry){3, 1, 100});
+            model_hard_state(many, batch, model_group_id(1), (struct hf_hard_state){3, 2, 4000});
+            model_append(gone, batch, model_group_id(2), 1, (struct model_entry){1, 2, 10});
+            model_append(last, batch, model_group_id(3), UINT64_MAX - 1, (struct model_entry){UINT64_MAX - 5, 3, 7});
+            break;
+        case 2: /* a conflicting suffix */
+            model_truncate(one, batch, model_group_id(0), 15);
+            model_append(one, batch, model_group_id(0), 15, (struct model_entry){9, 77, 5000});
+            break;
+        case 3: /* a prefix that is gone, a group that is gone */
+            model_compact(one, batch, model_group_id(0), 6);
+            model_remove(gone, batch, model_group_id(2));
+            break;
+        case 4: /* a new start behind a snapshot */
+            model_reset(many, batch, model_group_id(1), 123456789, 8);
+            model_append(many, batch, model_group_id(1), 123456790, (struct model_entry){8, 4, 64});
+            break;
+        default: /* a second life */
+            model_hard_state(gone, batch, model_group_id(2), (struct hf_hard_state){4, 1, 0});
+            model_append(gone, batch, model_group_id(2), 9, (struct model_entry){4, 5, 33});
+            break;
+        }
+    }
+}
+
+static struct sim_host *new_host(struct sim **sim)
+{
+    *sim = sim_open(1, NULL);
+    struct sim_host *host = sim_host_add(*sim, NULL, NULL);
+    assert_int_equal(directory_create(sim_host_io(host), DIRECTORY), 0);
+    return host;
+}
+
+static void options_v1(struct hf_log_options *options)
+{
+    hf_log_options_init(options);
+    options->segment_size_bytes = 64 << 10;
+}
+
+static void copy_in(struct sim_host *host, const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%.*s/%s", (int)(strrchr(__FILE__, '/') - __FILE__), __FILE__, name);
+    FILE *source = fopen(path, "rb");
+    assert_non_null(source);
+    uint8_t *bytes = malloc(GOLDEN_SIZE_MAX);
+    size_t size = fread(bytes, 1, GOLDEN_SIZE_MAX, source);
+    fclose(source);
+    struct file *file = NULL;
+    assert_int_equal(file_open(sim_host_io(host), SEGMENT, FILE_WRITE | FILE_CREATE, &file), 0);
+    assert_int_equal(file_write(file, 0, bytes, size), 0);
+    file_close(file);
+    free(bytes);
+}
+
+static void expect_v1(struct hf_log *log)
+{
+    struct model *model = memory_new(sizeof(*model));
+    struct hf_log_batch *batches[8];
+    struct model_difference difference;
+    size_t count = 0;
+    build_v1(model, batches, &count);
+    while (count > 0) {
+        hf_log_batch_close(batches[--count]);
+    }
+    if (!model_is(log, model, &difference)) {
+        fail_msg("%s", difference.text);
+    }
+    struct hf_log_group_state state;
+    hf_log_group_state(log, model_group_id(1), &state);
+    assert_int_equal(state.snapshot_name_size, 8);
+    assert_memory_equal(state.snapshot_name, "snapshot", 8);
+    size_t position = 0;
+    struct hf_log_damage damage;
+    assert_int_equal(hf_log_damage_next(log, &position, &damage), HF_ENOTFOUND);
+    free(model);
+}
+
+static void version_1_opens_for_ever(void **unused)
+{
+    (void)unused;
+    struct sim *sim = NULL;
+    struct sim_host *host = new_host(&sim);
+    struct hf_log_options options;
+    struct hf_log *log = NULL;
+    copy_in(host, "log_v1.log");
+    options_v1(&options);
+    options.read_only = true;
+    assert_int_equal(log_open(sim_host_io(host), DIRECTORY, &options, &log), 0);
+    expect_v1(log);
+    hf_log_close(log);
+    options.read_only = false;
+    assert_int_equal(log_open(sim_host_io(host), DIRECTORY, &options, &log), 0);
+    expect_v1(log);
+    hf_log_close(log);
+    sim_close(sim);
+}
+
+/* Kinds, places and groups of all records of the file, in order. */
+struct listing {
+    char text[8192];
+    size_t size;
+};
+
+static int list_record(void *arg, const struct log_walk_record *record)
+{
+    struct listing *listing = arg;
+    listing->size += (size_t)snprintf(
+        listing->text + listing->size, sizeof(listing->text) - listing->size, "%llu %s g%llx i%llu t%llu %zu\n",
+        (unsigned long long)record->offset, record->kind, (unsigned long long)record->group,
+        (unsigned long long)record->index, (unsigned long long)record->term, record->payload.size);
+    return 0;
+}
+
+static void the_records_of_version_1_are_where_they_were(void **unused)
+{
+    (void)unused;
+    struct sim *sim = NULL;
+    struct sim_host *host = new_host(&sim);
+    struct listing listing = {.size = 0};
+    struct log_walk_callbacks callbacks = {.record = list_record};
+    struct log_walk_summary summary;
+    copy_in(host, "log_v1.log");
+    assert_int_equal(log_walk(sim_host_io(host), DIRECTORY, &callbacks, &listing, &summary), 0);
+    static const char *const expected[] = {
+        "4256 append g1 i1 t1 0\n",
+        "4288 append g1 i2 t1 13\n",
+        "truncate g1 i15 t0 0\n",
+        "append g1 i15 t9 5000\n",
+        "compact g1 i6 t2 0\n",
+        "group_removed g200000000 i0 t0 0\n",
+        "reset g4d i123456789 t8 8\n",
+        "hard_state g4d i0 t3 0\n",
+        "append g7fffffffffffffff i18446744073709551614 t18446744073709551610 7\n",
+    };
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+        if (strstr(listing.text, expected[i]) == NULL) {
+            fail_msg("no \"%s\" in\n%s", expected[i], listing.text);
+        }
+    }
+    assert_int_equal(summary.segments, 1);
+    assert_int_equal(summary.records, 32);
+    assert_int_equal(summary.damaged, 0);
+    sim_close(sim);
+}
+
+/* ---- making the file ---- */
+
+static void count_done(void *arg, int result)
+{
+    assert_int_equal(result, 0);
+    ++*(size_t *)arg;
+}
+
+static void write_file(const char *path)
+{
+    struct sim *sim = NULL;
+    struct sim_host *host = new_host(&sim);
+    struct hf_log_options options;
+    struct hf_log *log = NULL;
+    struct model *model = memory_new(sizeof(*model));
+    struct hf_log_batch *batches[8];
+    size_t count = 0;
+    size_t done = 0;
+    options_v1(&options);
+    build_v1(model, batches, &count);
+    assert_int_equal(log_open(sim_host_io(host), DIRECTORY, &options, &log), 0);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(hf_log_append(log, batches[i], count_done, &done), 0);
+        while (done <= i) {
+            hf_log_turn(log);
+            sim_step(sim);
+            hf_log_turn(log);
+        }
+        hf_log_batch_close(batches[i]);
+    }
+    for (int i = 0; i < 4; i++) {
+        sim_run_for(sim, 5000000);
+        hf_log_turn(log);
+    }
+    struct file *file = NULL;
+    uint8_t *bytes = malloc(GOLDEN_SIZE_MAX);
+    size_t got = 0;
+    assert_int_equal(file_open(sim_host_io(host), SEGMENT, FILE_READ, &file), 0);
+    assert_int_equal(file_read(file, 0, bytes, GOLDEN_SIZE_MAX, &got), 0);
+    FILE *target = fopen(path, "wb");
+    assert_int_equal(fwrite(bytes, 1, got, target), got);
+    fclose(target);
+    file_close(file);
+    hf_log_close(log);
+    sim_close(sim);
+    free(bytes);
+    free(model);
+}
+
+int main(void)
+{
+    const char *path = getenv("HOLDFAST_GOLDEN_WRITE");
+    if (path != NULL) {
+        write_file(path);
+        return 0;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(version_1_opens_for_ever),
+        cmocka_unit_test(the_records_of_version_1_are_where_they_were),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
