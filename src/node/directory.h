@@ -24,7 +24,8 @@ struct directory_identity {
     uint64_t created_ms;
 };
 
-/* HF_EEXISTS when it is formatted already (nothing changes), HF_EINVALID when the description lacks the node, HF_EUNSAFE
+/* HF_EEXISTS when it is formatted already (nothing changes), HF_EINVALID when the description lacks the
+ * node, HF_EUNSAFE
  * when there is a log without an identity. */
 int directory_format(struct io *io, const char *path, const struct description *description, uint64_t node_id);
 
