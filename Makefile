@@ -12,6 +12,9 @@ RAFT_SOURCE = $(CURDIR)/build/third_party/raft
 NO_RANDOM_LAYOUT = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
 .DEFAULT_GOAL := build
+# One target after the other, also with make -j: configuring needs what setup installs, and two kinds of test at once
+# would disturb each other. Ninja and ctest do things at the same time by themselves.
+.NOTPARALLEL:
 .PHONY: build setup dev test test-release test-sanitizers test-threads test-asserts mutants sim tidy format fuzz \
         coverage bench help clean
 
@@ -25,6 +28,7 @@ dev: build ## three nodes, many groups; redis-cli works
 	@build/release/holdfast dev
 
 build/release/build.ninja:
+	@mkdir -p build
 	@$(CONFIGURE) -B build/release -DCMAKE_BUILD_TYPE=Release >build/release.configure.log 2>&1 || { cat build/release.configure.log; exit 1; }
 build/sanitizers/build.ninja:
 	@$(CONFIGURE) -B build/sanitizers -DCMAKE_BUILD_TYPE=RelWithDebInfo -DHF_SANITIZE=address,undefined >/dev/null
