@@ -14,8 +14,10 @@
     X(GUARD_F, "F: a stand-by keeps its forgotten leader")                                     \
     X(GUARD_G, "G: two membership changes are not told apart")                                 \
     X(GUARD_H, "H: a stale AppendEntries is answered as if it had succeeded")                  \
+    X(GUARD_I, "I: the core hears vote results that are not its election's")                   \
     X(GUARD_J, "J: TimeoutNow is sent before the transferee has caught up")                    \
     X(GUARD_K, "K: a refused pre-vote hides the newer term")                                   \
+    X(GUARD_L, "L: a follower's commit index goes back")                                       \
     X(RULE_1_MESSAGE_BEFORE_VOTE, "rule 1: a message leaves before term and vote are durable") \
     X(RULE_3_TRUNCATED_REPORTED, "rule 3: truncated entries are reported as persisted")        \
     X(RULE_4_COMMIT_NOT_CLAMPED, "rule 4: a commit index beyond the durable log is persisted") \

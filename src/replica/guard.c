@@ -165,6 +165,9 @@ bool guard_answer_stale_append(const struct raft *raft, const struct raft_append
 
 bool guard_is_pointless_vote(const struct raft *raft, const struct raft_request_vote_result *result)
 {
+    if (MUTATED(GUARD_I)) {
+        return false;
+    }
     if (raft->state != RAFT_CANDIDATE) {
         return true;
     }
@@ -208,7 +211,7 @@ bool guard_answer_old_pre_vote(const struct raft *raft, const struct raft_reques
 
 void guard_keep_commit(struct raft *raft, uint64_t *known)
 {
-    if (raft->commit_index < *known) {
+    if (raft->commit_index < *known && !MUTATED(GUARD_L)) {
         raft->commit_index = *known;
     }
     *known = raft->commit_index;

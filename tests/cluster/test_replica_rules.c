@@ -384,6 +384,44 @@ static void GH_an_append_of_an_older_term_is_never_answered_as_a_success(void **
     lab_close(lab);
 }
 
+/* The core reads a field of its candidate's state whatever it is, and what lies there depends on what it was. */
+static void GI_a_vote_result_outside_an_election_changes_nothing(void **state)
+{
+    static const unsigned flags[] = {0, CODEC_VOTE_GRANTED, CODEC_PRE_VOTE, CODEC_PRE_VOTE | CODEC_VOTE_GRANTED};
+    struct lab *lab = lab_open(1, voters_3, 3);
+    for (unsigned round = 0; round < 2; round++) {
+        if (round == 0) {
+            lab_append(lab, 2, 3, 1, 1, 1, NULL, 0);
+        } else {
+            lead(lab);
+        }
+        struct replica_status before = replica_host_status(&lab->host);
+        assert_int_equal(before.state, round == 0 ? REPLICA_FOLLOWER : REPLICA_LEADER);
+        for (unsigned i = 0; i < 4; i++) {
+            lab_vote(lab, 2, before.term + 2 + i, flags[i]);
+            struct replica_status after = replica_host_status(&lab->host);
+            assert_true(after.term == before.term && after.state == before.state && after.leader == before.leader);
+        }
+    }
+    lab_close(lab);
+}
+
+/* Nobody grants a pre-vote for a term that was not asked for; who says so has an old or a wrong election in mind. */
+static void GI_a_pre_vote_granted_beyond_the_term_asked_for_changes_nothing(void **state)
+{
+    struct lab *lab = lab_open(1, voters_3, 3);
+    struct lab_message *asked = lab_await(lab, RAFT_REQUEST_VOTE, 3 * LAB_ELECTION_MS);
+    assert_non_null(asked);
+    uint64_t term = replica_host_status(&lab->host).term;
+    assert_true(asked->raft.raft.request_vote.pre_vote);
+    lab_vote(lab, 2, term + 7, CODEC_PRE_VOTE | CODEC_VOTE_GRANTED);
+    struct replica_status status = replica_host_status(&lab->host);
+    assert_true(status.term == term && status.state == REPLICA_CANDIDATE);
+    lab_vote(lab, 2, term + 1, CODEC_PRE_VOTE | CODEC_VOTE_GRANTED); /* and the election goes on */
+    assert_true(replica_host_status(&lab->host).term == term + 1);
+    lab_close(lab);
+}
+
 static void GJ_leadership_is_handed_over_when_the_other_has_caught_up_and_not_before(void **state)
 {
     struct lab *lab = lab_open(1, voters_3, 3);
@@ -620,6 +658,8 @@ int main(void)
         cmocka_unit_test(R12_a_write_after_a_missed_heartbeat_is_sent_at_once),
         cmocka_unit_test(R16_configurations_can_change_again_after_a_restart),
         cmocka_unit_test(GH_an_append_of_an_older_term_is_never_answered_as_a_success),
+        cmocka_unit_test(GI_a_vote_result_outside_an_election_changes_nothing),
+        cmocka_unit_test(GI_a_pre_vote_granted_beyond_the_term_asked_for_changes_nothing),
         cmocka_unit_test(GJ_leadership_is_handed_over_when_the_other_has_caught_up_and_not_before),
         cmocka_unit_test(GK_a_refused_pre_vote_tells_the_newer_term),
         cmocka_unit_test(GL_the_commit_index_never_goes_back),
