@@ -17,7 +17,8 @@ ID = r'(?:[A-Z]{1,2}\d{1,3}|G[A-Z])'
 FIRST_CELL = re.compile(r'\s*[*_`\[]*(' + ID + r')[*_`\]]*(?:\([^)]*\))?\s*$')
 ID_IN_NAME = re.compile(r'(?:^|(?<=_))(' + ID + r')(?=_)')
 C_COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.DOTALL)
-C_TEST = re.compile(r'\bvoid\s+(\w+)\s*\(\s*void\s*\*\*')
+# Written out, or by the macro that makes three tests of a workload (tests/contract/log_items.h).
+C_TEST = re.compile(r'\bvoid\s+(\w+)\s*\(\s*void\s*\*\*|^ITEMS_THREE_WAYS\((\w+)', re.MULTILINE)
 PYTHON_TEST = re.compile(r'^[ \t]*(?:async[ \t]+)?def[ \t]+(\w+)[ \t]*\(', re.MULTILINE)
 PYTHON_COMMENT = re.compile(r'#[^\n]*|"""(?:.|\n)*?"""|\'\'\'(?:.|\n)*?\'\'\'')
 
@@ -58,7 +59,8 @@ def test_names(root):
         else:
             code = C_COMMENT.sub(' ', text)
             # Defined here and named again: only then does anything run it.
-            found = [name for name in C_TEST.findall(code) if len(re.findall(rf'\b{name}\b', code)) > 1]
+            found = [name for name in (''.join(pair) for pair in C_TEST.findall(code))
+                     if len(re.findall(rf'\b{name}\b', code)) > 1]
         for name in found:
             names[name] = path.relative_to(root).as_posix()
     return names

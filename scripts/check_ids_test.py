@@ -28,12 +28,15 @@ static void H22_defined_but_not_registered(void **state) {}
 static void the_XH22_and_H222_and_H22(void **state) {}
 static void
 torn_H2_L5_both(void **state) {}
+ITEMS_THREE_WAYS(L5_by_a_macro, build)
+ITEMS_THREE_WAYS(H22_by_a_macro_and_not_registered, build)
 static const char *text = "cmocka_unit_test(H22_in_a_string)";
 const struct CMUnitTest tests[] = {
     cmocka_unit_test(P1_acknowledged_is_durable),
     OWN_MACRO(the_XH22_and_H222_and_H22),
     cmocka_unit_test_setup_teardown(
         torn_H2_L5_both, a, b),
+    ITEMS_ROWS(L5_by_a_macro),
 };
 '''
 
@@ -72,7 +75,7 @@ class Ids(unittest.TestCase):
     def test_only_tests_that_run_count_and_ids_are_whole_words(self):
         _, tests = check_ids.check(self.root)
         self.assertEqual(tests, {
-            'P1': ['P1_acknowledged_is_durable'], 'H2': ['torn_H2_L5_both'], 'L5': ['torn_H2_L5_both'],
+            'P1': ['P1_acknowledged_is_durable'], 'H2': ['torn_H2_L5_both'], 'L5': ['L5_by_a_macro', 'torn_H2_L5_both'],
             'GA': ['test_GA_change_splits_a_batch'], 'XH22': ['the_XH22_and_H222_and_H22'],
             'H222': ['the_XH22_and_H222_and_H22'],
         })

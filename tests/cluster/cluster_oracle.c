@@ -156,8 +156,29 @@ static void oracle_led(struct cluster *cluster, struct cluster_node *node, uint6
     cluster_trouble_led(node, group);
 }
 
+/* What a replica counts as its own vote for a commit is durable in its log. */
+static void oracle_check_belief(struct cluster *cluster, struct cluster_node *node, uint64_t group)
+{
+    const struct hosted_group *hosted = &node->node->groups[group - 1];
+    struct replica_status status;
+    struct hf_log_group_state state;
+    if (hosted->replica == NULL || hosted->is_failed || node->node->phase != NODE_RUNNING) {
+        return;
+    }
+    replica_status(hosted->replica, &status);
+    if (hf_log_group_state(node->node->log, group, &state) == 0 && status.durable_index > state.durable_index) {
+        cluster_violate(cluster,
+                        "group %" PRIu64 ": node %u believes that index %" PRIu64 " is durable, its log says %" PRIu64,
+                        group, node->position + 1, status.durable_index, state.durable_index);
+    }
+}
+
 void cluster_oracle_look(struct cluster *cluster)
 {
+    uint32_t turn = (uint32_t)(cluster->result->steps % cluster->plan->nodes); /* one node per event: it is dear */
+    for (uint32_t g = 0; cluster->nodes[turn].node != NULL && g <= cluster->plan->groups; g++) {
+        oracle_check_belief(cluster, &cluster->nodes[turn], g + 1);
+    }
     for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
         struct cluster_node *node = &cluster->nodes[i];
         for (uint32_t g = 0; node->node != NULL && g <= cluster->plan->groups; g++) {
