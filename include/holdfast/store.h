@@ -181,6 +181,29 @@ struct hf_store_sharing {
 };
 HF_API void hf_store_cut_sharing(const struct hf_store_cut *cut, struct hf_store_sharing *out);
 
+/* ---- Streams: all of a cut as bytes, and back ---- */
+
+struct hf_store_export;
+struct hf_store_import;
+
+/* Reads the whole cut as one stream of bytes (drawn in src/store/store_stream.h, versioned), whatever the backend. The
+ * cut must live as long. An export and an import belong to one thread at a time. */
+HF_API int hf_store_export_open(const struct hf_store_cut *cut, struct hf_store_export **out);
+/* Fills the target; *got < size only at the end of the stream. */
+HF_API int hf_store_export_read(struct hf_store_export *stream, void *target, size_t size, size_t *got);
+HF_API uint64_t hf_store_export_entries(const struct hf_store_export *stream); /* read so far */
+HF_API void hf_store_export_close(struct hf_store_export *stream);             /* accepts NULL */
+
+/* Builds a store of its own from a stream, beside whatever is in use: nobody sees it before hf_store_import_finish
+ * returns it. Trusts nothing: HF_ECORRUPT, HF_EVERSION; from the first error on every call returns it. Bytes may come
+ * in pieces of any size; memory beside the store: one entry. */
+HF_API int hf_store_import_open(const struct hf_store_options *options, struct hf_store_import **out);
+HF_API int hf_store_import_write(struct hf_store_import *stream, struct hf_bytes bytes);
+/* When the whole stream came and its counts and digest are right: the store, with the applied index and term of the
+ * cut. Frees the import either way. */
+HF_API int hf_store_import_finish(struct hf_store_import *stream, struct hf_store **out);
+HF_API void hf_store_import_close(struct hf_store_import *stream); /* gives up; accepts NULL */
+
 #ifdef __cplusplus
 }
 #endif

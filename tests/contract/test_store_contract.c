@@ -530,6 +530,110 @@ static void the_backend_is_named_and_an_unknown_one_is_refused(void **state)
     hf_store_cursor_close(NULL);
 }
 
+/* ---- Streams ---- */
+
+static void export_all(struct hf_store *store, size_t piece, struct buffer *out)
+{
+    struct hf_store_cut *cut;
+    struct hf_store_export *stream;
+    size_t got;
+    assert_int_equal(hf_store_cut(store, &cut), 0);
+    assert_int_equal(hf_store_export_open(cut, &stream), 0);
+    do {
+        uint8_t *target = buffer_extend(out, piece);
+        assert_int_equal(hf_store_export_read(stream, target, piece, &got), 0);
+        out->size -= piece - got;
+    } while (got == piece);
+    hf_store_export_close(stream);
+    hf_store_cut_close(cut);
+}
+
+static int import_all(struct hf_bytes bytes, size_t piece, struct hf_store **out)
+{
+    struct hf_store_options options = {.backend = backends[backend_now].backend};
+    struct hf_store_import *stream;
+    assert_int_equal(hf_store_import_open(&options, &stream), 0);
+    for (size_t at = 0; at < bytes.size; at += piece) {
+        size_t n = bytes.size - at < piece ? bytes.size - at : piece;
+        (void)hf_store_import_write(stream, bytes_of((const uint8_t *)bytes.data + at, n));
+    }
+    return hf_store_import_finish(stream, out);
+}
+
+static void fill_for_a_stream(struct hf_store *store)
+{
+    char key[32];
+    struct buffer large = {0};
+    assert_int_equal(hf_store_apply_begin(store), 0);
+    for (int i = 0; i < 500; i++) {
+        snprintf(key, sizeof(key), "key %d", i * 7919 % 1000);
+        put(store, key, "value");
+        assert_int_equal(hf_store_put(store, 5, text(key), text(""), NULL), 0);
+    }
+    memset(buffer_extend(&large, 100000), 'x', 100000);
+    assert_int_equal(hf_store_put(store, 5, text(""), buffer_bytes(&large), NULL), 0);
+    assert_int_equal(hf_store_apply_commit(store, (struct hf_store_applied){77, 3}), 0);
+    buffer_close(&large);
+}
+
+static void an_exported_cut_is_imported_with_its_digest_and_applied_index(void **state)
+{
+    static const size_t pieces[] = {1, 13, 4096, 1 << 20};
+    struct hf_store *store = *state;
+    struct hf_store_digest digest;
+    fill_for_a_stream(store);
+    digest = hf_store_digest(store);
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+        struct hf_store *copy = NULL;
+        struct buffer bytes = {0};
+        export_all(store, pieces[i], &bytes);
+        assert_int_equal(import_all(buffer_bytes(&bytes), pieces[i], &copy), 0);
+        assert_true(hf_store_digest(copy).low == digest.low && hf_store_digest(copy).high == digest.high);
+        assert_int_equal(hf_store_applied(copy).index, 77);
+        assert_int_equal(hf_store_applied(copy).term, 3);
+        hf_store_close(copy);
+        buffer_close(&bytes);
+    }
+}
+
+static void an_empty_store_is_exported_and_imported(void **state)
+{
+    struct hf_store *copy = NULL;
+    struct buffer bytes = {0};
+    struct hf_store_stat stat;
+    export_all(*state, 64, &bytes);
+    assert_int_equal(import_all(buffer_bytes(&bytes), 64, &copy), 0);
+    hf_store_stat(copy, &stat);
+    assert_int_equal(stat.entries, 0);
+    hf_store_close(copy);
+    buffer_close(&bytes);
+}
+
+static void a_stream_that_is_cut_off_or_changed_gives_no_store(void **state)
+{
+    struct hf_store *copy = NULL;
+    struct buffer bytes = {0};
+    fill_for_a_stream(*state);
+    export_all(*state, 4096, &bytes);
+    for (size_t size = 0; size < bytes.size; size += size < 3000 || size > bytes.size - 200 ? 1 : 997) {
+        assert_int_equal(import_all(bytes_of(bytes.data, size), 4096, &copy), HF_ECORRUPT);
+    }
+    for (size_t at = 0; at < bytes.size; at += at < 300 || at > bytes.size - 300 ? 1 : 991) {
+        bytes.data[at] ^= 0x10;
+        int rc = import_all(buffer_bytes(&bytes), 4096, &copy);
+        /* Index and term of the end are the envelope's to guard. */
+        if (at < bytes.size - 16) {
+            assert_true(rc == HF_ECORRUPT || rc == HF_EVERSION);
+        } else if (rc == 0) {
+            hf_store_close(copy);
+        }
+        bytes.data[at] ^= 0x10;
+    }
+    buffer_append_u8(&bytes, 0);
+    assert_int_equal(import_all(buffer_bytes(&bytes), 4096, &copy), HF_ECORRUPT);
+    buffer_close(&bytes);
+}
+
 #define STORE_TEST(function) cmocka_unit_test_setup_teardown(function, open_store, close_store)
 
 int main(void)
@@ -554,6 +658,9 @@ int main(void)
         STORE_TEST(the_applied_index_changes_with_the_commit_and_cuts_wait_for_it),
         STORE_TEST(a_cut_keeps_what_was_there_while_everything_changes),
         STORE_TEST(a_cut_of_an_empty_store_is_empty),
+        STORE_TEST(an_exported_cut_is_imported_with_its_digest_and_applied_index),
+        STORE_TEST(an_empty_store_is_exported_and_imported),
+        STORE_TEST(a_stream_that_is_cut_off_or_changed_gives_no_store),
         STORE_TEST(the_backend_is_named_and_an_unknown_one_is_refused),
     };
     int failed = 0;

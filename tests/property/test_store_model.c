@@ -400,11 +400,41 @@ static void do_read(struct world *world, uint32_t tree, struct buffer *key)
     check(hf_store_at_rank(world->store, tree, model->count, &entry) == HF_ENOTFOUND);
 }
 
+/* What comes out of a cut while the present goes on changing builds a store that is equal to the cut. */
+static void verify_stream(struct world *world, struct held_cut *held)
+{
+    struct hf_store_options options = {.backend = HF_STORE_MEMORY};
+    struct hf_store_export *from;
+    struct hf_store_import *to;
+    struct hf_store *copy;
+    uint8_t piece[4096];
+    size_t got;
+    check(hf_store_export_open(held->cut, &from) == 0);
+    check(hf_store_import_open(&options, &to) == 0);
+    do {
+        size_t size = 1 + rng_below(&world->rng, sizeof(piece));
+        check(hf_store_export_read(from, piece, size, &got) == 0);
+        check(hf_store_import_write(to, bytes_of(piece, got)) == 0);
+    } while (got > 0);
+    hf_store_export_close(from);
+    check(hf_store_import_finish(to, &copy) == 0);
+    check(digest_equal(hf_store_digest(copy), held->digest));
+    check(hf_store_applied(copy).index == held->applied);
+    for (uint32_t tree = 0; tree < TREES; tree++) {
+        struct hf_store_tree_stat stat;
+        check(hf_store_tree_stat(copy, tree, &stat) == 0 && stat.entries == held->models[tree].count);
+    }
+    hf_store_close(copy);
+}
+
 static void do_cut(struct world *world)
 {
     struct held_cut *held = &world->cuts[rng_below(&world->rng, CUTS_HELD)];
     if (held->cut != NULL) {
         verify_cut(world, held);
+        if (rng_chance(&world->rng, 1, 4)) {
+            verify_stream(world, held);
+        }
         hf_store_cut_close(held->cut);
         held->cut = NULL;
         for (uint32_t tree = 0; tree < TREES; tree++) {
