@@ -66,6 +66,21 @@ static uint32_t forward_open_header(struct cursor *cursor, int *rc)
     return count;
 }
 
+/* Whether there is such a request, with a command of this size. */
+static bool forward_is_kind(enum forward_kind kind, size_t size)
+{
+    switch (kind) {
+    case FORWARD_PROPOSE:
+    case FORWARD_READ:
+        return true;
+    case FORWARD_INDEX:
+        return size == 0;
+    case FORWARD_TRANSFER:
+        return size == FORWARD_TRANSFER_SIZE;
+    }
+    return false;
+}
+
 int forward_open_requests(struct hf_bytes message, struct cursor *cursor)
 {
     int rc = 0;
@@ -76,8 +91,7 @@ int forward_open_requests(struct hf_bytes message, struct cursor *cursor)
     for (uint32_t i = 0; i < count && rc == 0 && !walk.failed; i++) {
         if (forward_next_request(&walk, &request) == 0 || walk.failed) {
             rc = error_raise(HF_EPROTOCOL, "a forwarded message is truncated");
-        } else if (request.id == 0 || request.kind < FORWARD_PROPOSE || request.kind > FORWARD_INDEX ||
-                   (request.kind == FORWARD_INDEX && request.command.size > 0)) {
+        } else if (request.id == 0 || !forward_is_kind(request.kind, request.command.size)) {
             rc = error_raise(HF_EPROTOCOL, "a forwarded request has id %" PRIu64 " and kind %d", request.id,
                              (int)request.kind);
         }

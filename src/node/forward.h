@@ -11,7 +11,8 @@
  *     8    1       kind: enum forward_kind            8    4       result: 0, or an HF_E… code as two's complement
  *     9    3       zero                               12   8       index: of the entry, or the read index; 0 unknown
  *     12   4       size                               20   4       size
- *     16   size    command; empty for an index        24   size    reply; with an error its text
+ *     16   size    command; empty for an index,       24   size    reply; with an error its text
+ *                  8 bytes for a transfer
  *
  * A request id is unique within the sender's process and group. An answer counts only on the connection on which its
  * request came: the receiver drops it otherwise.
@@ -30,14 +31,16 @@
 #define FORWARD_HEADER_SIZE       8u
 #define FORWARD_REQUEST_SIZE      16u /* without the command */
 #define FORWARD_ANSWER_SIZE       24u /* without the reply */
+#define FORWARD_TRANSFER_SIZE     8u  /* the command of a transfer */
 #define FORWARD_REPLY_SIZE_MAX    (130u << 20)
 #define FORWARD_BATCH_SIZE_TARGET (1u << 20) /* a message is closed once it is this big */
 
 /* Numbers are on the wire: never reuse one. */
 enum forward_kind {
     FORWARD_PROPOSE = 1,
-    FORWARD_READ = 2, /* linearizable */
-    FORWARD_INDEX = 3 /* the read index, for a barrier on the sender */
+    FORWARD_READ = 2,    /* linearizable */
+    FORWARD_INDEX = 3,   /* the read index, for a barrier on the sender */
+    FORWARD_TRANSFER = 4 /* of leadership; the command is the id of the node that shall lead, u64, 0: any */
 };
 
 struct forward_request {

@@ -582,6 +582,10 @@ int node_transfer(struct node *node, uint64_t group_id, uint64_t to_node)
     if (to_node != 0 && node_peer(node, to_node) == NULL) {
         return error_raise(HF_EINVALID, "there is no node %" PRIu64, to_node);
     }
+    if (group->leader == 0) {
+        return error_raise(HF_ENOLEADER, "group %" PRIu64 " has no leader that node %" PRIu64 " knows of", group_id,
+                           node->id);
+    }
     if (!hosted_group_is_led_here(group)) {
         return error_raise(HF_ENOTLEADER, "node %" PRIu64 " does not lead group %" PRIu64 "; node %" PRIu64 " does",
                            node->id, group_id, group->leader);
@@ -589,8 +593,29 @@ int node_transfer(struct node *node, uint64_t group_id, uint64_t to_node)
     if (to_node == node->id) {
         return 0;
     }
+    struct replica_status status;
+    replica_status(group->replica, &status);
+    if (status.transferring) {
+        return error_raise(HF_EBUSY, "leadership of group %" PRIu64 " is being handed over already", group_id);
+    }
     hosted_group_touch(group);
     return replica_transfer(group->replica, to_node);
+}
+
+void node_forward_transfer(struct node *node, uint64_t group_id, uint64_t to_node, node_done *done, void *arg)
+{
+    struct hosted_group *group = node_hosted_group(node, group_id);
+    struct proposal_owner owner = {done, arg};
+    int rc = node_check_group(node, group, group_id);
+    struct node_peer *leader = rc == 0 ? node_peer(node, group->leader) : NULL;
+    if (rc == 0 && (leader == NULL || leader == node->self || !leader->is_up)) {
+        rc = HF_ENOLEADER;
+    }
+    if (rc == 0) {
+        relay_transfer(group, leader, to_node, owner);
+    } else {
+        node_refuse(node, owner, rc, group_id);
+    }
 }
 
 void node_leave(struct node *node)

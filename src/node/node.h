@@ -116,8 +116,11 @@ void node_read(struct node *node, uint64_t group, enum node_read_mode mode, stru
 
 /* Done when everything committed before the call is applied on this node. */
 void node_barrier(struct node *node, uint64_t group, node_done *done, void *arg);
-/* to_node 0: any. HF_ENOTLEADER when another node leads the group. */
+/* Hands leadership over where the group is led here; 0: it began. to_node 0: any. HF_ENOTLEADER when another node
+ * leads, HF_ENOLEADER when none is known to, HF_EBUSY when it is being handed over already. */
 int node_transfer(struct node *node, uint64_t group, uint64_t to_node);
+/* Asks the node that leads to do it, over one hop. HF_ENOLEADER: it could not be reached, or leads no longer. */
+void node_forward_transfer(struct node *node, uint64_t group, uint64_t to_node, node_done *done, void *arg);
 /* Hands the leadership of every group over and takes none back, for a clean stop: call it some time before node_close,
  * until node_is_leading is false. */
 void node_leave(struct node *node);

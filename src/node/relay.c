@@ -131,6 +131,25 @@ void relay_proposals(struct hosted_group *group, struct node_peer *peer)
     buffer_close(&payload);
 }
 
+void relay_transfer(struct hosted_group *group, struct node_peer *peer, uint64_t to_node, struct proposal_owner owner)
+{
+    struct buffer payload = {0};
+    struct buffer command = {0};
+    /* The table is walked by deadline: never behind what is added to it later. */
+    struct forward_entry entry = {.owner = owner, .kind = FORWARD_TRANSFER};
+    uint64_t queued_ms = proposal_queue_deadline_ms(&group->queue);
+    uint64_t reading_ms = reads_deadline_ms(&group->reads);
+    entry.deadline_ms = loop_now_ms(group->node->loop) + group->node->options.request_timeout_ms;
+    entry.deadline_ms = queued_ms < entry.deadline_ms ? queued_ms : entry.deadline_ms;
+    entry.deadline_ms = reading_ms < entry.deadline_ms ? reading_ms : entry.deadline_ms;
+    buffer_append_u64(&command, to_node);
+    relay_append(group, peer, &payload, entry, buffer_bytes(&command));
+    relay_send(group, peer->id, FRAME_FORWARD, &payload);
+    hosted_group_touch(group);
+    buffer_close(&command);
+    buffer_close(&payload);
+}
+
 void relay_reads(struct hosted_group *group, struct read_batch *batch, struct node_peer *peer)
 {
     struct buffer payload = {0};
@@ -309,6 +328,11 @@ static void relay_serve(struct hosted_group *group, struct node_peer *from, cons
         rc = error_raise(HF_ENOLEADER,
                          "node %" PRIu64 " does not lead group %" PRIu64 "; it believes that node %" PRIu64 " does",
                          group->node->id, group->id, group->leader);
+    } else if (request->kind == FORWARD_TRANSFER) {
+        rc = node_transfer(group->node, group->id, bytes_get_u64(request->command.data));
+        if (rc == 0) {
+            proposal_answer(owner, 0, (struct hf_bytes){0}, 0);
+        }
     } else if (group->ordinal == UINT32_MAX && request->kind != FORWARD_INDEX) {
         rc = error_raise(HF_EINVALID, "the system group takes no commands from outside");
     } else if (request->kind == FORWARD_PROPOSE) {

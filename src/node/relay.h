@@ -18,6 +18,8 @@ struct node_peer;
 
 /* Forwards every waiting proposal of the group to a node. */
 void relay_proposals(struct hosted_group *group, struct node_peer *peer);
+/* Asks a node that leads the group to hand leadership over. */
+void relay_transfer(struct hosted_group *group, struct node_peer *peer, uint64_t to_node, struct proposal_owner owner);
 /* Forwards a batch of reads and leaves it empty. */
 void relay_reads(struct hosted_group *group, struct read_batch *batch, struct node_peer *peer);
 /* Sends the answers that gathered in the turn. */

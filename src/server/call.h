@@ -35,7 +35,9 @@ struct part {
     struct call *call;
     uint64_t group;
     bool is_write;
-    bool is_barrier; /* node_barrier instead of a read; no command */
+    bool is_barrier;  /* node_barrier instead of a read; no command */
+    bool is_transfer; /* node_forward_transfer instead of a read; no command */
+    uint64_t to_node; /* of a transfer */
     bool is_started;
     bool is_done;
     struct buffer command; /* while waiting; of a part with siblings always */

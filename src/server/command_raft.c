@@ -347,6 +347,24 @@ int command_raft_read(struct session *session, const struct arguments *arguments
     return SESSION_ANSWERED;
 }
 
+static void command_raft_say_transfer(uint64_t group, int rc, struct reply *reply)
+{
+    if (rc == 0) {
+        reply_status(reply, "OK");
+    } else if (rc == HF_ENOLEADER || rc == HF_ECLOSED) {
+        struct outcome outcome = {rc, group, 0, false};
+        outcome_reply(reply, &outcome);
+    } else {
+        reply_error(reply, "ERR %s", hf_error_text());
+    }
+}
+
+static void command_raft_finish_transfer(struct call *call, struct reply *reply)
+{
+    const struct part *part = call_part(call, 0);
+    command_raft_say_transfer(part->group, part->result, reply);
+}
+
 int command_raft_transfer(struct session *session, const struct arguments *arguments, struct reply *reply)
 {
     uint64_t group = 0;
@@ -360,10 +378,15 @@ int command_raft_transfer(struct session *session, const struct arguments *argum
         return SESSION_ANSWERED;
     }
     int rc = node_transfer(session->server->node, group, (uint64_t)to_node);
-    if (rc != 0) {
-        reply_error(reply, "ERR %s", hf_error_text());
-    } else {
-        reply_status(reply, "OK");
+    if (rc != HF_ENOTLEADER) {
+        command_raft_say_transfer(group, rc, reply);
+        return SESSION_ANSWERED;
     }
-    return SESSION_ANSWERED;
+    session->current->finish = command_raft_finish_transfer;
+    call_make_parts(session->current, 1);
+    session->current->parts[0].group = group;
+    session->current->parts[0].is_transfer = true;
+    session->current->parts[0].to_node = (uint64_t)to_node;
+    call_start_parts(session->current);
+    return SESSION_LATER;
 }

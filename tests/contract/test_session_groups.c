@@ -2,6 +2,7 @@
 /* Commands over several groups, and what clients are told when a group cannot answer. */
 #include "server_fixture.h"
 
+#include "node/balance.h"
 #include "server/outcome.h"
 #include "server/server_state.h"
 
@@ -49,6 +50,65 @@ static void commands_with_many_keys_are_split_and_merged(void **state)
         }
         client_close(&client);
     }
+    fixture_close(&fixture);
+}
+
+/* From the node that leads, from the one that shall lead, and from the third. */
+static void leadership_is_handed_over_from_any_node(void **state)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, 3, 1, 21);
+    fixture_run_ms(&fixture, BALANCE_START_MS); /* until then leaders go to where they belong at once */
+    for (unsigned asked = 0; asked < 3; asked++) {
+        for (uint64_t group = NODE_SYSTEM_GROUP; group <= NODE_GROUP_FIRST; group++) {
+            struct client client;
+            char line[64];
+            int target = (fixture_leader(&fixture, group) + 1) % 3;
+            client_open(&client, &fixture, asked);
+            snprintf(line, sizeof(line), "RAFT.TRANSFER %u %d", (unsigned)group, target + 1);
+            client_expect(&client, line, OK);
+            fixture_run_ms(&fixture, 500);
+            assert_int_equal(fixture_leader(&fixture, group), target);
+            /* The leader's refusals travel back in its words. */
+            client_expect(&client, line, OK);
+            snprintf(line, sizeof(line), "RAFT.TRANSFER %u 9", (unsigned)group);
+            client_expect(&client, line, "-ERR there is no node 9\r\n");
+            client_close(&client);
+        }
+    }
+    fixture_close(&fixture);
+}
+
+static void a_second_transfer_while_one_is_under_way_is_refused_and_harms_nobody(void **state)
+{
+    struct fixture fixture;
+    struct client client;
+    fixture_open(&fixture, 3, 1, 22);
+    int leader = fixture_leader(&fixture, NODE_GROUP_FIRST);
+    client_open(&client, &fixture, (unsigned)leader);
+    sim_host_kill(fixture.nodes[(leader + 1) % 3].host);
+    client_send(&client, "SET a 1\r\n"); /* which the other does not get, so that it has to be waited for */
+    assert_true(client_fits(client_take(&client, 1), OK));
+    char line[64];
+    snprintf(line, sizeof(line), "RAFT.TRANSFER 2 %d", (leader + 1) % 3 + 1);
+    client_expect(&client, line, OK);
+    client_expect(&client, line, "-ERR leadership of group 2 is being handed over already\r\n");
+    client_expect(&client, "GET a", "$1\r\n1\r\n");
+    client_close(&client);
+    fixture_close(&fixture);
+}
+
+static void a_transfer_without_a_leader_to_ask_is_refused_before_it_is_tried(void **state)
+{
+    struct fixture fixture;
+    struct client client;
+    fixture_open(&fixture, 3, 1, 23);
+    int leader = fixture_leader(&fixture, NODE_GROUP_FIRST);
+    client_open(&client, &fixture, (unsigned)(leader + 1) % 3);
+    sim_host_kill(fixture.nodes[leader].host);
+    sim_host_kill(fixture.nodes[(leader + 2) % 3].host);
+    client_expect(&client, "RAFT.TRANSFER 2 1", "-CLUSTERDOWN no leader for group 2\r\n");
+    client_close(&client);
     fixture_close(&fixture);
 }
 
@@ -265,6 +325,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commands_with_many_keys_are_split_and_merged),
+        cmocka_unit_test(leadership_is_handed_over_from_any_node),
+        cmocka_unit_test(a_second_transfer_while_one_is_under_way_is_refused_and_harms_nobody),
+        cmocka_unit_test(a_transfer_without_a_leader_to_ask_is_refused_before_it_is_tried),
         cmocka_unit_test(scan_walks_every_group_and_returns_each_key),
         cmocka_unit_test(wait_counts_the_voters_that_hold_the_writes),
         cmocka_unit_test(a_barrier_is_over_every_group),

@@ -23,12 +23,13 @@ static void requests_come_back_as_they_were_written(void **state)
     const struct forward_request rows[] = {{1, FORWARD_PROPOSE, text("set a 1")},
                                            {2, FORWARD_READ, text("")},
                                            {UINT64_MAX, FORWARD_INDEX, text("")},
-                                           {3, FORWARD_PROPOSE, text("x")}};
-    for (size_t i = 0; i < 4; i++) {
+                                           {3, FORWARD_PROPOSE, text("x")},
+                                           {4, FORWARD_TRANSFER, text("12345678")}};
+    for (size_t i = 0; i < 5; i++) {
         forward_append_request(&message, &rows[i]);
     }
     assert_int_equal(forward_open_requests(buffer_bytes(&message), &cursor), 0);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 5; i++) {
         assert_int_equal(forward_next_request(&cursor, &request), 1);
         assert_true(request.id == rows[i].id && request.kind == rows[i].kind);
         assert_true(bytes_equal(request.command, rows[i].command));
@@ -97,8 +98,8 @@ static void H20_fields_out_of_their_limits_are_refused(void **state)
     static const struct {
         size_t offset;
         uint32_t value;
-    } rows[] = {{0, 2},  {0, 0x101}, {4, 0},  {4, 2},         {4, UINT32_MAX},  {8, 0},
-                {16, 0}, {16, 4},    {16, 3}, {16, 0x100001}, {20, UINT32_MAX}, {20, (100u << 20) + 1}};
+    } rows[] = {{0, 2},  {0, 0x101}, {4, 0},         {4, 2},           {4, UINT32_MAX},       {8, 0}, {16, 0}, {16, 4},
+                {16, 5}, {16, 3},    {16, 0x100001}, {20, UINT32_MAX}, {20, (100u << 20) + 1}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct buffer message = {0};
         struct cursor cursor;
