@@ -38,7 +38,8 @@ enum hf_error {
     HF_ECANCELLED = -21,     /* the caller cancelled it */
     HF_EUNSUPPORTED = -22,   /* this kernel or this build cannot do it */
     HF_EPROTOCOL = -23,      /* bytes from a peer or a client break the protocol */
-    HF_EUNSAFE = -24         /* it would endanger data and was refused */
+    HF_EUNSAFE = -24,        /* it would endanger data and was refused */
+    HF_EREMOVED = -25        /* the node was removed from the cluster */
 };
 
 /* The upper-case name of a code, e.g. "ECORRUPT". Never NULL. Thread: any. */

@@ -122,10 +122,10 @@ const char *hf_error_name(int code)
         "OK",         "EINVALID",     "ENOMEM",     "EIO",        "ECORRUPT",       "ENOTFOUND", "EEXISTS",
         "ETOOBIG",    "EBUSY",        "ENOSPACE",   "ECOMPACTED", "EUNAVAILABLE",   "ECLOSED",   "EPOISONED",
         "EVERSION",   "EMISMATCH",    "ENOTLEADER", "ENOLEADER",  "EINDETERMINATE", "ETIMEOUT",  "ECONFLICT",
-        "ECANCELLED", "EUNSUPPORTED", "EPROTOCOL",  "EUNSAFE",
+        "ECANCELLED", "EUNSUPPORTED", "EPROTOCOL",  "EUNSAFE",    "EREMOVED",
     };
-    _Static_assert(sizeof(names) / sizeof(names[0]) == 1 - HF_EUNSAFE, "one name per code");
-    if (code > 0 || code < HF_EUNSAFE) {
+    _Static_assert(sizeof(names) / sizeof(names[0]) == 1 - HF_EREMOVED, "one name per code");
+    if (code > 0 || code < HF_EREMOVED) {
         return "EUNKNOWN";
     }
     return names[-code];

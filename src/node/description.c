@@ -12,7 +12,6 @@
 #define DESCRIPTION_MAGIC           "HFCLUST1"
 #define DESCRIPTION_VERSION         1u
 #define DESCRIPTION_HEADER_SIZE     20u
-#define DESCRIPTION_FEATURE_LEVEL   1u
 #define DESCRIPTION_ROUTING_VERSION 1u
 #define DESCRIPTION_SYSTEM_GROUP    1u /* group ids follow the position: the format's rule, see node/node.h */
 #define DESCRIPTION_TEXT_BEGIN      "-----BEGIN HOLDFAST CLUSTER-----"
@@ -48,10 +47,13 @@ static int description_check_address(uint64_t node, const char *what, const char
     return 0;
 }
 
-static int description_check_node(const struct description_node *node, uint32_t node_count)
+static int description_check_one_of(const struct description_node *node, uint32_t node_count)
 {
     if (node->id == 0) {
         return error_raise(HF_EINVALID, "a node has the id 0; ids start at 1");
+    }
+    if (node->id > INT64_MAX) {
+        return error_raise(HF_EINVALID, "a node has the id %" PRIu64 ", which is too great", node->id);
     }
     /* A cluster of one talks to nobody, and not every node serves HTTP. */
     int rc = 0;
@@ -67,10 +69,15 @@ static int description_check_node(const struct description_node *node, uint32_t 
     return rc;
 }
 
+int description_check_node(const struct description_node *node)
+{
+    return description_check_one_of(node, UINT32_MAX);
+}
+
 static int description_check(const struct description *description)
 {
     for (uint32_t i = 0; i < description->node_count; i++) {
-        int rc = description_check_node(&description->nodes[i], description->node_count);
+        int rc = description_check_one_of(&description->nodes[i], description->node_count);
         if (rc != 0) {
             return rc;
         }
@@ -144,7 +151,7 @@ int description_create(struct io *io, const struct description_node *nodes, uint
     qsort(description->nodes, node_count, sizeof(*nodes), description_compare_nodes);
     io_random(io, description->cluster_id, sizeof(description->cluster_id));
     description->created_ms = io_wall_ms(io);
-    description->feature_level = DESCRIPTION_FEATURE_LEVEL;
+    description->feature_level = DESCRIPTION_FEATURE_LEVEL_MAX;
     description->routing_version = DESCRIPTION_ROUTING_VERSION;
     for (uint32_t i = 0; i <= group_count; i++) {
         description->groups[i].id = DESCRIPTION_SYSTEM_GROUP + i;
@@ -311,11 +318,12 @@ int description_decode(struct hf_bytes bytes, struct description **out)
         rc = error_raise(HF_ECORRUPT, "the cluster description's counts are out of their limits");
         goto done;
     }
-    if (feature_level != DESCRIPTION_FEATURE_LEVEL || routing_version != DESCRIPTION_ROUTING_VERSION) {
+    if (feature_level < 1 || feature_level > DESCRIPTION_FEATURE_LEVEL_MAX ||
+        routing_version != DESCRIPTION_ROUTING_VERSION) {
         rc = error_raise(HF_EVERSION,
                          "the cluster description has feature level %" PRIu32 " and routing version %" PRIu32
                          ", this program knows %u and %u",
-                         feature_level, routing_version, DESCRIPTION_FEATURE_LEVEL, DESCRIPTION_ROUTING_VERSION);
+                         feature_level, routing_version, DESCRIPTION_FEATURE_LEVEL_MAX, DESCRIPTION_ROUTING_VERSION);
         goto done;
     }
     description = description_new(node_count, group_count);

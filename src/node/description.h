@@ -9,7 +9,7 @@
  *   16  4   CRC-32C of bytes 0 … 16 and 20 … end
  *   20  16  cluster id
  *   36  8   created, UNIX ms (the stamp of every group's entry 1)
- *   44  4   feature level = 1
+ *   44  4   feature level at the beginning: 1, or 2 (DESCRIPTION_FEATURES_…)
  *   48  4   routing version = 1
  *   52  4   routed group count (1 … DESCRIPTION_GROUPS_MAX)
  *   56  4   node count (1 … DESCRIPTION_NODES_MAX)
@@ -31,6 +31,12 @@
 #define DESCRIPTION_GROUPS_MAX       65535u
 #define DESCRIPTION_ADDRESS_SIZE_MAX 256u
 #define DESCRIPTION_SIZE_MAX         (4u << 20)
+
+/* What every node of a cluster understands. Newer kinds of commands are proposed only at their level or above; the
+ * level of a running cluster rises by itself once every member supports more (node/membership.h). */
+#define DESCRIPTION_FEATURES_FIRST    1u
+#define DESCRIPTION_FEATURES_MEMBERS  2u /* members come and go */
+#define DESCRIPTION_FEATURE_LEVEL_MAX DESCRIPTION_FEATURES_MEMBERS
 
 struct description_node {
     uint64_t id;
@@ -57,6 +63,8 @@ struct description {
  * what is wrong. */
 int description_create(struct io *io, const struct description_node *nodes, uint32_t node_count, uint32_t group_count,
                        struct description **out);
+/* One node of several, alone: its id and the form of its addresses. HF_EINVALID. */
+int description_check_node(const struct description_node *node);
 void description_close(struct description *description); /* accepts NULL */
 void description_encode(const struct description *description, struct buffer *out);
 int description_decode(struct hf_bytes bytes, struct description **out); /* HF_ECORRUPT, HF_EVERSION */

@@ -12,7 +12,7 @@ struct system_group {
     const struct description *description;
     struct buffer description_bytes;
     bool has_description;
-    uint64_t incarnations[DESCRIPTION_NODES_MAX]; /* in the description's order of nodes */
+    struct membership membership;
 };
 
 /* A command that was read and found valid. */
@@ -21,6 +21,7 @@ struct system_command {
     struct hf_bytes description;
     uint64_t node_id;
     uint64_t incarnation;
+    struct membership_change change;
 };
 
 /* ---- Reading entries ---- */
@@ -50,7 +51,7 @@ static int system_group_read_command(struct hf_bytes bytes, struct system_comman
     if (cursor.failed) {
         return error_raise(HF_EPROTOCOL, "a system command is truncated");
     }
-    if (version != SYSTEM_VERSION || zero != 0 || (kind != SYSTEM_DESCRIPTION && kind != SYSTEM_REGISTER)) {
+    if (version != SYSTEM_VERSION || zero != 0 || kind < SYSTEM_DESCRIPTION || kind > SYSTEM_FEATURES) {
         return error_raise(HF_EVERSION,
                            "a system command has version %u and kind %u, which this program does not know. "
                            "next: upgrade this node",
@@ -60,6 +61,10 @@ static int system_group_read_command(struct hf_bytes bytes, struct system_comman
     if (kind == SYSTEM_DESCRIPTION) {
         out->description = cursor_bytes(&cursor, cursor.left);
         return 0;
+    }
+    if (kind >= SYSTEM_JOIN) {
+        return membership_change_decode(MEMBERSHIP_JOIN + (kind - SYSTEM_JOIN), cursor_bytes(&cursor, cursor.left),
+                                        &out->change);
     }
     out->node_id = cursor_u64(&cursor);
     out->incarnation = cursor_u64(&cursor);
@@ -88,6 +93,7 @@ static void *system_group_open(void *arg, uint64_t group, uint64_t incarnation, 
     struct system_group *system = memory_new(sizeof(*system));
     system->description = arg;
     description_encode(system->description, &system->description_bytes);
+    membership_begin(system->description, &system->membership);
     return system;
 }
 
@@ -112,53 +118,48 @@ static void system_group_compose(void *machine, uint64_t stamp_ms, const struct 
     }
 }
 
-static int system_group_find_node(const struct system_group *system, uint64_t node_id)
+/* reply: what the proposer is told. */
+static int system_group_apply_command(struct system_group *system, const struct system_command *command,
+                                      struct buffer *reply)
 {
-    for (uint32_t i = 0; i < system->description->node_count; i++) {
-        if (system->description->nodes[i].id == node_id) {
-            return (int)i;
-        }
-    }
-    return -1;
-}
-
-static int system_group_apply_command(struct system_group *system, const struct system_command *command)
-{
-    if (command->kind == SYSTEM_DESCRIPTION) {
+    struct membership_outcome outcome;
+    switch (command->kind) {
+    case SYSTEM_DESCRIPTION:
         if (!bytes_equal(command->description, buffer_bytes(&system->description_bytes))) {
             return error_raise(HF_EMISMATCH, "the cluster agreed on another description than the file \"cluster\" of "
                                              "this data directory holds");
         }
         system->has_description = true;
         return 0;
+    case SYSTEM_REGISTER:
+        membership_register(&system->membership, command->node_id, command->incarnation);
+        return 0;
+    default:
+        membership_apply(&system->membership, &command->change, &outcome);
+        membership_outcome_encode(&outcome, reply);
+        return 0;
     }
-    int position = system_group_find_node(system, command->node_id);
-    if (position < 0) {
-        return error_raise(HF_EMISMATCH, "the cluster registered node %" PRIu64 ", which its description lacks",
-                           command->node_id);
-    }
-    if (system->incarnations[position] == 0) {
-        system->incarnations[position] = command->incarnation;
-    }
-    return 0;
 }
 
 static int system_group_apply(void *machine, const struct hf_entry *entry, node_reply_sink *sink, void *sink_arg)
 {
     struct system_group *system = machine;
     struct cursor cursor;
+    struct buffer reply = {0};
     uint32_t count;
     int rc = system_group_open_entry(entry->payload, &cursor, &count);
     for (uint32_t i = 0; i < count && rc == 0; i++) {
         struct system_command command;
+        buffer_clear(&reply);
         rc = system_group_read_command(cursor_sized(&cursor, NODE_COMMAND_SIZE_MAX), &command);
         if (rc == 0) {
-            rc = system_group_apply_command(system, &command);
+            rc = system_group_apply_command(system, &command, &reply);
         }
         if (rc == 0 && sink != NULL) {
-            sink(sink_arg, i, (struct hf_bytes){0});
+            sink(sink_arg, i, buffer_bytes(&reply));
         }
     }
+    buffer_close(&reply);
     return rc != 0 ? rc : cursor_finish(&cursor, "a system entry");
 }
 
@@ -178,10 +179,7 @@ static void system_group_digest(void *machine, uint64_t digest[2])
 {
     const struct system_group *system = machine;
     digest[0] = system->has_description ? hash_fnv1a_64(buffer_bytes(&system->description_bytes)) : 0;
-    digest[1] = 0;
-    for (uint32_t i = 0; i < system->description->node_count; i++) {
-        digest[1] = hash_mix_64(digest[1] ^ system->incarnations[i]);
-    }
+    digest[1] = membership_hash(&system->membership);
 }
 
 const struct node_machine_ops *system_group_ops(void)
@@ -206,8 +204,13 @@ bool system_group_has_description(const struct system_group *system)
 
 uint64_t system_group_incarnation(const struct system_group *system, uint64_t node_id)
 {
-    int position = system_group_find_node(system, node_id);
-    return position >= 0 ? system->incarnations[position] : 0;
+    const struct membership_member *member = membership_find(&system->membership, node_id);
+    return member != NULL ? member->incarnation : 0;
+}
+
+const struct membership *system_group_membership(const struct system_group *system)
+{
+    return &system->membership;
 }
 
 /* ---- Commands ---- */
@@ -230,4 +233,10 @@ void system_group_register(uint64_t node_id, uint64_t incarnation, struct buffer
     system_group_begin(SYSTEM_REGISTER, command);
     buffer_append_u64(command, node_id);
     buffer_append_u64(command, incarnation);
+}
+
+void system_group_change(const struct membership_change *change, struct buffer *command)
+{
+    system_group_begin(SYSTEM_JOIN + (change->kind - MEMBERSHIP_JOIN), command);
+    membership_change_encode(change, command);
 }

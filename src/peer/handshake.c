@@ -84,7 +84,7 @@ int handshake_decode_refused(struct hf_bytes payload)
     if (rc != 0) {
         return rc;
     }
-    if (code > HF_EINVALID || code < HF_EUNSAFE) {
+    if (code > HF_EINVALID || code < HF_EREMOVED) {
         return error_raise(HF_EPROTOCOL, "refused with the unknown code %" PRId32, code);
     }
     char printable[HANDSHAKE_TEXT_SIZE_MAX + 1] = "";

@@ -119,13 +119,14 @@ static void every_code_has_its_own_name(void **state)
     assert_string_equal(hf_error_name(HF_EINDETERMINATE), "EINDETERMINATE");
     assert_string_equal(hf_error_name(HF_ECONFLICT), "ECONFLICT");
     assert_string_equal(hf_error_name(HF_EUNSAFE), "EUNSAFE");
-    for (int a = 0; a >= HF_EUNSAFE; a--) {
+    assert_string_equal(hf_error_name(HF_EREMOVED), "EREMOVED");
+    for (int a = 0; a >= HF_EREMOVED; a--) {
         for (int b = 0; b > a; b--) {
             assert_string_not_equal(hf_error_name(a), hf_error_name(b));
         }
     }
     assert_string_equal(hf_error_name(1), "EUNKNOWN");
-    assert_string_equal(hf_error_name(HF_EUNSAFE - 1), "EUNKNOWN");
+    assert_string_equal(hf_error_name(HF_EREMOVED - 1), "EUNKNOWN");
     assert_string_equal(hf_error_name(INT32_MIN), "EUNKNOWN");
 }
 

@@ -136,12 +136,27 @@ static void what_a_later_release_wrote_is_refused_by_its_version(void **state)
         struct description *read = NULL;
         struct buffer bytes = {0};
         description_encode(description, &bytes);
-        bytes_put_u32(bytes.data + offsets[i], 2);
+        bytes_put_u32(bytes.data + offsets[i], 3);
         reseal(&bytes);
         assert_int_equal(description_decode(buffer_bytes(&bytes), &read), HF_EVERSION);
         buffer_close(&bytes);
         description_close(description);
     }
+}
+
+static void a_description_of_the_first_feature_level_still_opens(void **state)
+{
+    struct description *description = sample(3, 4);
+    struct description *read = NULL;
+    struct buffer bytes = {0};
+    description_encode(description, &bytes);
+    bytes_put_u32(bytes.data + 44, DESCRIPTION_FEATURES_FIRST);
+    reseal(&bytes);
+    assert_int_equal(description_decode(buffer_bytes(&bytes), &read), 0);
+    assert_int_equal(read->feature_level, DESCRIPTION_FEATURES_FIRST);
+    description_close(read);
+    buffer_close(&bytes);
+    description_close(description);
 }
 
 /* A right checksum does not make bytes right: counts are bounded before anything is allocated. */
@@ -256,6 +271,7 @@ int main(void)
         cmocka_unit_test(H17_every_corrupted_byte_is_refused),
         cmocka_unit_test(every_shorter_and_longer_form_is_refused),
         cmocka_unit_test(what_a_later_release_wrote_is_refused_by_its_version),
+        cmocka_unit_test(a_description_of_the_first_feature_level_still_opens),
         cmocka_unit_test(counts_out_of_their_limits_are_refused_behind_a_right_checksum),
         cmocka_unit_test(nodes_that_cannot_be_are_refused_with_a_reason),
         cmocka_unit_test(the_text_form_survives_what_people_do_to_text),

@@ -109,8 +109,10 @@ static void H18_the_first_registered_incarnation_of_a_node_counts(void **state)
     machine.ops->digest(machine.system, after);
     assert_memory_equal(before, after, sizeof(before));
     buffer_clear(&commands[0]);
-    system_group_register(3, 1, &commands[0]);
-    assert_int_equal(apply(&machine, commands, 1), HF_EMISMATCH);
+    system_group_register(3, 1, &commands[0]); /* of a node that was removed meanwhile, say */
+    assert_int_equal(apply(&machine, commands, 1), 0);
+    machine.ops->digest(machine.system, after);
+    assert_memory_equal(before, after, sizeof(before));
     buffer_close(&commands[0]);
     buffer_close(&commands[1]);
     machine_close(&machine);
@@ -121,7 +123,7 @@ static void what_a_newer_program_wrote_stops_the_group_with_clear_text(void **st
     static const struct {
         size_t offset;
         uint8_t value;
-    } rows[] = {{0, 2}, {8, 2}, {9, 3}, {9, 0}}; /* entry version, command version, kind */
+    } rows[] = {{0, 2}, {8, 2}, {9, 8}, {9, 0}}; /* entry version, command version, kind */
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct machine machine = machine_open(1);
         struct buffer command = {0};
