@@ -128,9 +128,22 @@ void log_group_append_lost(struct log_group *group, uint64_t index, uint64_t ter
 
 static void log_group_subtract(struct log_group *group, struct log_index_removed removed)
 {
-    assert(group->entry_count >= removed.count && group->payload_bytes >= removed.payload_bytes);
+    assert(group->entry_count >= removed.count && group->payload_bytes >= removed.body_bytes);
     group->entry_count -= removed.count;
-    group->payload_bytes -= removed.payload_bytes;
+    group->payload_bytes -= removed.body_bytes;
+}
+
+/* The live record of a hard state or a floor is in another segment from now on; NULL: there is none. */
+static void log_group_place_state(struct log_segment **place, struct log_segment *segment)
+{
+    if (*place != NULL) {
+        assert((*place)->live_states > 0);
+        (*place)->live_states--;
+    }
+    if (segment != NULL) {
+        segment->live_states++;
+    }
+    *place = segment;
 }
 
 void log_group_truncate(struct log_group *group, uint64_t from)
@@ -141,11 +154,9 @@ void log_group_truncate(struct log_group *group, uint64_t from)
     }
     log_group_subtract(group, log_index_remove_from(&group->index, from));
     bounds->last = from - 1 > bounds->floor ? from - 1 : bounds->floor;
-    bounds->term_last = bounds->floor_term;
+    bounds->term_last = bounds->last > bounds->floor ? 0 : bounds->floor_term;
     if (bounds->last > bounds->floor) {
-        struct log_location location;
-        bool found = log_index_find(&group->index, bounds->last, &location);
-        bounds->term_last = found ? location.term : 0;
+        (void)log_index_term(&group->index, bounds->last, &bounds->term_last);
     }
     if (group->durable > bounds->last) {
         group->durable = bounds->last;
@@ -158,7 +169,7 @@ void log_group_truncate(struct log_group *group, uint64_t from)
 void log_group_hard_state(struct log_group *group, struct hf_hard_state state, struct log_segment *segment)
 {
     group->hard_state = state;
-    group->hard_state_segment = segment;
+    log_group_place_state(&group->hard_state_segment, segment);
     group->commit_needed = state.commit < group->bounds.last ? state.commit : group->bounds.last;
     group->bounds.exists = true;
     group->removed = false;
@@ -171,7 +182,7 @@ void log_group_reset(struct log_group *group, uint64_t index, uint64_t term, str
     log_group_subtract(group, log_index_remove_from(&group->index, 0));
     group->bounds = (struct log_group_bounds){
         .floor = index, .last = index, .term_last = term, .floor_term = term, .anchored = true, .exists = true};
-    group->floor_segment = segment;
+    log_group_place_state(&group->floor_segment, segment);
     group->durable = 0;
     group->commit_needed = 0;
     group->snapshot_name_size = (uint32_t)snapshot_name.size;
@@ -193,12 +204,15 @@ void log_group_compact(struct log_group *group, uint64_t index, uint64_t term, s
     if (bounds->last == index) {
         bounds->term_last = term;
     }
-    group->floor_segment = segment;
+    log_group_place_state(&group->floor_segment, segment);
 }
 
 void log_group_remove(struct log_group *group)
 {
+    log_index_remove_from(&group->index, 0);
     log_index_close(&group->index);
+    log_group_place_state(&group->hard_state_segment, NULL);
+    log_group_place_state(&group->floor_segment, NULL);
     *group = (struct log_group){.id = group->id,
                                 .tombstone = group->incarnation,
                                 .removed = true,
@@ -210,7 +224,6 @@ void log_group_remove(struct log_group *group)
 int log_group_term(const struct log_group *group, uint64_t index, uint64_t *out)
 {
     const struct log_group_bounds *bounds = &group->bounds;
-    struct log_location location;
     *out = 0;
     if (index > bounds->last) {
         return error_raise(HF_EUNAVAILABLE, "group %" PRIu64 ": index %" PRIu64 " lies beyond the last, %" PRIu64,
@@ -224,10 +237,9 @@ int log_group_term(const struct log_group *group, uint64_t index, uint64_t *out)
         return error_raise(HF_ECOMPACTED, "group %" PRIu64 ": index %" PRIu64 " lies below the first", group->id,
                            index);
     }
-    if (!log_index_find(&group->index, index, &location)) {
+    if (!log_index_term(&group->index, index, out)) {
         return error_raise(HF_ECORRUPT, "group %" PRIu64 ": entry %" PRIu64 " was lost to damage", group->id, index);
     }
-    *out = location.term;
     return 0;
 }
 

@@ -8,15 +8,144 @@
 
 #define LOG_INDEX_CAPACITY_MIN 16u
 
+/* ---- one block ---- */
+
 static void log_index_block_close(struct log_index_block *block)
 {
     if (block == NULL) {
         return;
     }
     free(block->slots);
-    free(block->terms);
+    free(block->changes);
     free(block);
 }
+
+static uint64_t log_index_block_last(const struct log_index_block *block)
+{
+    assert(block->count > 0);
+    return block->index_first + (block->count - 1);
+}
+
+static void log_index_account(struct log_index_block *block, uint64_t count, uint64_t body_bytes)
+{
+    block->body_bytes += body_bytes;
+    block->segment->live_entries += count;
+    block->segment->live_bytes += body_bytes;
+}
+
+static void log_index_unaccount(struct log_index_block *block, uint64_t count, uint64_t body_bytes)
+{
+    struct log_segment *segment = block->segment;
+    assert(block->body_bytes >= body_bytes);
+    assert(segment->live_entries >= count && segment->live_bytes >= body_bytes);
+    block->body_bytes -= body_bytes;
+    segment->live_entries -= count;
+    segment->live_bytes -= body_bytes;
+}
+
+static uint64_t log_index_block_term(const struct log_index_block *block, uint64_t entry_index)
+{
+    uint32_t low = 0; /* changes before it are at or below entry_index */
+    uint32_t high = block->change_count;
+    if (high > 0 && block->changes[high - 1].index <= entry_index) {
+        return block->changes[high - 1].term; /* the usual case: recent entries */
+    }
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (block->changes[middle].index <= entry_index) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low == 0 ? block->term : block->changes[low - 1].term;
+}
+
+static void log_index_block_add_change(struct log_index_block *block, uint64_t entry_index, uint64_t term)
+{
+    if (block->change_count == block->change_capacity) {
+        block->change_capacity = block->change_capacity == 0 ? 2 : block->change_capacity * 2;
+        block->changes = memory_resize(block->changes, block->change_capacity * sizeof(struct log_term_change));
+    }
+    block->changes[block->change_count++] = (struct log_term_change){.index = entry_index, .term = term};
+}
+
+static void log_index_block_note_term(struct log_index_block *block, uint64_t entry_index, uint64_t term)
+{
+    uint64_t before = block->change_count > 0 ? block->changes[block->change_count - 1].term : block->term;
+    if (block->count == 0) {
+        block->term = term;
+    } else if (before != term) {
+        log_index_block_add_change(block, entry_index, term);
+    }
+}
+
+static bool log_index_block_takes(const struct log_index_block *block, uint64_t entry_index,
+                                  const struct log_segment *segment)
+{
+    return block->segment == segment && block->count < LOG_INDEX_BLOCK_COUNT_MAX &&
+           log_index_block_last(block) == entry_index - 1;
+}
+
+/* Adds the entry behind the last one of the block. */
+static void log_index_block_add(struct log_index_block *block, const struct log_location *location)
+{
+    uint32_t used = block->dropped + block->count;
+    if (used == block->capacity) {
+        block->capacity = block->capacity == 0 ? LOG_INDEX_CAPACITY_MIN : block->capacity * 2;
+        block->slots = memory_resize(block->slots, block->capacity * sizeof(struct log_slot));
+    }
+    assert(location->offset % 8 == 0 && location->offset / 8 <= UINT32_MAX);
+    log_index_block_note_term(block, block->index_first + block->count, location->term);
+    block->slots[used] = (struct log_slot){.offset_eighth = (uint32_t)(location->offset / 8), .size = location->size};
+    block->count++;
+    log_index_account(block, 1, location->size);
+}
+
+/* The sum of the sizes of `count` entries from the position-th of the block on. */
+static uint64_t log_index_block_sum(const struct log_index_block *block, uint32_t position, uint32_t count)
+{
+    const struct log_slot *slots = block->slots + block->dropped + position;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        sum += slots[i].size;
+    }
+    return sum;
+}
+
+/* Forgets the first entries of a block, not all of them. */
+static void log_index_block_drop(struct log_index_block *block, uint32_t count)
+{
+    assert(count < block->count);
+    block->index_first += count;
+    block->count -= count;
+    block->dropped += count;
+    uint32_t gone = 0;
+    while (gone < block->change_count && block->changes[gone].index <= block->index_first) {
+        block->term = block->changes[gone].term;
+        gone++;
+    }
+    if (gone > 0) {
+        block->change_count -= gone;
+        memmove(block->changes, block->changes + gone, block->change_count * sizeof(struct log_term_change));
+    }
+    if (block->dropped > block->count) {
+        memmove(block->slots, block->slots + block->dropped, block->count * sizeof(struct log_slot));
+        block->dropped = 0;
+    }
+}
+
+/* Forgets all but the first `kept` ≥ 1 entries. */
+static void log_index_block_cut(struct log_index_block *block, uint32_t kept)
+{
+    assert(kept > 0);
+    block->count = kept;
+    while (block->change_count > 0 && block->changes[block->change_count - 1].index > log_index_block_last(block)) {
+        block->change_count--;
+    }
+}
+
+/* ---- the list of blocks ---- */
 
 void log_index_close(struct log_index *index)
 {
@@ -27,13 +156,8 @@ void log_index_close(struct log_index *index)
     *index = (struct log_index){0};
 }
 
-static uint64_t log_index_block_last(const struct log_index_block *block)
-{
-    assert(block->count > 0);
-    return block->index_first + (block->count - 1);
-}
-
-static struct log_index_block *log_index_add_block(struct log_index *index, struct log_segment *segment,
+/* A new block, without entries, at that place of the list. */
+static struct log_index_block *log_index_add_block(struct log_index *index, size_t at, struct log_segment *segment,
                                                    uint64_t index_first)
 {
     if (index->count == index->capacity) {
@@ -43,38 +167,17 @@ static struct log_index_block *log_index_add_block(struct log_index *index, stru
     struct log_index_block *block = memory_new(sizeof(*block));
     block->segment = segment;
     block->index_first = index_first;
-    index->blocks[index->count++] = block;
+    memmove(index->blocks + at + 1, index->blocks + at, (index->count - at) * sizeof(struct log_index_block *));
+    index->blocks[at] = block;
+    index->count++;
     return block;
 }
 
-static void log_index_block_add(struct log_index_block *block, const struct log_location *location)
+static void log_index_delete_block(struct log_index *index, size_t at)
 {
-    if (block->count == block->capacity) {
-        block->capacity = block->capacity == 0 ? LOG_INDEX_CAPACITY_MIN : block->capacity * 2;
-        block->slots = memory_resize(block->slots, block->capacity * sizeof(struct log_slot));
-    }
-    if (block->term_count == 0 || block->terms[block->term_count - 1].term != location->term) {
-        if (block->term_count == block->term_capacity) {
-            block->term_capacity = block->term_capacity == 0 ? 2 : block->term_capacity * 2;
-            block->terms = memory_resize(block->terms, block->term_capacity * sizeof(struct log_term_run));
-        }
-        block->terms[block->term_count++] = (struct log_term_run){.slot = block->count, .term = location->term};
-    }
-    assert(location->offset % 8 == 0 && location->offset / 8 <= UINT32_MAX);
-    block->slots[block->count++] =
-        (struct log_slot){.offset_eighth = (uint32_t)(location->offset / 8), .size = location->size};
-}
-
-void log_index_append(struct log_index *index, uint64_t entry_index, const struct log_location *location)
-{
-    struct log_index_block *block = index->count > 0 ? index->blocks[index->count - 1] : NULL;
-    bool continues = block != NULL && block->segment == location->segment && block->count < LOG_INDEX_BLOCK_COUNT_MAX &&
-                     log_index_block_last(block) == entry_index - 1;
-    assert(block == NULL || log_index_block_last(block) < entry_index);
-    if (!continues) {
-        block = log_index_add_block(index, location->segment, entry_index);
-    }
-    log_index_block_add(block, location);
+    log_index_block_close(index->blocks[at]);
+    index->count--;
+    memmove(index->blocks + at, index->blocks + at + 1, (index->count - at) * sizeof(struct log_index_block *));
 }
 
 /* The position of the last block whose first index is ≤ entry_index; index->count when there is none. */
@@ -99,41 +202,123 @@ static size_t log_index_block_at(const struct log_index *index, uint64_t entry_i
     return low;
 }
 
-static uint64_t log_index_block_term(const struct log_index_block *block, uint32_t slot)
+/* The block that holds the entry; index->count when none does. */
+static size_t log_index_holder(const struct log_index *index, uint64_t entry_index)
 {
-    uint32_t low = 0;
-    uint32_t high = block->term_count;
-    if (block->terms[high - 1].slot <= slot) {
-        return block->terms[high - 1].term;
+    size_t at = log_index_block_at(index, entry_index);
+    bool holds = at < index->count && entry_index - index->blocks[at]->index_first < index->blocks[at]->count;
+    return holds ? at : index->count;
+}
+
+/* ---- adding ---- */
+
+void log_index_append(struct log_index *index, uint64_t entry_index, const struct log_location *location)
+{
+    struct log_index_block *block = index->count > 0 ? index->blocks[index->count - 1] : NULL;
+    assert(block == NULL || log_index_block_last(block) < entry_index);
+    if (block == NULL || !log_index_block_takes(block, entry_index, location->segment)) {
+        index->scattered |= block != NULL && block->segment->header.number > location->segment->header.number;
+        block = log_index_add_block(index, index->count, location->segment, entry_index);
     }
-    while (low + 1 < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (block->terms[middle].slot <= slot) {
-            low = middle;
-        } else {
-            high = middle;
+    log_index_block_add(block, location);
+}
+
+/* Adds the entry behind the block `at`, or to it. Returns the place of the block that holds it. */
+static size_t log_index_add_behind(struct log_index *index, size_t at, uint64_t entry_index,
+                                   const struct log_location *location)
+{
+    bool extends = at < index->count && log_index_block_takes(index->blocks[at], entry_index, location->segment);
+    if (!extends) {
+        at = at < index->count ? at + 1 : 0;
+        log_index_add_block(index, at, location->segment, entry_index);
+    }
+    log_index_block_add(index->blocks[at], location);
+    return at;
+}
+
+void log_index_insert(struct log_index *index, uint64_t entry_index, const struct log_location *location)
+{
+    size_t at = log_index_block_at(index, entry_index);
+    assert(at == index->count || log_index_block_last(index->blocks[at]) < entry_index);
+    index->scattered |= at + 1 != index->count;
+    if (at + 1 == index->count) {
+        log_index_append(index, entry_index, location);
+    } else {
+        log_index_add_behind(index, at, entry_index, location);
+    }
+}
+
+/* ---- moving ---- */
+
+/* What lies behind the first `kept` entries of a block becomes a block of its own. */
+static void log_index_split(struct log_index *index, size_t at, uint32_t kept)
+{
+    struct log_index_block *left = index->blocks[at];
+    uint32_t count = left->count - kept;
+    struct log_index_block *right = log_index_add_block(index, at + 1, left->segment, left->index_first + kept);
+    const struct log_slot *slots = left->slots + left->dropped + kept;
+    right->slots = memory_resize(NULL, count * sizeof(struct log_slot));
+    right->capacity = count;
+    memcpy(right->slots, slots, count * sizeof(struct log_slot));
+    right->term = log_index_block_term(left, right->index_first);
+    for (uint32_t i = 0; i < left->change_count; i++) {
+        if (left->changes[i].index > right->index_first) {
+            log_index_block_add_change(right, left->changes[i].index, left->changes[i].term);
         }
     }
-    return block->terms[low].term;
+    right->count = count;
+    right->body_bytes = log_index_block_sum(left, kept, count);
+    left->body_bytes -= right->body_bytes;
+    log_index_block_cut(left, kept);
 }
+
+void log_index_move(struct log_index *index, uint64_t entry_index, const struct log_location *location)
+{
+    size_t at = log_index_holder(index, entry_index);
+    assert(at < index->count && log_index_block_term(index->blocks[at], entry_index) == location->term);
+    uint32_t position = (uint32_t)(entry_index - index->blocks[at]->index_first);
+    if (position > 0) {
+        log_index_split(index, at, position);
+        at++;
+    }
+    /* Now it is the first of its block. */
+    log_index_unaccount(index->blocks[at], 1, location->size);
+    if (index->blocks[at]->count > 1) {
+        log_index_block_drop(index->blocks[at], 1);
+    } else {
+        assert(index->blocks[at]->body_bytes == 0);
+        log_index_delete_block(index, at);
+    }
+    index->scattered = true;
+    log_index_add_behind(index, at > 0 ? at - 1 : index->count, entry_index, location);
+}
+
+/* ---- finding ---- */
 
 bool log_index_find(const struct log_index *index, uint64_t entry_index, struct log_location *out)
 {
-    size_t at = log_index_block_at(index, entry_index);
+    size_t at = log_index_holder(index, entry_index);
     if (at == index->count) {
         return false;
     }
     const struct log_index_block *block = index->blocks[at];
-    uint64_t slot = entry_index - block->index_first;
-    if (slot >= block->count || slot < block->skipped) {
-        return false;
-    }
+    const struct log_slot *slot = &block->slots[block->dropped + (entry_index - block->index_first)];
     *out = (struct log_location){
         .segment = block->segment,
-        .offset = (uint64_t)block->slots[slot].offset_eighth * 8,
-        .size = block->slots[slot].size,
-        .term = log_index_block_term(block, (uint32_t)slot),
+        .offset = (uint64_t)slot->offset_eighth * 8,
+        .size = slot->size,
+        .term = log_index_block_term(block, entry_index),
     };
+    return true;
+}
+
+bool log_index_term(const struct log_index *index, uint64_t entry_index, uint64_t *out)
+{
+    size_t at = log_index_holder(index, entry_index);
+    if (at == index->count) {
+        return false;
+    }
+    *out = log_index_block_term(index->blocks[at], entry_index);
     return true;
 }
 
@@ -150,25 +335,37 @@ bool log_index_next(const struct log_index *index, uint64_t from, uint64_t *out)
 {
     size_t at = log_index_block_at(index, from);
     if (at < index->count && log_index_block_last(index->blocks[at]) >= from) {
-        uint64_t live = index->blocks[at]->index_first + index->blocks[at]->skipped;
-        *out = from > live ? from : live;
+        *out = from;
         return true;
     }
     at = at == index->count ? 0 : at + 1;
     if (at >= index->count) {
         return false;
     }
-    *out = index->blocks[at]->index_first + index->blocks[at]->skipped;
+    *out = index->blocks[at]->index_first;
     return true;
 }
 
-static void log_index_count_slots(const struct log_index_block *block, uint32_t low, uint32_t high,
-                                  struct log_index_removed *removed)
+struct log_segment *log_index_oldest(const struct log_index *index)
 {
-    for (uint32_t i = low; i < high; i++) {
-        removed->payload_bytes += block->slots[i].size;
+    struct log_segment *oldest = index->count > 0 ? index->blocks[0]->segment : NULL;
+    for (size_t i = 1; index->scattered && i < index->count; i++) {
+        struct log_segment *segment = index->blocks[i]->segment;
+        oldest = segment->header.number < oldest->header.number ? segment : oldest;
     }
-    removed->count += high - low;
+    return oldest;
+}
+
+/* ---- removing ---- */
+
+/* Takes entries of one block off the accounts; the block itself is changed by the caller. */
+static void log_index_take_off(struct log_index_block *block, uint32_t position, uint32_t count,
+                               struct log_index_removed *removed)
+{
+    uint64_t sum = count == block->count ? block->body_bytes : log_index_block_sum(block, position, count);
+    log_index_unaccount(block, count, sum);
+    removed->count += count;
+    removed->body_bytes += sum;
 }
 
 struct log_index_removed log_index_remove_from(struct log_index *index, uint64_t from)
@@ -179,38 +376,17 @@ struct log_index_removed log_index_remove_from(struct log_index *index, uint64_t
         if (log_index_block_last(block) < from) {
             break;
         }
-        uint32_t kept = block->index_first >= from ? 0 : (uint32_t)(from - block->index_first);
-        uint32_t live = kept > block->skipped ? kept : block->skipped;
-        log_index_count_slots(block, live, block->count, &removed);
-        if (kept > block->skipped) {
-            block->count = kept;
-            while (block->terms[block->term_count - 1].slot >= kept) {
-                block->term_count--;
-            }
+        if (block->index_first < from) {
+            uint32_t kept = (uint32_t)(from - block->index_first);
+            log_index_take_off(block, kept, block->count - kept, &removed);
+            log_index_block_cut(block, kept);
             break;
         }
+        log_index_take_off(block, 0, block->count, &removed);
         log_index_block_close(block);
         index->count--;
     }
     return removed;
-}
-
-/* Drops the first `dropped` slots of a block. */
-static void log_index_block_drop(struct log_index_block *block, uint32_t dropped)
-{
-    uint32_t first_run = 0;
-    while (first_run + 1 < block->term_count && block->terms[first_run + 1].slot <= dropped) {
-        first_run++;
-    }
-    block->term_count -= first_run;
-    memmove(block->terms, block->terms + first_run, block->term_count * sizeof(struct log_term_run));
-    for (uint32_t i = 0; i < block->term_count; i++) {
-        block->terms[i].slot = block->terms[i].slot > dropped ? block->terms[i].slot - dropped : 0;
-    }
-    block->count -= dropped;
-    block->skipped = 0;
-    memmove(block->slots, block->slots + dropped, block->count * sizeof(struct log_slot));
-    block->index_first += dropped;
 }
 
 struct log_index_removed log_index_remove_to(struct log_index *index, uint64_t up_to)
@@ -218,7 +394,7 @@ struct log_index_removed log_index_remove_to(struct log_index *index, uint64_t u
     struct log_index_removed removed = {0};
     size_t gone = 0;
     while (gone < index->count && log_index_block_last(index->blocks[gone]) <= up_to) {
-        log_index_count_slots(index->blocks[gone], index->blocks[gone]->skipped, index->blocks[gone]->count, &removed);
+        log_index_take_off(index->blocks[gone], 0, index->blocks[gone]->count, &removed);
         log_index_block_close(index->blocks[gone]);
         gone++;
     }
@@ -227,18 +403,10 @@ struct log_index_removed log_index_remove_to(struct log_index *index, uint64_t u
         memmove(index->blocks, index->blocks + gone, index->count * sizeof(struct log_index_block *));
     }
     struct log_index_block *block = index->count > 0 ? index->blocks[0] : NULL;
-    if (block != NULL && block->index_first + block->skipped <= up_to) {
-        uint32_t dropped = (uint32_t)(up_to - block->index_first + 1);
-        log_index_count_slots(block, block->skipped, dropped, &removed);
-        block->skipped = dropped;
-        if (dropped >= block->count / 2) {
-            log_index_block_drop(block, dropped);
-        }
+    if (block != NULL && block->index_first <= up_to) {
+        uint32_t count = (uint32_t)(up_to - block->index_first + 1);
+        log_index_take_off(block, 0, count, &removed);
+        log_index_block_drop(block, count);
     }
     return removed;
-}
-
-struct log_segment *log_index_oldest(const struct log_index *index)
-{
-    return index->count > 0 ? index->blocks[0]->segment : NULL;
 }

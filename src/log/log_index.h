@@ -1,7 +1,12 @@
-/* Where the entries of one group are: index → segment, offset, size and term. A list of blocks, one per segment that
- * the group has entries in (and one more behind each hole that damage left), each with its slots side by side and its
- * terms run by run: 8 bytes per entry. A block never changes its segment, so that the blocks of a sealed segment can be
- * written out whole. Not thread-safe: guarded by the log's mutex. */
+/* Where the entries of one group are: index → segment, offset, size and term. A list of blocks, ascending in index and
+ * disjoint; the entries of a block are contiguous and lie in one segment, 8 bytes per entry, their terms run by run. A
+ * block never changes its segment: an entry that moves leaves its block, which is split for that.
+ *
+ * Appends make one block per segment (and one more behind each hole that damage left). Moved entries make blocks whose
+ * segments are not in the order of the indexes; so does recovery, when what is in front was moved behind what follows.
+ *
+ * The segments' accounts (log_segment.h) are kept here, wherever the location of an entry comes or goes.
+ * Not thread-safe: guarded by the log's mutex. */
 #ifndef LOG_LOG_INDEX_H
 #define LOG_LOG_INDEX_H
 
@@ -15,25 +20,29 @@ struct log_slot {
     uint32_t offset_eighth; /* of the record in the file, in units of 8 bytes: up to 32 GiB */
     uint32_t size;          /* of the body: the payload, and a wide timestamp (rare) */
 };
-struct log_term_run {
-    uint32_t slot; /* the first one of this term */
+/* From this index on another term. */
+struct log_term_change {
+    uint64_t index;
     uint64_t term;
 };
 struct log_index_block {
     struct log_segment *segment;
     uint64_t index_first;
-    struct log_slot *slots;
-    uint32_t count;   /* ≥ 1 except while it is built */
-    uint32_t skipped; /* slots at the front that are dead; < count. Moved away when they are half of the block */
+    uint64_t body_bytes;    /* sum of the sizes */
+    struct log_slot *slots; /* that of index_first is slots[dropped] */
+    uint64_t term;          /* of the first entry */
+    struct log_term_change *changes;
+    uint32_t count;   /* ≥ 1 except while it is changed */
+    uint32_t dropped; /* dead slots in front. Moved away when they are half of the array */
     uint32_t capacity;
-    struct log_term_run *terms;
-    uint32_t term_count;
-    uint32_t term_capacity;
+    uint32_t change_count;
+    uint32_t change_capacity;
 };
 struct log_index {
     struct log_index_block **blocks; /* ascending, disjoint */
     size_t count;
     size_t capacity;
+    bool scattered; /* the segments of the blocks need not ascend */
 };
 
 struct log_location {
@@ -45,23 +54,30 @@ struct log_location {
 
 #define LOG_INDEX_BLOCK_COUNT_MAX (1u << 30)
 
+/* Frees it. The segments need not exist any more: their accounts are not touched. */
 void log_index_close(struct log_index *index);
 /* entry_index is greater than every index there is; a jump leaves a hole. */
 void log_index_append(struct log_index *index, uint64_t entry_index, const struct log_location *location);
+/* entry_index is not there: it may lie in front of or between those that are. */
+void log_index_insert(struct log_index *index, uint64_t entry_index, const struct log_location *location);
+/* entry_index is there, with the same term and size: from now on it is found at this location. Cheap when entries move
+ * in ascending order. */
+void log_index_move(struct log_index *index, uint64_t entry_index, const struct log_location *location);
 /* False when it is not there (or in a hole). */
 bool log_index_find(const struct log_index *index, uint64_t entry_index, struct log_location *out);
+bool log_index_term(const struct log_index *index, uint64_t entry_index, uint64_t *out);
 bool log_index_last(const struct log_index *index, uint64_t *out);
 /* The smallest index ≥ from that is there. */
 bool log_index_next(const struct log_index *index, uint64_t from, uint64_t *out);
 /* What a removal took away. */
 struct log_index_removed {
     uint64_t count;
-    uint64_t payload_bytes;
+    uint64_t body_bytes;
 };
 /* Removes all ≥ from; or all ≤ up_to. */
 struct log_index_removed log_index_remove_from(struct log_index *index, uint64_t from);
 struct log_index_removed log_index_remove_to(struct log_index *index, uint64_t up_to);
-/* The segment of the oldest entry; NULL when empty. */
+/* The oldest segment that holds one of the entries; NULL when empty. */
 struct log_segment *log_index_oldest(const struct log_index *index);
 
 #endif

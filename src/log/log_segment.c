@@ -25,6 +25,11 @@ void log_segment_close(struct log_segment *segment)
     free(segment);
 }
 
+bool log_segment_is_dead(const struct log_segment *segment)
+{
+    return segment->live_entries == 0 && segment->live_states == 0;
+}
+
 void log_segment_table_close(struct log_segment_table *table)
 {
     for (size_t i = 0; i < table->count; i++) {

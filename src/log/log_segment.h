@@ -25,10 +25,17 @@ struct log_segment {
     unsigned pins;       /* reads in progress */
     uint64_t read_turn;  /* when it was read last, for closing the reader that was not used longest */
     uint64_t used_bytes; /* header and frames placed */
+
+    /* The account of what the running log still needs of it; when all are 0 it is dead. Kept by log_index and log_group
+     * wherever something finds or loses its place here. */
+    uint64_t live_entries;
+    uint64_t live_bytes;  /* of the entries' bodies */
+    uint32_t live_states; /* hard states and floors of groups */
 };
 
 struct log_segment *log_segment_new(const struct log_segment_header *header);
 void log_segment_close(struct log_segment *segment); /* accepts NULL; not pinned */
+bool log_segment_is_dead(const struct log_segment *segment);
 
 /* All segments of the stream, in order of their numbers. */
 struct log_segment_table {

@@ -62,9 +62,10 @@ static size_t build_frame(uint8_t *frame, size_t capacity, const uint8_t *data, 
 }
 
 /* What must hold of every group, whatever was applied. */
-static void check_groups(struct log_groups *groups)
+static void check_groups(struct log_groups *groups, const struct log_segment *segment)
 {
     uint64_t id = 0;
+    struct log_segment wanted = {0};
     struct log_group *group = NULL;
     while ((group = log_groups_next(groups, id)) != NULL) {
         struct hf_log_group_state state;
@@ -74,12 +75,17 @@ static void check_groups(struct log_groups *groups)
         log_group_describe(group, &state);
         assert(state.last_index >= state.first_index - 1 && state.durable_index <= state.last_index);
         assert(!log_index_last(&group->index, &last) || last <= state.last_index);
+        wanted.live_entries += group->entry_count;
+        wanted.live_bytes += group->payload_bytes;
+        wanted.live_states += (group->hard_state_segment != NULL) + (group->floor_segment != NULL);
         struct log_location location;
         uint64_t first = 0;
         if (log_index_next(&group->index, 0, &first)) {
             assert(first >= state.first_index && log_index_find(&group->index, first, &location));
         }
     }
+    assert(segment->live_entries == wanted.live_entries && segment->live_bytes == wanted.live_bytes);
+    assert(segment->live_states == wanted.live_states);
 }
 
 static void apply(const uint8_t *bytes, size_t size, bool salvage)
@@ -108,7 +114,7 @@ static void apply(const uint8_t *bytes, size_t size, bool salvage)
         assert(damages.count > 0);
     }
     log_apply_finish(&target);
-    check_groups(&groups);
+    check_groups(&groups, &segment);
     log_groups_close(&groups);
     log_damage_close(&damages);
 }
