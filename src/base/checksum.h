@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 uint32_t checksum_crc32c(uint32_t crc, const void *data, size_t size);
+/* The same, and copies: the bytes are read once. `source` and `target` do not overlap. */
+uint32_t checksum_crc32c_copy(uint32_t crc, void *target, const void *source, size_t size);
 /* A table implementation with the same results, for tests and for machines without the instruction. */
 uint32_t checksum_crc32c_portable(uint32_t crc, const void *data, size_t size);
 

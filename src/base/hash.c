@@ -36,10 +36,3 @@ uint32_t hash_jump(uint64_t key, uint32_t bucket_count)
     }
     return (uint32_t)bucket;
 }
-
-uint64_t hash_mix_64(uint64_t value)
-{
-    value = (value ^ value >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    value = (value ^ value >> 27) * UINT64_C(0x94D049BB133111EB);
-    return value ^ value >> 31;
-}

@@ -12,6 +12,11 @@ uint64_t hash_xxh3_64(struct hf_bytes bytes, uint64_t seed);
 /* Jump consistent hash (Lamping and Veach, 2014): a bucket in [0, bucket_count). bucket_count >= 1. */
 uint32_t hash_jump(uint64_t key, uint32_t bucket_count);
 /* A cheap bijective mixer of 64 bits (splitmix64's finaliser). */
-uint64_t hash_mix_64(uint64_t value);
+static inline uint64_t hash_mix_64(uint64_t value)
+{
+    value = (value ^ value >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    value = (value ^ value >> 27) * UINT64_C(0x94D049BB133111EB);
+    return value ^ value >> 31;
+}
 
 #endif

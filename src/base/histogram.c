@@ -48,16 +48,24 @@ static uint64_t histogram_bucket_upper(size_t bucket)
 
 void histogram_record(struct histogram *histogram, uint64_t value)
 {
+    histogram_record_many(histogram, value, 1);
+}
+
+void histogram_record_many(struct histogram *histogram, uint64_t value, uint64_t times)
+{
     uint64_t count = histogram_load(&histogram->count);
+    if (times == 0) {
+        return;
+    }
     if (count == 0 || value < histogram_load(&histogram->value_min)) {
         histogram_store(&histogram->value_min, value);
     }
     if (count == 0 || value > histogram_load(&histogram->value_max)) {
         histogram_store(&histogram->value_max, value);
     }
-    histogram_add(&histogram->buckets[histogram_bucket_of(value)], 1);
-    histogram_add(&histogram->sum, value);
-    histogram_store(&histogram->count, count + 1);
+    histogram_add(&histogram->buckets[histogram_bucket_of(value)], times);
+    histogram_add(&histogram->sum, value * times);
+    histogram_store(&histogram->count, count + times);
 }
 
 void histogram_merge(struct histogram *target, const struct histogram *source)

@@ -17,6 +17,7 @@ struct histogram {
 };
 
 void histogram_record(struct histogram *histogram, uint64_t value);
+void histogram_record_many(struct histogram *histogram, uint64_t value, uint64_t times);
 void histogram_merge(struct histogram *target, const struct histogram *source);
 /* The upper bound of the bucket that holds the quantile (0.0 … 1.0); 0 when empty. */
 uint64_t histogram_quantile(const struct histogram *histogram, double quantile);

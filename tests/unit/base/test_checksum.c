@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/checksum.h"
@@ -60,6 +61,27 @@ static void both_agree_at_every_size_alignment_and_seed(void **state)
     }
 }
 
+static void a_copy_with_its_checksum_equals_the_two_apart(void **state)
+{
+    static uint8_t source[80000];
+    static uint8_t target[80000];
+    struct rng rng;
+    rng_seed(&rng, 5);
+    rng_fill(&rng, source, sizeof(source));
+    for (size_t i = 0; i < 3000; i++) {
+        size_t size = i < 600 ? i : rng_below(&rng, i % 10 == 0 ? 70000 : 2000);
+        size_t from = rng_below(&rng, 64);
+        size_t to = rng_below(&rng, 64);
+        uint32_t seed = (uint32_t)rng_next(&rng);
+        memset(target, 0xEE, sizeof(target));
+        assert_int_equal(checksum_crc32c_copy(seed, target + to, source + from, size),
+                         checksum_crc32c_portable(seed, source + from, size));
+        assert_memory_equal(target + to, source + from, size);
+        assert_int_equal(target[to + size], 0xEE);
+        assert_true(to == 0 || target[to - 1] == 0xEE);
+    }
+}
+
 static void checksums_chain_at_every_split(void **state)
 {
     uint8_t room[512];
@@ -111,6 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_implementations_give_the_published_values),
         cmocka_unit_test(both_agree_at_every_size_alignment_and_seed),
+        cmocka_unit_test(a_copy_with_its_checksum_equals_the_two_apart),
         cmocka_unit_test(checksums_chain_at_every_split),
         cmocka_unit_test(any_single_flipped_bit_shows),
         cmocka_unit_test(a_size_above_an_int_is_summed_whole),

@@ -54,6 +54,23 @@ static void every_quantile_is_at_most_a_sixteenth_above_the_exact_one(void **sta
     }
 }
 
+static void many_equal_values_count_as_one_by_one(void **state)
+{
+    static struct histogram at_once;
+    static struct histogram singly;
+    static const struct {
+        uint64_t value;
+        uint64_t times;
+    } rows[] = {{1000, 3}, {7, 1}, {123456789, 500}, {5, 0}, {UINT64_MAX / 4, 2}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        histogram_record_many(&at_once, rows[i].value, rows[i].times);
+        for (uint64_t k = 0; k < rows[i].times; k++) {
+            histogram_record(&singly, rows[i].value);
+        }
+    }
+    assert_memory_equal(&at_once, &singly, sizeof(singly));
+}
+
 static void a_single_value_is_found_with_bounded_error_at_every_edge(void **state)
 {
     for (unsigned power = 0; power < 64; power++) {
@@ -137,6 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_quantile_is_at_most_a_sixteenth_above_the_exact_one),
+        cmocka_unit_test(many_equal_values_count_as_one_by_one),
         cmocka_unit_test(a_single_value_is_found_with_bounded_error_at_every_edge),
         cmocka_unit_test(an_empty_histogram_answers_zero),
         cmocka_unit_test(merging_equals_recording_in_one_place),
