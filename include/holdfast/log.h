@@ -151,6 +151,9 @@ HF_API uint64_t hf_log_capacity_bytes(struct hf_log *log); /* what hf_log_reserv
 /* One turn: reaps completed writes, runs their callbacks, starts the next write. Never blocks. Returns how many
  * callbacks ran. */
 HF_API unsigned hf_log_turn(struct hf_log *log);
+/* The same, for a thread that has nothing else to do: waits up to timeout_ns for something to reap, but no longer than
+ * to the next turn that is due by time. */
+HF_API unsigned hf_log_turn_wait(struct hf_log *log, uint64_t timeout_ns);
 HF_API int hf_log_descriptor(struct hf_log *log); /* readable when a turn has something to reap */
 
 /* ---- Reading ---- */

@@ -436,6 +436,15 @@ static void log_thread_turn(void *arg)
     log_turn(log, log_sleep_ns(log));
 }
 
+unsigned hf_log_turn_wait(struct hf_log *log, uint64_t timeout_ns)
+{
+    if (log->queue == NULL || log->turning) {
+        return 0;
+    }
+    uint64_t sleep_ns = timeout_ns > 0 ? log_sleep_ns(log) : 0;
+    return log_turn(log, sleep_ns < timeout_ns ? sleep_ns : timeout_ns);
+}
+
 int hf_log_descriptor(struct hf_log *log)
 {
     return log->queue != NULL ? io_queue_descriptor(log->queue) : -1;

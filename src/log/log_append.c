@@ -65,22 +65,18 @@ static void log_append_open_run(struct hf_log *log, struct log_group *group, con
 
 /* ---- one operation ---- */
 
-static struct log_location log_append_entry(struct hf_log *log, const struct hf_log_batch *batch,
-                                            const struct log_operation *operation)
+/* The entry goes under the run that is open. */
+static void log_append_entry(struct hf_log *log, struct log_group *group, const struct hf_log_batch *batch,
+                             const struct log_operation *operation)
 {
     struct log_frame_builder *builder = log_append_builder(log);
-    struct log_record record = {
-        .kind = LOG_RECORD_APPEND,
-        .entry_type = operation->entry_type,
-        .timestamp_ms = operation->value,
-        .index = operation->index,
-        .body = log_batch_body(batch, operation),
-    };
-    size_t at = log_frame_put(builder, record);
-    return (struct log_location){.segment = log->writer.tail,
-                                 .offset = builder->place.offset + at,
-                                 .size = operation->body_size + log_record_wide_size(operation->value),
-                                 .term = operation->term};
+    struct log_location location;
+    location.segment = log->writer.tail;
+    location.size = operation->body_size + log_record_wide_size(operation->value);
+    location.term = operation->term;
+    location.offset = builder->place.offset + log_frame_put_entry(builder, operation->index, operation->entry_type,
+                                                                  operation->value, log_batch_body(batch, operation));
+    log_group_append(group, operation->index, &location);
 }
 
 static void log_append_hard_state(struct hf_log *log, struct log_group *group, const struct log_operation *operation)
@@ -131,11 +127,9 @@ static void log_append_operation(struct hf_log *log, struct log_group *group, co
                                  const struct log_operation *operation)
 {
     struct log_record record = {.kind = operation->kind, .index = operation->index};
-    struct log_location location;
     switch (operation->kind) {
     case LOG_RECORD_APPEND:
-        location = log_append_entry(log, batch, operation);
-        log_group_append(group, operation->index, &location);
+        log_append_entry(log, group, batch, operation);
         log_writer_note_ack(&log->writer, group, operation->index);
         return;
     case LOG_RECORD_TRUNCATE:
@@ -160,20 +154,42 @@ static void log_append_operation(struct hf_log *log, struct log_group *group, co
     }
 }
 
-static void log_append_apply(struct hf_log *log, const struct hf_log_batch *batch)
+static void log_append_operations(struct hf_log *log, const struct hf_log_batch *batch)
 {
-    size_t used_before = log_append_builder(log)->used;
     for (size_t i = 0; i < batch->count; i++) {
         const struct log_operation *operation = &batch->operations[i];
         struct log_group *group = log_groups_find(&log->groups, operation->group);
         if (log_check_is_noop(&group->bounds, operation)) {
             continue;
         }
-        const struct log_operation *source = log_append_run_source(batch, i);
         if (!log_append_fits_run(&log_append_builder(log)->run, group, operation)) {
-            log_append_open_run(log, group, source);
+            log_append_open_run(log, group, log_append_run_source(batch, i));
         }
         log_append_operation(log, group, batch, operation);
+    }
+}
+
+/* Nothing but entries of one group: what is the same for all of them is done once. */
+static void log_append_plain(struct hf_log *log, const struct hf_log_batch *batch)
+{
+    struct log_group *group = log_groups_find(&log->groups, batch->operations[0].group);
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct log_operation *operation = &batch->operations[i];
+        if (!log_append_fits_run(&log_append_builder(log)->run, group, operation)) {
+            log_append_open_run(log, group, operation);
+        }
+        log_append_entry(log, group, batch, operation);
+    }
+    log_writer_note_ack(&log->writer, group, batch->operations[batch->count - 1].index);
+}
+
+static void log_append_apply(struct hf_log *log, const struct hf_log_batch *batch)
+{
+    size_t used_before = log_append_builder(log)->used;
+    if (batch->plain) {
+        log_append_plain(log, batch);
+    } else {
+        log_append_operations(log, batch);
     }
     struct log_write *write = log->writer.gathering;
     uint64_t bytes = write->builder.used - used_before;
@@ -220,9 +236,9 @@ static int log_append_check_queue(const struct hf_log *log, const struct hf_log_
 
 int log_append_locked(struct hf_log *log, const struct hf_log_batch *batch, struct log_waiter waiter)
 {
-    bool writes = false;
+    bool writes = batch->plain && log_check_plain(&log->groups, batch);
     int rc = log_append_check_state(log);
-    if (rc == 0) {
+    if (rc == 0 && !writes) {
         rc = log_check_batch(&log->groups, batch, ++log->check_turn, &writes);
     }
     if (rc != 0) {

@@ -38,6 +38,7 @@ void hf_log_batch_clear(struct hf_log_batch *batch)
     batch->count = 0;
     batch->entry_count = 0;
     batch->encoded_size = 0;
+    batch->plain = false;
     batch->essential = true;
 }
 
@@ -96,23 +97,39 @@ static int log_batch_check_group(uint64_t group)
     return 0;
 }
 
-static int log_batch_add(struct hf_log_batch *batch, struct log_operation operation, struct hf_bytes body)
+static bool log_batch_continues(const struct log_operation *before, const struct log_operation *operation)
 {
-    operation.body_size = (uint32_t)body.size;
-    operation.body_offset = batch->bodies.size;
-    uint64_t cost = log_batch_cost(batch, &operation);
-    if (batch->encoded_size + cost > HF_LOG_BATCH_SIZE_MAX) {
-        return error_raise(HF_ETOOBIG, "the batch would exceed %u bytes", HF_LOG_BATCH_SIZE_MAX);
-    }
+    return operation->group == before->group && operation->index == before->index + 1 &&
+           operation->term >= before->term;
+}
+
+/* Where the next operation is built; it counts once log_batch_add took it. */
+static struct log_operation *log_batch_next(struct hf_log_batch *batch)
+{
     if (batch->count == batch->capacity) {
         batch->capacity = batch->capacity == 0 ? LOG_BATCH_CAPACITY_MIN : batch->capacity * 2;
         batch->operations = memory_resize(batch->operations, batch->capacity * sizeof(struct log_operation));
     }
+    return &batch->operations[batch->count];
+}
+
+/* Takes the operation that was built in log_batch_next. */
+static int log_batch_add(struct hf_log_batch *batch, struct hf_bytes body)
+{
+    struct log_operation *operation = &batch->operations[batch->count];
+    operation->body_size = (uint32_t)body.size;
+    operation->body_offset = batch->bodies.size;
+    uint64_t cost = log_batch_cost(batch, operation);
+    if (batch->encoded_size + cost > HF_LOG_BATCH_SIZE_MAX) {
+        return error_raise(HF_ETOOBIG, "the batch would exceed %u bytes", HF_LOG_BATCH_SIZE_MAX);
+    }
     buffer_append_bytes(&batch->bodies, body);
-    batch->operations[batch->count++] = operation;
+    bool append = operation->kind == LOG_RECORD_APPEND;
+    batch->plain = append && (batch->count == 0 || (batch->plain && log_batch_continues(operation - 1, operation)));
+    batch->count++;
     batch->encoded_size += cost;
-    batch->entry_count += operation.kind == LOG_RECORD_APPEND;
-    batch->essential &= operation.kind != LOG_RECORD_APPEND;
+    batch->entry_count += append;
+    batch->essential &= !append;
     return 0;
 }
 
@@ -133,26 +150,34 @@ static int log_batch_check_entry(const struct hf_entry *entry)
 
 int hf_log_batch_append(struct hf_log_batch *batch, uint64_t group, const struct hf_entry *entries, size_t count)
 {
-    struct hf_log_batch before = *batch;
+    const size_t count_before = batch->count;
+    const size_t entries_before = batch->entry_count;
+    const size_t bodies_before = batch->bodies.size;
+    const uint64_t size_before = batch->encoded_size;
+    const bool plain_before = batch->plain;
+    const bool essential_before = batch->essential;
     int rc = log_batch_check_group(group);
     for (size_t i = 0; i < count && rc == 0; i++) {
         rc = log_batch_check_entry(&entries[i]);
     }
     for (size_t i = 0; i < count && rc == 0; i++) {
-        struct log_operation operation = {.kind = LOG_RECORD_APPEND,
-                                          .entry_type = (uint8_t)entries[i].type,
-                                          .group = group,
-                                          .index = entries[i].index,
-                                          .term = entries[i].term,
-                                          .value = entries[i].timestamp_ms};
-        rc = log_batch_add(batch, operation, entries[i].payload);
+        struct log_operation *operation = log_batch_next(batch);
+        operation->kind = LOG_RECORD_APPEND;
+        operation->entry_type = (uint8_t)entries[i].type;
+        operation->group = group;
+        operation->index = entries[i].index;
+        operation->term = entries[i].term;
+        operation->value = entries[i].timestamp_ms;
+        operation->commit = 0;
+        rc = log_batch_add(batch, entries[i].payload);
     }
     if (rc != 0) {
-        batch->count = before.count;
-        batch->entry_count = before.entry_count;
-        batch->encoded_size = before.encoded_size;
-        batch->essential = before.essential;
-        batch->bodies.size = before.bodies.size;
+        batch->count = count_before;
+        batch->entry_count = entries_before;
+        batch->bodies.size = bodies_before;
+        batch->encoded_size = size_before;
+        batch->plain = plain_before;
+        batch->essential = essential_before;
     }
     return rc;
 }
@@ -164,7 +189,8 @@ static int log_batch_add_plain(struct hf_log_batch *batch, const struct log_oper
     if (rc != 0) {
         return rc;
     }
-    return log_batch_add(batch, *operation, body);
+    *log_batch_next(batch) = *operation;
+    return log_batch_add(batch, body);
 }
 
 int hf_log_batch_truncate(struct hf_log_batch *batch, uint64_t group, uint64_t from_index)

@@ -27,6 +27,7 @@ struct hf_log_batch {
     size_t entry_count;
     struct buffer bodies;
     uint64_t encoded_size; /* an upper bound: as if no record could share a run that is open already */
+    bool plain;            /* nothing but appends to one group, indexes without gaps, terms that do not decrease */
     bool essential;        /* nothing but hard state, resets, truncations and removals: may use the headroom */
 };
 

@@ -132,6 +132,19 @@ static int log_check_operation(const struct log_check *check, struct log_group_b
     }
 }
 
+bool log_check_plain(struct log_groups *groups, const struct hf_log_batch *batch)
+{
+    const struct log_operation *first = &batch->operations[0];
+    const struct log_operation *last = &batch->operations[batch->count - 1];
+    struct log_group *group = log_groups_get(groups, first->group);
+    if (group == NULL || group->damaged || last->index < first->index || last->index == HF_LOG_INDEX_MAX) {
+        return false;
+    }
+    const struct log_group_bounds *bounds = &group->bounds;
+    bool starts_freely = bounds->last == bounds->floor && !bounds->anchored;
+    return (starts_freely || first->index == bounds->last + 1) && first->term >= bounds->term_last;
+}
+
 int log_check_batch(struct log_groups *groups, const struct hf_log_batch *batch, uint64_t turn, bool *writes)
 {
     struct log_check check = {.batch = batch};

@@ -10,6 +10,9 @@
  * no-ops is a barrier). Errors: HF_ECONFLICT, HF_ECOMPACTED, HF_ECORRUPT (damaged group), HF_EINVAL, HF_ETOOBIG. */
 int log_check_batch(struct log_groups *groups, const struct hf_log_batch *batch, uint64_t turn, bool *writes);
 
+/* True when a plain, non-empty batch may be applied, found out by its ends alone. False: log_check_batch decides. */
+bool log_check_plain(struct log_groups *groups, const struct hf_log_batch *batch);
+
 /* Whether an operation changes nothing on a group with these bounds, so that it is not written. */
 bool log_check_is_noop(const struct log_group_bounds *bounds, const struct log_operation *operation);
 

@@ -104,10 +104,11 @@ void log_frame_put_run(struct log_frame_builder *builder, const struct log_run *
     uint8_t body[LOG_RECORD_RUN_BODY_SIZE];
     log_record_put_run(body, run);
     builder->run = *run;
+    builder->run_check = log_format_group_check(run->group, run->incarnation);
     struct log_record record = {
         .kind = LOG_RECORD_RUN,
         .index = index,
-        .group_check = log_format_group_check(run->group, run->incarnation),
+        .group_check = builder->run_check,
         .term_low = (uint32_t)run->term,
         .body = bytes_of(body, sizeof(body)),
     };
@@ -117,8 +118,24 @@ void log_frame_put_run(struct log_frame_builder *builder, const struct log_run *
 size_t log_frame_put(struct log_frame_builder *builder, struct log_record record)
 {
     assert(builder->run.group != 0);
-    record.group_check = log_format_group_check(builder->run.group, builder->run.incarnation);
+    record.group_check = builder->run_check;
     record.term_low = (uint32_t)builder->run.term;
+    return log_frame_put_raw(builder, &record);
+}
+
+size_t log_frame_put_entry(struct log_frame_builder *builder, uint64_t index, uint8_t type, uint64_t timestamp_ms,
+                           struct hf_bytes payload)
+{
+    assert(builder->run.group != 0);
+    struct log_record record = {
+        .kind = LOG_RECORD_APPEND,
+        .entry_type = type,
+        .timestamp_ms = timestamp_ms,
+        .index = index,
+        .group_check = builder->run_check,
+        .term_low = (uint32_t)builder->run.term,
+        .body = payload,
+    };
     return log_frame_put_raw(builder, &record);
 }
 

@@ -39,6 +39,7 @@ struct log_frame_builder {
     size_t used; /* 0: no frame is open */
     uint32_t record_count;
     struct log_run run; /* the one that records go under; group 0: none yet */
+    uint32_t run_check; /* the check of its group */
 };
 
 void log_frame_begin(struct log_frame_builder *builder, const struct log_place *place, uint8_t *data, size_t capacity);
@@ -48,6 +49,9 @@ bool log_frame_fits(const struct log_frame_builder *builder, uint64_t size);
 void log_frame_put_run(struct log_frame_builder *builder, const struct log_run *run, uint64_t index);
 /* Adds a record under the run: group check and low term are filled in. Returns its offset in the frame. */
 size_t log_frame_put(struct log_frame_builder *builder, struct log_record record);
+/* Adds an entry of the run's group and term; what log_frame_put does, for the many. */
+size_t log_frame_put_entry(struct log_frame_builder *builder, uint64_t index, uint8_t type, uint64_t timestamp_ms,
+                           struct hf_bytes payload);
 /* What a trailer says of the rest of the log. */
 struct log_declaration {
     uint64_t durable_position;

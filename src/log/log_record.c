@@ -7,13 +7,7 @@
 
 #define LOG_RECORD_CHECKSUM_FROM 4u
 
-/* Two bytes and four: little-endian, 48 bits. */
-static void log_record_put_timestamp(uint8_t *target, uint64_t timestamp_ms)
-{
-    bytes_put_u32(target, (uint32_t)timestamp_ms);
-    bytes_put_u16(target + 4, (uint16_t)(timestamp_ms >> 32));
-}
-
+/* Four bytes and two: little-endian, 48 bits. */
 static uint64_t log_record_get_timestamp(const uint8_t *source)
 {
     return bytes_get_u32(source) | (uint64_t)bytes_get_u16(source + 4) << 32;
@@ -25,23 +19,24 @@ size_t log_record_put(uint8_t *target, const struct log_record *record, uint32_t
     size_t body_size = record->body.size + wide_size;
     assert(body_size <= UINT32_MAX && record->entry_type <= LOG_FORMAT_RECORD_TYPE_MASK);
     uint8_t *body = target + LOG_FORMAT_RECORD_HEADER_SIZE;
-    bytes_put_u32(target + 4, (uint32_t)body_size);
-    target[8] = record->kind;
-    target[9] = (uint8_t)(record->entry_type | (wide_size > 0 ? LOG_FORMAT_RECORD_WIDE : 0) |
-                          (record->ignorable ? LOG_FORMAT_RECORD_IGNORABLE : 0));
-    log_record_put_timestamp(target + 10, wide_size > 0 ? 0 : record->timestamp_ms);
+    uint64_t flags = record->entry_type | (wide_size > 0 ? LOG_FORMAT_RECORD_WIDE : 0) |
+                     (record->ignorable ? LOG_FORMAT_RECORD_IGNORABLE : 0);
+    uint64_t timestamp_ms = wide_size > 0 ? 0 : record->timestamp_ms;
+    /* Word by word, as the checksum reads it again at once: see checksum.c. */
+    bytes_put_u64(target, (uint64_t)body_size << 32);
+    bytes_put_u64(target + 8, record->kind | flags << 8 | timestamp_ms << 16);
     bytes_put_u64(target + 16, record->index);
-    bytes_put_u32(target + 24, record->group_check);
-    bytes_put_u32(target + 28, record->term_low);
+    bytes_put_u64(target + 24, record->group_check | (uint64_t)record->term_low << 32);
+    uint32_t checksum = checksum_crc32c(seed, target + LOG_RECORD_CHECKSUM_FROM,
+                                        LOG_FORMAT_RECORD_HEADER_SIZE - LOG_RECORD_CHECKSUM_FROM);
     if (wide_size > 0) {
         bytes_put_u64(body, record->timestamp_ms);
+        checksum = checksum_crc32c(checksum, body, wide_size);
     }
-    if (record->body.size > 0) {
-        memcpy(body + wide_size, record->body.data, record->body.size);
-    }
+    checksum = checksum_crc32c_copy(checksum, body + wide_size, record->body.data, record->body.size);
     size_t size = log_record_size(body_size);
     memset(body + body_size, 0, size - LOG_FORMAT_RECORD_HEADER_SIZE - body_size);
-    log_record_reseal(target, seed);
+    bytes_put_u32(target, checksum);
     return size;
 }
 

@@ -97,6 +97,57 @@ static void L2_L4_L11_gaps_repetitions_and_decreasing_terms_change_nothing(void 
     each_variant(run_refusals);
 }
 
+/* A batch of nothing but consecutive entries takes a shorter way; mixed with anything else it takes the long one. Both
+ * accept and refuse the same. */
+static void run_both_ways(struct fixture *fixture)
+{
+    static const struct {
+        uint64_t index[3], term[3];
+        int result;
+    } rows[] = {
+        {{4, 5, 6}, {5, 5, 6}, 0},
+        {{4, 5, 6}, {4, 5, 6}, HF_ECONFLICT},
+        {{5, 6, 7}, {5, 5, 5}, HF_ECONFLICT},
+        {{3, 4, 5}, {5, 5, 5}, HF_ECOMPACTED},
+        {{4, 5, 7}, {5, 5, 5}, HF_ECONFLICT},
+        {{4, 5, 6}, {6, 5, 5}, HF_ECONFLICT},
+        {{1, 2, 3}, {5, 5, 5}, HF_ECOMPACTED},
+        {{4, 5, 6}, {5, 6, 7}, 0},
+    };
+    for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+        for (uint64_t mixed = 0; mixed < 2; mixed++) {
+            uint64_t group = 1 + 2 * row + mixed;
+            struct hf_entry entries[3];
+            hf_log_batch_clear(fixture->batch);
+            assert_int_equal(hf_log_batch_reset(fixture->batch, group, 3, 5, bytes_of_text("s")), 0);
+            assert_int_equal(hf_log_append_wait(fixture->log, fixture->batch), 0);
+            hf_log_batch_clear(fixture->batch);
+            for (size_t i = 0; i < 3; i++) {
+                entries[i] = fixture_entry(rows[row].index[i], rows[row].term[i], i == 1 ? "" : "payload");
+            }
+            if (mixed == 1) {
+                struct hf_hard_state state = {7, 1, 0};
+                assert_int_equal(hf_log_batch_hard_state(fixture->batch, 1000, state), 0);
+            }
+            assert_int_equal(hf_log_batch_append(fixture->batch, group, entries, 3), 0);
+            assert_int_equal(hf_log_append_wait(fixture->log, fixture->batch), rows[row].result);
+            struct hf_log_group_state state = fixture_state(fixture, group);
+            assert_int_equal(state.last_index, rows[row].result == 0 ? 6 : 3);
+            assert_int_equal(state.durable_index, rows[row].result == 0 ? 6 : 3);
+            assert_int_equal(state.bytes, rows[row].result == 0 ? 14 : 0);
+            for (size_t i = 0; i < 3 && rows[row].result == 0; i++) {
+                fixture_expect(fixture, group, 4 + i, rows[row].term[i], i == 1 ? "" : "payload");
+            }
+        }
+    }
+}
+
+static void plain_and_mixed_batches_are_accepted_and_refused_alike(void **unused)
+{
+    (void)unused;
+    each_variant(run_both_ways);
+}
+
 static void run_conflict(struct fixture *fixture)
 {
     for (uint64_t index = 1; index <= 5; index++) {
@@ -455,6 +506,7 @@ int main(void)
         cmocka_unit_test(L7_entries_are_read_back_before_and_after_a_restart),
         cmocka_unit_test(L1_L13_an_empty_log_starts_at_any_index_up_to_the_last_possible_one),
         cmocka_unit_test(L2_L4_L11_gaps_repetitions_and_decreasing_terms_change_nothing),
+        cmocka_unit_test(plain_and_mixed_batches_are_accepted_and_refused_alike),
         cmocka_unit_test(L3_L36_a_conflicting_suffix_is_replaced_and_does_not_return),
         cmocka_unit_test(L6_an_empty_batch_is_a_barrier_and_writes_nothing),
         cmocka_unit_test(L5_L29_L38_L40_the_floor_keeps_its_term_and_nothing_goes_below_it),
