@@ -15,7 +15,10 @@
  * Threads: every function may be called from any thread, except where it says "driver". The driver is the one thread
  * that runs the writer's turns: the log's own (HF_LOG_DRIVE_THREAD, the default), or the caller's event loop
  * (HF_LOG_DRIVE_CALLER: call hf_log_turn when the descriptor is readable and after appending). Callbacks run in the
- * driver, inside a turn, and may append again.
+ * driver, inside a turn, and may append again, but neither wait nor close the log.
+ *
+ * Three forms of an append: with a callback (hf_log_append), blocking (hf_log_append_wait, hf_log_sync), and pollable
+ * (hf_log_append_with a token, then hf_log_poll when hf_log_poll_descriptor is readable).
  *
  * Ideas: group commit and pre-written, recycled log files are old database practice; the declared durable position that
  * tells torn from damaged follows "Protocol-Aware Recovery for Consensus-Based Storage" (Alagappan et al., FAST 2018).
@@ -135,6 +138,44 @@ typedef void hf_log_done(void *arg, int result);
 HF_API int hf_log_append(struct hf_log *log, const struct hf_log_batch *batch, hf_log_done *done, void *arg);
 /* The same, and waits. With HF_LOG_DRIVE_CALLER the calling thread drives the turns itself. */
 HF_API int hf_log_append_wait(struct hf_log *log, const struct hf_log_batch *batch);
+
+/* When an append counts as done. Acknowledgements of one kind run in the order of the appends. */
+enum hf_log_acknowledge {
+    /* What the sync policy says: durable under batch and always; under interval and none written, but durable for what
+     * carries a term, a vote, a reset or a removal. */
+    HF_LOG_ACK_POLICY = 0,
+    HF_LOG_ACK_WRITTEN, /* the kernel has it and everything before it: survives the process, not a power loss */
+    HF_LOG_ACK_DURABLE  /* it and everything before it survive a power loss; interval and none sync for it at once */
+};
+
+/* Zero-initialised it is hf_log_append without a callback. */
+struct hf_log_append_options {
+    enum hf_log_acknowledge acknowledge;
+    uint32_t wait_ms; /* how long to wait for space in a full queue before HF_EBUSY; 0: not at all */
+    hf_log_done *done;
+    void *arg;
+    bool poll; /* instead of a callback (done is NULL) a completion with this token is put aside for hf_log_poll */
+    uint64_t token;
+};
+/* hf_log_append with a choice. While it waits for space other threads may append before it; in HF_LOG_DRIVE_CALLER only
+ * the driver may wait, and drives turns meanwhile. HF_EBUSY also when queue_entries_max completions are outstanding.
+ * HF_EINVALID: options that contradict each other. HF_EUNSUPPORTED: waiting in the simulator. */
+HF_API int hf_log_append_with(struct hf_log *log, const struct hf_log_batch *batch,
+                              const struct hf_log_append_options *options);
+
+/* Barrier: returns when everything appended before the call survives a power loss, under every sync policy. Waits. */
+HF_API int hf_log_sync(struct hf_log *log);
+
+struct hf_log_completion {
+    uint64_t token;
+    int result; /* as hf_log_done is told */
+};
+/* Takes up to `max` completions, oldest first; returns how many. Never blocks, runs no turn. What is not taken before
+ * hf_log_close is lost. */
+HF_API size_t hf_log_poll(struct hf_log *log, struct hf_log_completion *out, size_t max);
+/* Readable while hf_log_poll has something to give. The log owns it; for poll, select or epoll only. -1: none could be
+ * made, or the log was opened read-only. */
+HF_API int hf_log_poll_descriptor(struct hf_log *log);
 
 /* Sets the incarnation (64 random bits, cluster-wide per group) that records of this group carry. Needed once, before
  * the group's first record; without it the log draws one. HF_EMISMATCH when the group exists with another one. */

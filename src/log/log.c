@@ -7,87 +7,15 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "base/trace.h"
 #include "log/log_append.h"
+#include "log/log_batch.h"
+#include "log/log_options.h"
 #include "log/log_recovery.h"
 #include "log/log_state.h"
 
-#define LOG_LOCK_NAME            "LOCK"
-#define LOG_SEGMENT_SIZE_MIN     (UINT64_C(1) << 20)
-#define LOG_SEGMENT_SIZE_MIN_SIM (UINT64_C(1) << 16) /* log_open: small disks, many rotations */
-#define LOG_SEGMENT_SIZE_MAX     (UINT64_C(4) << 30)
-#define LOG_WRITE_SIZE_MIN       (64u << 10)
-#define LOG_WRITE_SIZE_MAX       (16u << 20)
-#define LOG_WRITES_IN_FLIGHT_MAX 16u
-#define LOG_RECYCLE_SEGMENTS_MAX 4u
-#define LOG_QUEUE_DEPTH_EXTRA    2u /* a sync and a preparation, beside the writes */
-
-/* ---- options ---- */
-
-void hf_log_options_init(struct hf_log_options *options)
-{
-    *options = (struct hf_log_options){
-        .segment_size_bytes = UINT64_C(64) << 20,
-        .write_size_max_bytes = 1u << 20,
-        .writes_in_flight_max = 2,
-        .queue_entries_max = 10000,
-        .queue_bytes_max = UINT64_C(256) << 20,
-        .tail_cache_bytes = UINT64_C(64) << 20,
-        .recycle_segments_max = 2,
-        .reserve_bytes = UINT64_C(8) << 20,
-        .sync_interval_ms = 100,
-    };
-}
-
-static uint64_t log_option(uint64_t value, uint64_t fallback)
-{
-    return value != 0 ? value : fallback;
-}
-
-static int log_check_option(const char *name, uint64_t value, uint64_t min, uint64_t max)
-{
-    if (value < min || value > max) {
-        return error_raise(HF_EINVALID, "option %s is %" PRIu64 ", allowed are %" PRIu64 " … %" PRIu64, name, value,
-                           min, max);
-    }
-    return 0;
-}
-
-static int log_set_options(struct hf_log *log, const struct hf_log_options *given)
-{
-    struct hf_log_options fallback;
-    hf_log_options_init(&fallback);
-    struct hf_log_options *options = &log->options;
-    *options = given != NULL ? *given : fallback;
-    options->segment_size_bytes = log_option(options->segment_size_bytes, fallback.segment_size_bytes);
-    options->write_size_max_bytes = (uint32_t)log_option(options->write_size_max_bytes, fallback.write_size_max_bytes);
-    options->writes_in_flight_max = (uint32_t)log_option(options->writes_in_flight_max, fallback.writes_in_flight_max);
-    options->queue_entries_max = log_option(options->queue_entries_max, fallback.queue_entries_max);
-    options->queue_bytes_max = log_option(options->queue_bytes_max, fallback.queue_bytes_max);
-    options->tail_cache_bytes = log_option(options->tail_cache_bytes, fallback.tail_cache_bytes);
-    options->recycle_segments_max = (uint32_t)log_option(options->recycle_segments_max, fallback.recycle_segments_max);
-    options->reserve_bytes = log_option(options->reserve_bytes, fallback.reserve_bytes);
-    options->sync_interval_ms = (uint32_t)log_option(options->sync_interval_ms, fallback.sync_interval_ms);
-    struct {
-        const char *name;
-        uint64_t value, min, max;
-    } checks[] = {
-        {"segment_size_bytes", options->segment_size_bytes, LOG_SEGMENT_SIZE_MIN_SIM, LOG_SEGMENT_SIZE_MAX},
-        {"write_size_max_bytes", options->write_size_max_bytes, LOG_WRITE_SIZE_MIN, LOG_WRITE_SIZE_MAX},
-        {"writes_in_flight_max", options->writes_in_flight_max, 1, LOG_WRITES_IN_FLIGHT_MAX},
-        {"recycle_segments_max", options->recycle_segments_max, 1, LOG_RECYCLE_SEGMENTS_MAX},
-        {"sync_policy", (uint64_t)options->sync_policy, 0, HF_LOG_SYNC_NONE},
-        {"driver", (uint64_t)options->driver, 0, HF_LOG_DRIVE_CALLER},
-        {"io", (uint64_t)options->io, 0, HF_LOG_IO_THREADS},
-    };
-    int rc = 0;
-    for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && rc == 0; i++) {
-        rc = log_check_option(checks[i].name, checks[i].value, checks[i].min, checks[i].max);
-    }
-    options->segment_size_bytes = log_format_align_block(options->segment_size_bytes);
-    options->write_size_max_bytes = (uint32_t)log_format_align_block(options->write_size_max_bytes);
-    return rc;
-}
+#define LOG_LOCK_NAME         "LOCK"
+#define LOG_SPACE_WAIT_NS     UINT64_C(50000000) /* who waits for space looks again after this time at the latest */
+#define LOG_QUEUE_DEPTH_EXTRA 2u                 /* a sync and a preparation, beside the writes */
 
 /* ---- opening and closing ---- */
 
@@ -154,7 +82,8 @@ int log_open(struct io *io, const char *directory, const struct hf_log_options *
     log->io = io;
     log->directory = text_copy(directory);
     mutex_init(&log->mutex);
-    int rc = log_set_options(log, options);
+    condition_init(&log->space);
+    int rc = log_options_set(&log->options, options);
     if (rc != 0) {
         goto done;
     }
@@ -188,12 +117,7 @@ int hf_log_open(const char *directory, const struct hf_log_options *options, str
     enum hf_log_io chosen = options != NULL ? options->io : HF_LOG_IO_AUTO;
     struct io *io = NULL;
     *out = NULL;
-    uint64_t segment_size =
-        options != NULL ? log_option(options->segment_size_bytes, LOG_SEGMENT_SIZE_MIN) : LOG_SEGMENT_SIZE_MIN;
-    int rc = log_check_option("io", (uint64_t)chosen, 0, HF_LOG_IO_THREADS);
-    if (rc == 0) {
-        rc = log_check_option("segment_size_bytes", segment_size, LOG_SEGMENT_SIZE_MIN, LOG_SEGMENT_SIZE_MAX);
-    }
+    int rc = log_options_check(options);
     if (rc != 0) {
         return rc;
     }
@@ -289,6 +213,8 @@ void hf_log_close(struct hf_log *log)
     file_close(log->lock_file);
     free(log->calling.items);
     free(log->directory);
+    log_completion_close(&log->completions);
+    condition_close(&log->space);
     mutex_close(&log->mutex);
     free(log);
     io_close(io);
@@ -350,6 +276,7 @@ static void log_take_ready(struct hf_log *log)
     struct log_ready_list taken = log->writer.ready;
     log->writer.ready = log->calling;
     log->calling = taken;
+    log_completion_take(&log->completions, &log->calling);
 }
 
 /* The mutex is held. */
@@ -376,6 +303,9 @@ static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns)
     log_reap(log, &done, now_ns);
     log_step(log, now_ns);
     log_take_ready(log);
+    if (log->space_waiters > 0) {
+        condition_broadcast(&log->space);
+    }
     mutex_unlock(&log->mutex);
     io_queue_flush(log->queue);
     unsigned ran = log_call_ready(log);
@@ -465,18 +395,6 @@ static bool log_needs_wake(struct hf_log *log)
     return wake;
 }
 
-int hf_log_append(struct hf_log *log, const struct hf_log_batch *batch, hf_log_done *done, void *arg)
-{
-    mutex_lock(&log->mutex);
-    int rc = log_append_locked(log, batch, (struct log_waiter){.done = done, .arg = arg});
-    bool wake = log->queue != NULL && log_needs_wake(log);
-    mutex_unlock(&log->mutex);
-    if (wake) {
-        io_queue_wake(log->queue);
-    }
-    return rc;
-}
-
 struct log_waiting {
     struct mutex mutex;
     struct condition condition;
@@ -494,31 +412,123 @@ static void log_waiting_done(void *arg, int result)
     mutex_unlock(&waiting->mutex);
 }
 
-/* The calling thread is the driver. */
-static int log_append_and_drive(struct hf_log *log, const struct hf_log_batch *batch)
+/* The mutex is held; takes it again after every wait. Another thread, or this one as the driver, makes space. */
+static int log_append_patiently(struct hf_log *log, const struct hf_log_batch *batch, struct log_waiter waiter,
+                                const struct hf_log_append_options *options)
 {
-    struct log_waiting waiting = {0};
-    mutex_init(&waiting.mutex);
-    condition_init(&waiting.condition);
+    int rc = log_append_locked(log, batch, waiter, options->acknowledge);
+    uint64_t deadline_ns = io_monotonic_ns(log->io) + (uint64_t)options->wait_ms * 1000000;
+    while (rc == HF_EBUSY && options->wait_ms > 0) {
+        uint64_t now_ns = io_monotonic_ns(log->io);
+        if (now_ns >= deadline_ns) {
+            return error_wrap(rc, "after %" PRIu32 " ms", options->wait_ms);
+        }
+        uint64_t wait_ns = deadline_ns - now_ns < LOG_SPACE_WAIT_NS ? deadline_ns - now_ns : LOG_SPACE_WAIT_NS;
+        if (log->options.driver == HF_LOG_DRIVE_CALLER) {
+            wait_ns = log_writer_has_work(&log->writer) ? 0 : wait_ns;
+            mutex_unlock(&log->mutex);
+            log_turn(log, wait_ns);
+            mutex_lock(&log->mutex);
+        } else {
+            log->space_waiters++;
+            condition_wait_for(&log->space, &log->mutex, wait_ns);
+            log->space_waiters--;
+        }
+        rc = log_append_locked(log, batch, waiter, options->acknowledge);
+    }
+    return rc;
+}
+
+static int log_append_check_options(const struct hf_log *log, const struct hf_log_append_options *options)
+{
+    if (options->acknowledge > HF_LOG_ACK_DURABLE) {
+        return error_raise(HF_EINVALID, "there is no acknowledgement %d", (int)options->acknowledge);
+    }
+    if (options->poll && options->done != NULL) {
+        return error_raise(HF_EINVALID, "an append has a callback or a token, not both");
+    }
+    if (options->wait_ms > 0 && log->queue != NULL && io_queue_descriptor(log->queue) < 0) {
+        return error_raise(HF_EUNSUPPORTED, "in the simulator nothing can wait: append again after turns");
+    }
+    if (options->wait_ms > 0 && log->options.driver == HF_LOG_DRIVE_CALLER && log->turning) {
+        return error_raise(HF_EINVALID, "a callback cannot wait for space");
+    }
+    return 0;
+}
+
+int hf_log_append_with(struct hf_log *log, const struct hf_log_batch *batch,
+                       const struct hf_log_append_options *options)
+{
+    int rc = log_append_check_options(log, options);
+    if (rc != 0) {
+        return rc;
+    }
+    struct log_waiter waiter = {.done = options->done, .arg = options->arg};
     mutex_lock(&log->mutex);
-    log->driver_asleep = false;
-    int rc = log_append_locked(log, batch, (struct log_waiter){.done = log_waiting_done, .arg = &waiting});
+    if (options->poll) {
+        rc = log_completion_expect(&log->completions, log->options.queue_entries_max);
+        waiter = log_completion_waiter(options->token);
+    }
+    if (rc == 0) {
+        rc = log_append_patiently(log, batch, waiter, options);
+        if (rc != 0 && options->poll) {
+            log_completion_forget(&log->completions);
+        }
+    }
+    bool wake = log->queue != NULL && log_needs_wake(log);
     mutex_unlock(&log->mutex);
-    while (rc == 0 && !waiting.completed) {
+    if (wake) {
+        io_queue_wake(log->queue);
+    }
+    return rc;
+}
+
+int hf_log_append(struct hf_log *log, const struct hf_log_batch *batch, hf_log_done *done, void *arg)
+{
+    mutex_lock(&log->mutex);
+    int rc = log_append_locked(log, batch, (struct log_waiter){.done = done, .arg = arg}, HF_LOG_ACK_POLICY);
+    bool wake = log->queue != NULL && log_needs_wake(log);
+    mutex_unlock(&log->mutex);
+    if (wake) {
+        io_queue_wake(log->queue);
+    }
+    return rc;
+}
+
+/* The calling thread is the driver. */
+static void log_drive_until(struct hf_log *log, const struct log_waiting *waiting)
+{
+    while (!waiting->completed) {
         uint64_t timeout_ns = log_sleep_ns(log);
         log_turn(log, timeout_ns);
     }
-    condition_close(&waiting.condition);
-    mutex_close(&waiting.mutex);
-    return rc != 0 ? rc : waiting.result;
 }
 
-static int log_append_and_wait(struct hf_log *log, const struct hf_log_batch *batch)
+static int log_append_blocking(struct hf_log *log, const struct hf_log_batch *batch,
+                               enum hf_log_acknowledge acknowledge)
 {
+    if (log->queue == NULL) {
+        return error_raise(HF_EUNSUPPORTED, "the log was opened read-only");
+    }
+    if (io_queue_descriptor(log->queue) < 0) {
+        return error_raise(HF_EUNSUPPORTED, "in the simulator nothing can wait: append, then run turns");
+    }
     struct log_waiting waiting = {0};
+    bool drives = log->options.driver == HF_LOG_DRIVE_CALLER;
     mutex_init(&waiting.mutex);
     condition_init(&waiting.condition);
-    int rc = hf_log_append(log, batch, log_waiting_done, &waiting);
+    mutex_lock(&log->mutex);
+    log->driver_asleep = log->driver_asleep && !drives;
+    struct log_waiter waiter = {.done = log_waiting_done, .arg = &waiting};
+    int rc = log_append_locked(log, batch, waiter, acknowledge);
+    bool wake = log_needs_wake(log);
+    mutex_unlock(&log->mutex);
+    if (wake) {
+        io_queue_wake(log->queue);
+    }
+    if (rc == 0 && drives) {
+        log_drive_until(log, &waiting);
+    }
     mutex_lock(&waiting.mutex);
     while (rc == 0 && !waiting.completed) {
         condition_wait(&waiting.condition, &waiting.mutex);
@@ -529,25 +539,44 @@ static int log_append_and_wait(struct hf_log *log, const struct hf_log_batch *ba
     return rc != 0 ? rc : waiting.result;
 }
 
-int hf_log_append_wait(struct hf_log *log, const struct hf_log_batch *batch)
+static int log_append_result(struct hf_log *log, int rc)
 {
-    if (log->queue == NULL) {
-        return error_raise(HF_EUNSUPPORTED, "the log was opened read-only");
-    }
-    int rc = 0;
-    if (log->options.driver == HF_LOG_DRIVE_THREAD) {
-        rc = log_append_and_wait(log, batch);
-    } else if (io_queue_descriptor(log->queue) < 0) {
-        return error_raise(HF_EUNSUPPORTED, "in the simulator nothing can wait: append, then run turns");
-    } else {
-        rc = log_append_and_drive(log, batch);
-    }
     if (rc == HF_EPOISONED || rc == HF_ECLOSED) {
         struct hf_log_stat stat;
         hf_log_stat(log, &stat);
         return error_raise(rc, "the append was not acknowledged: %s", stat.failure_text);
     }
     return rc;
+}
+
+int hf_log_append_wait(struct hf_log *log, const struct hf_log_batch *batch)
+{
+    return log_append_result(log, log_append_blocking(log, batch, HF_LOG_ACK_POLICY));
+}
+
+int hf_log_sync(struct hf_log *log)
+{
+    static const struct hf_log_batch nothing = {.essential = true};
+    return log_append_result(log, log_append_blocking(log, &nothing, HF_LOG_ACK_DURABLE));
+}
+
+size_t hf_log_poll(struct hf_log *log, struct hf_log_completion *out, size_t max)
+{
+    mutex_lock(&log->mutex);
+    size_t count = log_completion_poll(&log->completions, out, max);
+    mutex_unlock(&log->mutex);
+    return count;
+}
+
+int hf_log_poll_descriptor(struct hf_log *log)
+{
+    if (log->queue == NULL) {
+        return -1;
+    }
+    mutex_lock(&log->mutex);
+    int descriptor = log_completion_descriptor(&log->completions);
+    mutex_unlock(&log->mutex);
+    return descriptor;
 }
 
 int hf_log_group_open(struct hf_log *log, uint64_t group_id, uint64_t incarnation)

@@ -234,7 +234,8 @@ static int log_append_check_queue(const struct hf_log *log, const struct hf_log_
     return 0;
 }
 
-int log_append_locked(struct hf_log *log, const struct hf_log_batch *batch, struct log_waiter waiter)
+int log_append_locked(struct hf_log *log, const struct hf_log_batch *batch, struct log_waiter waiter,
+                      enum hf_log_acknowledge acknowledge)
 {
     bool writes = batch->plain && log_check_plain(&log->groups, batch);
     int rc = log_append_check_state(log);
@@ -245,7 +246,7 @@ int log_append_locked(struct hf_log *log, const struct hf_log_batch *batch, stru
         return rc;
     }
     if (!writes) {
-        log_writer_wait(&log->writer, waiter);
+        log_writer_wait(&log->writer, waiter, acknowledge);
         return 0;
     }
     rc = log_append_check_queue(log, batch);
@@ -257,6 +258,6 @@ int log_append_locked(struct hf_log *log, const struct hf_log_batch *batch, stru
         return rc;
     }
     log_append_apply(log, batch);
-    log_writer_wait(&log->writer, waiter);
+    log_writer_wait(&log->writer, waiter, acknowledge);
     return 0;
 }

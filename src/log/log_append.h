@@ -8,6 +8,7 @@
 /* 0, or why the log accepts nothing: HF_ECLOSED, HF_EPOISONED, HF_EUNSUPPORTED (read-only). */
 int log_append_check_state(const struct hf_log *log);
 /* On an error nothing changed. */
-int log_append_locked(struct hf_log *log, const struct hf_log_batch *batch, struct log_waiter waiter);
+int log_append_locked(struct hf_log *log, const struct hf_log_batch *batch, struct log_waiter waiter,
+                      enum hf_log_acknowledge acknowledge);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/mutex.h"
 #include "io/io.h"
 #include "log/log.h"
+#include "log/log_completion.h"
 #include "log/log_damage.h"
 #include "log/log_group.h"
 #include "log/log_pool.h"
@@ -30,8 +31,11 @@ struct hf_log {
     struct log_pool pool;
     struct log_writer writer;
     struct log_damages damages;
+    struct log_completions completions;
     uint64_t check_turn;
     uint64_t reserved_bytes;
+    struct condition space; /* told of every turn while space_waiters > 0 */
+    unsigned space_waiters;
     bool closing;
     bool driver_asleep; /* the driver waits in io_queue_reap, or the caller's loop does: wake it */
 

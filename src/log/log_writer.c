@@ -25,6 +25,8 @@ void log_writer_open(struct log_writer *writer)
 static void log_writer_free_write(struct log_write *write)
 {
     free(write->waiters);
+    free(write->written.items);
+    free(write->durable.items);
     free(write->acks);
     free(write);
 }
@@ -59,8 +61,14 @@ static struct log_write *log_writer_new_write(struct log_writer *writer)
     struct log_ack *acks = write->acks;
     size_t waiter_capacity = write->waiter_capacity;
     size_t ack_capacity = write->ack_capacity;
-    *write = (struct log_write){
-        .waiters = waiters, .waiter_capacity = waiter_capacity, .acks = acks, .ack_capacity = ack_capacity};
+    struct log_waiter_list written = {.items = write->written.items, .capacity = write->written.capacity};
+    struct log_waiter_list durable = {.items = write->durable.items, .capacity = write->durable.capacity};
+    *write = (struct log_write){.waiters = waiters,
+                                .waiter_capacity = waiter_capacity,
+                                .written = written,
+                                .durable = durable,
+                                .acks = acks,
+                                .ack_capacity = ack_capacity};
     return write;
 }
 
@@ -220,23 +228,90 @@ static void log_writer_add_waiter(struct log_write *write, struct log_waiter wai
     write->waiters[write->waiter_count++] = waiter;
 }
 
-void log_writer_wait(struct log_writer *writer, struct log_waiter waiter)
+static void log_writer_add_to(struct log_waiter_list *list, struct log_waiter waiter)
+{
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity == 0 ? 16 : list->capacity * 2;
+        list->items = memory_resize(list->items, list->capacity * sizeof(struct log_waiter));
+    }
+    list->items[list->count++] = waiter;
+}
+
+static void log_writer_release(struct log_writer *writer, struct log_waiter_list *list, int result)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        log_writer_push_ready(writer, list->items[i], result);
+    }
+    list->count = 0;
+}
+
+static uint64_t log_writer_end(const struct log_write *write)
+{
+    return write->builder.place.position + write->length;
+}
+
+/* The kernel has every byte appended so far. */
+static bool log_writer_all_written(const struct log_writer *writer)
+{
+    list_each (&writer->writes, item) {
+        if (list_entry(item, struct log_write, link)->state != LOG_WRITE_WRITTEN) {
+            return false;
+        }
+    }
+    return writer->gathering == NULL;
+}
+
+/* A wish for a sync is met when everything up to there was written: log_writer_complete looks after it. */
+static void log_writer_wish_sync(struct log_writer *writer, uint64_t position)
+{
+    uint64_t covered = writer->sync.busy ? writer->sync.target_position : writer->durable_position;
+    writer->sync_wish_position = position > writer->sync_wish_position ? position : writer->sync_wish_position;
+    writer->sync_wanted |= writer->sync_wish_position > covered;
+}
+
+/* Nothing was promised yet for the newest write: NULL when there is none, or when it was acknowledged already. */
+static struct log_write *log_writer_unacknowledged(const struct log_writer *writer)
+{
+    if (writer->gathering != NULL || list_empty(&writer->writes)) {
+        return writer->gathering;
+    }
+    struct log_write *last = list_entry(writer->writes.previous, struct log_write, link);
+    return last->acknowledged ? NULL : last;
+}
+
+static void log_writer_wait_durable(struct log_writer *writer, struct log_waiter waiter)
+{
+    struct log_write *newest = writer->gathering;
+    if (newest == NULL && !list_empty(&writer->writes)) {
+        newest = list_entry(writer->writes.previous, struct log_write, link);
+        log_writer_wish_sync(writer, log_writer_end(newest));
+    }
+    if (newest == NULL) {
+        log_writer_push_ready(writer, waiter, 0);
+        return;
+    }
+    log_writer_add_to(&newest->durable, waiter);
+}
+
+void log_writer_wait(struct log_writer *writer, struct log_waiter waiter, enum hf_log_acknowledge acknowledge)
 {
     if (waiter.done == NULL) {
         return;
     }
-    if (writer->gathering != NULL) {
-        log_writer_add_waiter(writer->gathering, waiter);
-        return;
-    }
-    if (!list_empty(&writer->writes)) {
-        struct log_write *last = list_entry(writer->writes.previous, struct log_write, link);
-        if (!last->acknowledged) {
-            log_writer_add_waiter(last, waiter);
-            return;
+    struct log_write *newest = log_writer_unacknowledged(writer);
+    if (log_writer_is_durable_policy(writer) || acknowledge == HF_LOG_ACK_POLICY) {
+        if (newest != NULL) {
+            log_writer_add_waiter(newest, waiter);
+        } else {
+            log_writer_push_ready(writer, waiter, 0);
         }
+    } else if (acknowledge == HF_LOG_ACK_DURABLE) {
+        log_writer_wait_durable(writer, waiter);
+    } else if (newest == NULL || log_writer_all_written(writer)) {
+        log_writer_push_ready(writer, waiter, 0);
+    } else {
+        log_writer_add_to(&newest->written, waiter);
     }
-    log_writer_push_ready(writer, waiter, 0);
 }
 
 void log_writer_seal(struct log_writer *writer)
@@ -263,11 +338,6 @@ void log_writer_seal(struct log_writer *writer)
 }
 
 /* ---- to the device ---- */
-
-static uint64_t log_writer_end(const struct log_write *write)
-{
-    return write->builder.place.position + write->length;
-}
 
 static void log_writer_submit_one(struct log_writer *writer, struct log_write *write)
 {
@@ -416,6 +486,8 @@ static void log_writer_fail_write(struct log_writer *writer, struct log_write *w
         log_writer_push_ready(writer, write->waiters[i], result);
     }
     write->waiter_count = 0;
+    log_writer_release(writer, &write->written, result);
+    log_writer_release(writer, &write->durable, result);
 }
 
 void log_writer_fail_waiters(struct log_writer *writer, int result)
@@ -459,7 +531,8 @@ void log_writer_complete(struct log_writer *writer, struct io_operation *operati
     if (!log_writer_is_durable_policy(writer)) {
         writer->unsynced_bytes += write->length;
         writer->unsynced_since_ns = writer->unsynced_since_ns != 0 ? writer->unsynced_since_ns : now_ns;
-        writer->sync_wanted |= write->must_sync;
+        bool wished = write->must_sync || write->durable.count > 0;
+        log_writer_wish_sync(writer, wished ? log_writer_end(write) : 0);
     }
 }
 
@@ -498,6 +571,7 @@ static void log_writer_retire(struct log_writer *writer, struct log_write *write
             ack->group->durable = ack->last;
         }
     }
+    log_writer_release(writer, &write->durable, 0);
     if (write->declares > writer->declared_position) {
         writer->declared_position = write->declares;
     }
@@ -524,10 +598,15 @@ void log_writer_advance(struct log_writer *writer, uint64_t now_ns)
 {
     bool in_order = true; /* every earlier write is durable */
     bool acknowledging = true;
+    bool written = true;
     list_each_safe (&writer->writes, item) {
         struct log_write *write = list_entry(item, struct log_write, link);
         if (writer->failure != 0) {
             break;
+        }
+        written = written && write->state == LOG_WRITE_WRITTEN;
+        if (written) {
+            log_writer_release(writer, &write->written, 0);
         }
         bool may = log_writer_may_acknowledge(writer, write);
         acknowledging = acknowledging && may;
@@ -544,7 +623,7 @@ void log_writer_advance(struct log_writer *writer, uint64_t now_ns)
             assert(write->acknowledged);
             log_writer_retire(writer, write);
         }
-        if (!acknowledging && !in_order && !MUTATED(LOG_ACK_OUT_OF_ORDER)) {
+        if (!acknowledging && !in_order && !written && !MUTATED(LOG_ACK_OUT_OF_ORDER)) {
             break;
         }
     }

@@ -31,6 +31,11 @@ struct log_waiter {
     hf_log_done *done;
     void *arg;
 };
+struct log_waiter_list {
+    struct log_waiter *items;
+    size_t count;
+    size_t capacity;
+};
 /* What a write makes durable: this group up to this index. */
 struct log_ack {
     struct log_group *group;
@@ -57,6 +62,8 @@ struct log_write {
     struct log_waiter *waiters;
     size_t waiter_count;
     size_t waiter_capacity;
+    struct log_waiter_list written; /* relaxed policies: who asked for HF_LOG_ACK_WRITTEN, and for HF_LOG_ACK_DURABLE */
+    struct log_waiter_list durable;
     struct log_ack *acks;
     size_t ack_count;
     size_t ack_capacity;
@@ -110,6 +117,7 @@ struct log_writer {
     uint64_t unsynced_since_ns; /* relaxed policies: of the first write that no sync covers; 0: none */
     uint64_t unsynced_bytes;
     bool sync_wanted;
+    uint64_t sync_wish_position; /* relaxed policies: the end of the last write that somebody wants to be synced */
 
     uint64_t queued_entries;
     uint64_t queued_bytes;
@@ -132,8 +140,8 @@ int log_writer_make_room(struct log_writer *writer, uint64_t size, enum log_writ
 void log_writer_note_ack(struct log_writer *writer, struct log_group *group, uint64_t last);
 /* Entries ≥ from of the group are no longer what a pending write makes durable. */
 void log_writer_forget_acks(struct log_writer *writer, const struct log_group *group, uint64_t from);
-/* Calls the waiter when everything appended so far is acknowledged. */
-void log_writer_wait(struct log_writer *writer, struct log_waiter waiter);
+/* Calls the waiter when everything appended so far is acknowledged in that sense. */
+void log_writer_wait(struct log_writer *writer, struct log_waiter waiter, enum hf_log_acknowledge acknowledge);
 void log_writer_seal(struct log_writer *writer); /* no-op when nothing gathers */
 
 /* Driver. */

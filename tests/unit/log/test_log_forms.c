@@ -1,0 +1,132 @@
+/* The forms of an append on the real kernel, with both drivers: waiting for space, barriers, completions by token. */
+#include "unit/log/log_fixture.h"
+
+#include <poll.h>
+#include <time.h>
+
+static const struct hf_log_options variants[] = {
+    {.driver = HF_LOG_DRIVE_THREAD, .sync_policy = HF_LOG_SYNC_BATCH},
+    {.driver = HF_LOG_DRIVE_CALLER, .sync_policy = HF_LOG_SYNC_BATCH},
+    {.driver = HF_LOG_DRIVE_THREAD, .sync_policy = HF_LOG_SYNC_NONE, .io = HF_LOG_IO_THREADS},
+    {.driver = HF_LOG_DRIVE_CALLER, .sync_policy = HF_LOG_SYNC_NONE},
+};
+
+static void each_variant(void (*run)(struct fixture *fixture))
+{
+    for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
+        struct fixture fixture;
+        fixture_set_up(&fixture);
+        fixture.options = variants[i];
+        fixture.options.queue_entries_max = 8;
+        fixture_open(&fixture);
+        run(&fixture);
+        fixture_tear_down(&fixture);
+    }
+}
+
+static int append_with(struct fixture *fixture, uint64_t index, const struct hf_log_append_options *options)
+{
+    struct hf_entry entry = fixture_entry(index, 1, "entry");
+    hf_log_batch_clear(fixture->batch);
+    assert_int_equal(hf_log_batch_append(fixture->batch, 1, &entry, 1), 0);
+    return hf_log_append_with(fixture->log, fixture->batch, options);
+}
+
+static void run_patient(struct fixture *fixture)
+{
+    struct hf_log_append_options patient = {.wait_ms = 60000};
+    for (uint64_t i = 1; i <= 500; i++) {
+        assert_int_equal(append_with(fixture, i, &patient), 0);
+    }
+    assert_int_equal(hf_log_sync(fixture->log), 0);
+    assert_int_equal(fixture_state(fixture, 1).durable_index, 500);
+    fixture_reopen(fixture);
+    assert_int_equal(fixture_state(fixture, 1).last_index, 500);
+}
+static void an_append_waits_for_space_in_a_full_queue(void **unused)
+{
+    each_variant(run_patient);
+}
+
+static void run_full(struct fixture *fixture)
+{
+    if (fixture->options.driver != HF_LOG_DRIVE_CALLER) {
+        return; /* only there is the queue full for as long as we like */
+    }
+    struct hf_log_append_options impatient = {0};
+    for (uint64_t i = 1; i <= 8; i++) {
+        assert_int_equal(append_with(fixture, i, &impatient), 0);
+    }
+    assert_int_equal(append_with(fixture, 9, &impatient), HF_EBUSY);
+    assert_int_equal(fixture_state(fixture, 1).last_index, 8);
+    assert_int_equal(hf_log_sync(fixture->log), 0);
+    assert_int_equal(append_with(fixture, 9, &impatient), 0);
+}
+static void a_full_queue_refuses_who_does_not_wait(void **unused)
+{
+    each_variant(run_full);
+}
+
+static void run_barrier(struct fixture *fixture)
+{
+    assert_int_equal(hf_log_sync(fixture->log), 0); /* of nothing */
+    assert_int_equal(fixture_append(fixture, 3, 1, 1, "one"), 0);
+    assert_int_equal(hf_log_sync(fixture->log), 0);
+    assert_int_equal(fixture_state(fixture, 3).durable_index, 1);
+    assert_int_equal(hf_log_sync(fixture->log), 0);
+}
+static void a_barrier_makes_everything_before_it_durable(void **unused)
+{
+    each_variant(run_barrier);
+}
+
+/* What an event loop does: waits for both descriptors, runs turns if it is the driver, takes completions. */
+static size_t wait_completions(struct fixture *fixture, struct hf_log_completion *out, size_t max)
+{
+    bool drives = fixture->options.driver == HF_LOG_DRIVE_CALLER;
+    struct pollfd descriptors[2] = {{.fd = hf_log_poll_descriptor(fixture->log), .events = POLLIN},
+                                    {.fd = drives ? hf_log_descriptor(fixture->log) : -1, .events = POLLIN}};
+    if (drives) {
+        hf_log_turn(fixture->log);
+    }
+    size_t count = hf_log_poll(fixture->log, out, max);
+    if (count == 0) {
+        assert_true(poll(descriptors, 2, drives ? 10 : 60000) >= 0);
+        count = hf_log_poll(fixture->log, out, max);
+    }
+    return count;
+}
+
+static void run_tokens(struct fixture *fixture)
+{
+    struct hf_log_completion completions[3];
+    uint64_t sent = 0;
+    uint64_t next = 1;
+    while (next <= 300) {
+        struct hf_log_append_options options = {.acknowledge = HF_LOG_ACK_DURABLE, .poll = true, .token = sent + 1};
+        while (sent < 300 && append_with(fixture, sent + 1, &options) == 0) {
+            options.token = ++sent + 1;
+        }
+        size_t count = wait_completions(fixture, completions, 3);
+        for (size_t i = 0; i < count; i++) {
+            assert_int_equal(completions[i].token, next++);
+            assert_int_equal(completions[i].result, 0);
+        }
+    }
+    assert_int_equal(fixture_state(fixture, 1).durable_index, 300);
+}
+static void an_event_loop_takes_completions_by_token(void **unused)
+{
+    each_variant(run_tokens);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_append_waits_for_space_in_a_full_queue),
+        cmocka_unit_test(a_full_queue_refuses_who_does_not_wait),
+        cmocka_unit_test(a_barrier_makes_everything_before_it_durable),
+        cmocka_unit_test(an_event_loop_takes_completions_by_token),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
