@@ -11,6 +11,7 @@ raft_version_min=0.22.1
 packages="
 build-essential cmake ninja-build pkg-config git ca-certificates
 libraft-dev libuv1-dev liburing-dev libisal-dev libxxhash-dev
+libzstd-dev liblz4-dev zlib1g-dev
 libcyaml-dev libyaml-dev libjansson-dev libmicrohttpd-dev
 libcmocka-dev libhiredis-dev redis-tools redis-server python3 python3-redis curl
 clang clang-format libclang-rt-dev llvm

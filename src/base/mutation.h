@@ -33,7 +33,14 @@
     X(LOG_TORN_IS_KEPT, "H2/48: a torn batch is partly kept")                                  \
     X(LOG_DAMAGE_IS_TORN, "H3: damage below a declared position is cut off silently")          \
     X(LOG_VOTE_LOST, "H9: hard state is not written")                                          \
-    X(LOG_TAIL_NOT_COPIED, "open goes on without rewriting the tail that was never declared")
+    X(LOG_TAIL_NOT_COPIED, "open goes on without rewriting the tail that was never declared")  \
+    X(SNAPSHOT_SKIP_DIRECTORY_SYNC, "H4: the name of a published snapshot is not synced")      \
+    X(SNAPSHOT_PUBLISH_BEFORE_SYNC, "H8: a snapshot gets its name before it is synced")        \
+    X(SNAPSHOT_CHUNK_NOT_BOUND, "H17: a chunk's checksum is not bound to its number")          \
+    X(SNAPSHOT_PARTIAL_LISTED, "H8: a snapshot is written under its final name")               \
+    X(SNAPSHOT_RECEIVED_IS_LATEST, "H7: a received file that no reset names is used")          \
+    X(SNAPSHOT_RESUMED_FROM_CACHE, "H1: a receiver believes what a failed sync dropped")       \
+    X(SNAPSHOT_DIGEST_UNCHECKED, "H8: the digest of the whole is not compared")
 
 enum mutation {
 #define MUTATION_ENUM(name, text) MUTATION_##name,

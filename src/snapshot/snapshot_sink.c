@@ -1,0 +1,101 @@
+#include "snapshot/snapshot_sink.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+static int sink_check(const struct snapshot_sink *sink)
+{
+    return sink->failure != 0 ? error_restore(sink->failure, sink->failure_text) : 0;
+}
+
+static int sink_failed(struct snapshot_sink *sink, int rc)
+{
+    if (rc != 0 && sink->failure == 0) {
+        sink->failure = rc;
+        error_text_copy(sink->failure_text, sizeof(sink->failure_text));
+    }
+    return rc;
+}
+
+int snapshot_sink_open(struct snapshot_sink *sink, struct io *io, const char *path, unsigned flags, uint64_t offset,
+                       uint64_t sync_every_bytes)
+{
+    *sink = (struct snapshot_sink){.offset = offset, .sync_every_bytes = sync_every_bytes};
+    uint64_t size = 0;
+    int rc = file_open(io, path, FILE_READ | FILE_WRITE | flags, &sink->file);
+    if (rc == 0) {
+        rc = file_size(sink->file, &size);
+    }
+    if (rc == 0 && size > offset) {
+        rc = file_truncate(sink->file, offset);
+    }
+    if (rc != 0) {
+        snapshot_sink_close(sink);
+        return rc;
+    }
+    sink->buffer = memory_new_aligned(IO_BLOCK_SIZE, SNAPSHOT_SINK_PIECE_SIZE);
+    return 0;
+}
+
+void snapshot_sink_close(struct snapshot_sink *sink)
+{
+    file_close(sink->file);
+    free(sink->buffer);
+    *sink = (struct snapshot_sink){0};
+}
+
+int snapshot_sink_flush(struct snapshot_sink *sink)
+{
+    int rc = sink_check(sink);
+    if (rc != 0 || sink->filled == 0) {
+        return rc;
+    }
+    rc = sink_failed(sink, file_write(sink->file, sink->offset, sink->buffer, sink->filled));
+    if (rc == 0) {
+        sink->offset += sink->filled;
+        sink->unsynced_bytes += sink->filled;
+        sink->filled = 0;
+    }
+    return rc;
+}
+
+int snapshot_sink_sync(struct snapshot_sink *sink)
+{
+    int rc = snapshot_sink_flush(sink);
+    if (rc == 0) {
+        rc = sink_failed(sink, file_sync(sink->file));
+    }
+    if (rc == 0) {
+        sink->unsynced_bytes = 0;
+    }
+    return rc;
+}
+
+int snapshot_sink_append(struct snapshot_sink *sink, const void *data, size_t size)
+{
+    int rc = sink_check(sink);
+    const uint8_t *at = data;
+    while (size > 0 && rc == 0) {
+        size_t piece = SNAPSHOT_SINK_PIECE_SIZE - sink->filled;
+        piece = piece < size ? piece : size;
+        memcpy(sink->buffer + sink->filled, at, piece);
+        sink->filled += piece;
+        at += piece;
+        size -= piece;
+        if (sink->filled == SNAPSHOT_SINK_PIECE_SIZE) {
+            rc = snapshot_sink_flush(sink);
+        }
+        if (rc == 0 && sink->unsynced_bytes >= sink->sync_every_bytes) {
+            rc = snapshot_sink_sync(sink);
+        }
+    }
+    return rc;
+}
+
+uint64_t snapshot_sink_position(const struct snapshot_sink *sink)
+{
+    return sink->offset + sink->filled;
+}
