@@ -38,6 +38,9 @@ installed() { dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -
 
 raft_version() { dpkg-query -W -f '${Version}' libraft-dev 2>/dev/null || true; }
 
+# A package that was only rebuilt (0.22.1-1+b1) has the source of the version before.
+raft_source_version() { dpkg-query -W -f '${source:Version}' libraft-dev; }
+
 raft_is_new_enough() {
     have=$(raft_version)
     [ -n "$have" ] && dpkg --compare-versions "$have" ge "$raft_version_min"
@@ -90,7 +93,8 @@ install_packages() {
     for package in $packages; do
         installed "$package" || missing="$missing $package"
     done
-    raft_is_new_enough || missing="$missing libraft-dev"
+    # When it is missing altogether the loop has named it.
+    ! installed libraft-dev || raft_is_new_enough || missing="$missing libraft-dev"
     [ -n "$missing" ] || return 0
     say "installing:$missing"
     add_source
@@ -118,7 +122,7 @@ install_packages() {
 # libraft's own source, for the simulation build with its assertions on (Debian compiles them out).
 fetch_raft_source() {
     [ -f "$third_party/raft/src/raft.c" ] && return 0
-    version=$(raft_version)
+    version=$(raft_source_version)
     say "fetching the source package of libraft $version"
     rm -rf "$third_party/raft.tmp"
     mkdir -p "$third_party/raft.tmp"
