@@ -43,6 +43,7 @@ struct config_text {
         char *sync_interval;
         char *io;
     } log;
+    char *memory_limit;
     char *trace_level;
 };
 
@@ -99,6 +100,9 @@ static const struct setting settings[] = {
      "for sync_policy interval"},
     {"log.io", SETTING_CHOICE, AT(log.io, io), 0, 0, "auto", io_choices,
      "auto takes io_uring where it is allowed, else pwritev2 threads"},
+    {"memory_limit", SETTING_BYTES, AT(memory_limit, memory_limit_bytes), 16 * MIB, 64 * GIB *KIB, "1GiB", NULL,
+     "held for clients, queues and other nodes, data and log cache not counted; at the limit reading from clients "
+     "stops"},
     {"trace_level", SETTING_CHOICE, AT(trace_level, trace_level), 0, 0, "info", trace_choices,
      "diagnostics on standard error"},
 };
@@ -141,6 +145,7 @@ static const cyaml_schema_field_t config_fields[] = {
     CYAML_FIELD_MAPPING("raft", CYAML_FLAG_OPTIONAL, struct config_text, raft, raft_fields),
     CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct config_text, limits, limits_fields),
     CYAML_FIELD_MAPPING("log", CYAML_FLAG_OPTIONAL, struct config_text, log, log_fields),
+    TEXT_FIELD("memory_limit", struct config_text, memory_limit),
     TEXT_FIELD("trace_level", struct config_text, trace_level),
     CYAML_FIELD_END,
 };

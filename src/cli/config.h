@@ -25,6 +25,7 @@ struct config {
     uint64_t request_timeout_ms;
     uint64_t clients_max;
     uint64_t data_size_max_bytes; /* 0: no limit */
+    uint64_t memory_limit_bytes;
     uint64_t segment_size_bytes;
     uint64_t write_size_max_bytes;
     uint64_t queue_size_max_bytes;

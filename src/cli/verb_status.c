@@ -78,6 +78,10 @@ static void node_print(const json_t *node)
     printf("node %lld  %s  process %lld  log %lld B in %lld segments by %s%s%s\n", number_of(node, "node"),
            text_of(node, "address"), number_of(node, "pid"), number_of(log, "bytes"), number_of(log, "segments"),
            text_of(node, "io"), *text_of(log, "failure") != '\0' ? "  LOG FAILED: " : "", text_of(log, "failure"));
+    const json_t *memory = json_object_get(node, "memory");
+    printf("  holds %lld B for clients, queues and nodes, at most %lld of %lld so far%s\n", number_of(memory, "held"),
+           number_of(memory, "peak"), number_of(memory, "limit"),
+           json_is_true(json_object_get(memory, "full")) ? "; FULL: it reads from no client that holds much" : "");
     size_t position;
     json_t *group;
     json_array_foreach(json_object_get(node, "groups"), position, group)

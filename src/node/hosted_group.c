@@ -294,6 +294,16 @@ static bool hosted_group_is_over_limit(const struct hosted_group *group, struct 
            group->ops->may_grow(group->machine, command);
 }
 
+/* Sessions stop reading at the ledger's limit, so what comes from them is refused only far above it. What other nodes
+ * forward cannot be held back where it comes from: it may take half, and one command alone always may. */
+static bool hosted_group_is_out_of_memory(const struct hosted_group *group, struct hf_bytes command, bool is_forwarded)
+{
+    const struct node *node = group->node;
+    uint64_t limit = is_forwarded ? node->ledger.limit_bytes / 2 : node->ledger.limit_bytes;
+    return (node->waiting_bytes > 0 && node->waiting_bytes + command.size > limit) ||
+           (is_forwarded && ledger_is_exhausted(&node->ledger));
+}
+
 int hosted_group_propose(struct hosted_group *group, struct hf_bytes command, struct proposal_owner owner,
                          bool is_forwarded)
 {
@@ -302,7 +312,7 @@ int hosted_group_propose(struct hosted_group *group, struct hf_bytes command, st
         return error_raise(HF_ETOOBIG, "a command of %zu bytes is above the limit of %u", command.size,
                            NODE_COMMAND_SIZE_MAX);
     }
-    if (hosted_group_is_full(group) || node->waiting_bytes + command.size > NODE_WAITING_BYTES_MAX) {
+    if (hosted_group_is_full(group) || hosted_group_is_out_of_memory(group, command, is_forwarded)) {
         return error_raise(HF_EBUSY, "group %" PRIu64 " has too much waiting", group->id);
     }
     if (hosted_group_is_over_limit(group, command)) {
@@ -318,13 +328,13 @@ int hosted_group_propose(struct hosted_group *group, struct hf_bytes command, st
     return 0;
 }
 
-static int hosted_group_check_read(const struct hosted_group *group, struct hf_bytes command)
+static int hosted_group_check_read(const struct hosted_group *group, struct hf_bytes command, bool is_forwarded)
 {
     if (command.size > NODE_COMMAND_SIZE_MAX) {
         return error_raise(HF_ETOOBIG, "a command of %zu bytes is above the limit of %u", command.size,
                            NODE_COMMAND_SIZE_MAX);
     }
-    if (hosted_group_is_full(group) || group->node->waiting_bytes + command.size > NODE_WAITING_BYTES_MAX) {
+    if (hosted_group_is_full(group) || hosted_group_is_out_of_memory(group, command, is_forwarded)) {
         return error_raise(HF_EBUSY, "group %" PRIu64 " has too much waiting", group->id);
     }
     return 0;
@@ -333,7 +343,7 @@ static int hosted_group_check_read(const struct hosted_group *group, struct hf_b
 int hosted_group_read(struct hosted_group *group, struct hf_bytes command, struct read_item item)
 {
     struct node *node = group->node;
-    int rc = hosted_group_check_read(group, command);
+    int rc = hosted_group_check_read(group, command, item.is_forwarded);
     if (rc == 0) {
         reads_add(group, command, item, loop_now_ms(node->loop) + node->options.request_timeout_ms);
         hosted_group_touch(group);
@@ -343,7 +353,7 @@ int hosted_group_read(struct hosted_group *group, struct hf_bytes command, struc
 
 int hosted_group_read_stale(struct hosted_group *group, struct hf_bytes command, struct proposal_owner owner)
 {
-    int rc = hosted_group_check_read(group, command);
+    int rc = hosted_group_check_read(group, command, false);
     if (rc == 0) {
         reads_add_stale(group, command, owner);
         hosted_group_touch(group);

@@ -242,6 +242,12 @@ static bool node_has_work(const struct node *node)
     return !list_empty(&node->touched) || node->refusal_count > 0;
 }
 
+static void node_count_memory(struct node *node)
+{
+    ledger_set(&node->ledger, LEDGER_COMMANDS, node->waiting_bytes);
+    ledger_set(&node->ledger, LEDGER_PEERS, node->hub != NULL ? peer_hub_memory_bytes(node->hub) : 0);
+}
+
 static void node_end_turn(void *arg)
 {
     struct node *node = arg;
@@ -259,6 +265,7 @@ static void node_end_turn(void *arg)
         node_finish_failure(node);
         return;
     }
+    node_count_memory(node);
     if (node->phase == NODE_RUNNING) {
         node_arm_timers(node);
     }
@@ -425,6 +432,7 @@ int node_open(struct io *io, struct loop *loop, const struct node_options *optio
     node->commands = memory_new(NODE_ENTRY_COMMANDS_MAX * sizeof(*node->commands));
     list_init(&node->touched);
     node_set_defaults(&node->options);
+    ledger_init(&node->ledger, options->memory_limit_bytes);
     int rc = directory_open(io, options->directory, &node->directory);
     if (rc != 0) {
         goto done;

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "base/ledger.h"
 #include "holdfast/log.h"
 #include "net/loop.h"
 #include "node/description.h"
@@ -73,6 +74,7 @@ struct node_options {
     unsigned heartbeat_timeout_ms; /* 0: 100 */
     unsigned request_timeout_ms;   /* 0: 3000 */
     uint64_t data_size_max_bytes;  /* 0: no limit; refused with HF_ENOMEM before proposing */
+    uint64_t memory_limit_bytes;   /* of the ledger; 0: its default */
     const char *peer_listen;       /* NULL: as the description says */
 };
 
@@ -135,6 +137,8 @@ const struct description *node_description(const struct node *node);
 uint64_t node_id(const struct node *node);
 struct hf_log *node_log(struct node *node);
 struct peer_hub *node_peers(struct node *node); /* NULL in a cluster of one */
+/* What this process holds in memory for others. The server counts its clients there, and may take `relieved`. */
+struct ledger *node_ledger(struct node *node);
 
 struct node_group_status {
     uint64_t group;

@@ -10,8 +10,6 @@
 #include "node/hosted_group.h"
 #include "node/node.h"
 
-#define NODE_WAITING_BYTES_MAX (512u << 20) /* what waits in this node's memory for all groups: beyond it HF_EBUSY */
-
 enum node_phase { NODE_RUNNING, NODE_FAILED, NODE_CLOSING };
 
 struct node_peer {
@@ -74,6 +72,7 @@ struct node {
     size_t refusal_capacity;
     struct relay_ticket *tickets_free;
     size_t waiting_bytes; /* of all commands and answers that wait here: queues, reads, forwarded messages */
+    struct ledger ledger; /* takes over waiting_bytes and what the hub holds at the turn's end */
     uint64_t data_bytes;  /* the sum of the groups' data */
 
     /* used within one call */

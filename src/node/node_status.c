@@ -19,6 +19,10 @@ struct peer_hub *node_peers(struct node *node)
 {
     return node->hub;
 }
+struct ledger *node_ledger(struct node *node)
+{
+    return &node->ledger;
+}
 void node_counters(const struct node *node, struct node_counters *out)
 {
     *out = node->counters;

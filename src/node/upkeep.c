@@ -224,6 +224,7 @@ void upkeep_run(struct node *node)
         node_fail(node, stat.failure, stat.failure_text);
         return;
     }
+    ledger_set(&node->ledger, LEDGER_LOG, stat.queued_bytes);
     uint64_t registered = system_group_incarnation(upkeep_system(node), node->id);
     if (registered != 0 && registered != node->self->incarnation) {
         node_fail(

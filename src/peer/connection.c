@@ -279,3 +279,8 @@ size_t connection_unsent_bytes(const struct connection *connection)
 {
     return connection->stream != NULL ? stream_unsent_bytes(connection->stream) : 0;
 }
+
+size_t connection_memory_bytes(const struct connection *connection)
+{
+    return connection_unsent_bytes(connection) + connection->incoming.frame.capacity + connection->incoming.part_bytes;
+}

@@ -70,5 +70,7 @@ void connection_close(struct connection *connection); /* accepts NULL */
 /* Bytes of whole frames; only while up. */
 void connection_write(struct connection *connection, struct hf_bytes frames);
 size_t connection_unsent_bytes(const struct connection *connection);
+/* Unsent, and received in part. */
+size_t connection_memory_bytes(const struct connection *connection);
 
 #endif

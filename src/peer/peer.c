@@ -427,6 +427,17 @@ const char *peer_hub_address(const struct peer_hub *hub)
     return listener_address(hub->listener);
 }
 
+uint64_t peer_hub_memory_bytes(const struct peer_hub *hub)
+{
+    uint64_t bytes = hub->scratch.capacity;
+    list_each (&hub->peers, item) {
+        const struct peer *peer = list_entry(item, struct peer, link);
+        bytes += peer->outgoing.encoded_bytes;
+        bytes += peer->connection != NULL ? connection_memory_bytes(peer->connection) : 0;
+    }
+    return bytes;
+}
+
 int peer_status(const struct peer_hub *hub, uint64_t node_id, struct peer_status *out)
 {
     const struct peer *peer = peer_of(hub, node_id);

@@ -90,6 +90,9 @@ void peer_send(struct peer_hub *hub, uint64_t node_id, struct peer_message *mess
 void peer_flush(struct peer_hub *hub);
 bool peer_is_up(const struct peer_hub *hub, uint64_t node_id);
 
+/* Encoded for peers and not sent, received from them in part. Messages that wait are their owners'. */
+uint64_t peer_hub_memory_bytes(const struct peer_hub *hub);
+
 struct peer_status {
     uint64_t node_id;
     char address[128];

@@ -83,7 +83,8 @@ static void call_leave_session(struct call *call)
     list_remove(&call->link);
     session->call_count--;
     session->call_bytes -= call->bytes;
-    session->held_bytes -= call->reply.size;
+    session->held_bytes -= call->reply.size + call->parts_bytes;
+    call->parts_bytes = 0;
 }
 
 void call_leave(struct call *call)
@@ -297,6 +298,8 @@ static void part_ended(struct part *part, int result, struct hf_bytes reply, uin
     call->parts_open--;
     if (call->finish != NULL) {
         buffer_append_bytes(&part->reply, reply);
+        call->parts_bytes += reply.size;
+        call->session->held_bytes += reply.size;
         if (call->parts_open == 0) {
             call_merge(call);
         }
@@ -307,6 +310,13 @@ static void part_ended(struct part *part, int result, struct hf_bytes reply, uin
     }
 }
 
+/* What is under way when the ledger becomes full still arrives. A read changed nothing, so that its client can be
+ * told to ask again instead of making it worse. */
+static bool part_is_too_much(const struct part *part, struct hf_bytes reply)
+{
+    return !part->is_write && reply.size > SESSION_REPLY_SPARED_SIZE && ledger_is_overdrawn(part->call->server->ledger);
+}
+
 /* The node's answer. */
 static void part_done(void *arg, int result, struct hf_bytes reply, uint64_t index)
 {
@@ -314,6 +324,10 @@ static void part_done(void *arg, int result, struct hf_bytes reply, uint64_t ind
     struct call *call = part->call;
     if (call->session != NULL) {
         struct lane *lane = call_lane(call->session, part->group);
+        if (result == 0 && part_is_too_much(part, reply)) {
+            result = HF_ENOMEM;
+            reply = (struct hf_bytes){0};
+        }
         lane_note_end(lane, part, result, index);
         part_ended(part, result, reply, index); /* before anything else starts: the reply is lent */
         lane_run(lane);

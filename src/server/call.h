@@ -67,6 +67,7 @@ struct call {
     void *state;                    /* the finish's; freed with the call */
     struct buffer memory;           /* the finish's */
     size_t bytes_asked;             /* the finish's: the size of the key */
+    uint64_t parts_bytes;           /* of the replies of its parts, in the session's held_bytes */
     uint64_t bytes;                 /* of its commands, in the session's call_bytes */
     uint8_t raw[CALL_RAW_SIZE_MAX]; /* how the command began, for the slow log */
     uint8_t raw_size;

@@ -30,7 +30,7 @@ static void command_info_clients(struct server *server, struct buffer *out)
     buffer_format(out,
                   "connected_clients:%u\r\ncluster_connections:0\r\nmaxclients:%" PRIu64 "\r\nblocked_clients:0\r\n",
                   server->session_count, server->settings.clients_max);
-    buffer_format(out, "client_memory_bytes:%" PRIu64 "\r\n", server->ledger_bytes);
+    buffer_format(out, "client_memory_bytes:%" PRIu64 "\r\n", server->ledger->bytes[LEDGER_CLIENTS]);
 }
 
 /* Summed over the groups that this node holds. */
@@ -51,6 +51,18 @@ static struct machine_stat command_info_machines(struct server *server)
     return sum;
 }
 
+/* Rows of the memory section: what is held for others, against its limit. */
+static void command_info_ledger(const struct ledger *ledger, struct buffer *out)
+{
+    buffer_format(out, "memory_limit:%" PRIu64 "\r\nmemory_held:%" PRIu64 "\r\nmemory_held_peak:%" PRIu64 "\r\n",
+                  ledger->limit_bytes, ledger->total_bytes - ledger->bytes[LEDGER_EXPECTED], ledger->peak_bytes);
+    buffer_format(out, "memory_full:%d\r\nmemory_full_total:%" PRIu64 "\r\n", ledger->is_full, ledger->full_total);
+    for (unsigned i = 0; i < LEDGER_ACCOUNT_COUNT; i++) {
+        buffer_format(out, "memory_held_%s:%" PRIu64 "\r\n", ledger_account_name((enum ledger_account)i),
+                      ledger->bytes[i]);
+    }
+}
+
 static void command_info_memory(struct server *server, struct buffer *out)
 {
     struct mallinfo2 heap = mallinfo2();
@@ -59,6 +71,7 @@ static void command_info_memory(struct server *server, struct buffer *out)
                   heap.uordblks + heap.hblkhd, stat.memory_bytes);
     buffer_format(out, "data_bytes:%" PRIu64 "\r\nmaxmemory_policy:noeviction\r\nmem_allocator:libc\r\n",
                   stat.data_bytes);
+    command_info_ledger(server->ledger, out);
 }
 
 static void command_info_persistence(struct server *server, struct buffer *out)

@@ -57,6 +57,21 @@ static void node_write(struct node *node, struct buffer *out)
     metric(out, "elections_won_total", "counter", "Elections that this node won", counters.elections_won);
 }
 
+static void memory_write(const struct ledger *ledger, struct buffer *out)
+{
+    metric(out, "memory_limit_bytes", "gauge", "What may be held in memory for clients, queues and other nodes",
+           ledger->limit_bytes);
+    metric(out, "memory_held_peak_bytes", "gauge", "The most that was held at a time", ledger->peak_bytes);
+    metric(out, "memory_full_total", "counter", "How often reading from clients stopped at the limit",
+           ledger->full_total);
+    buffer_append_text(out, "# HELP holdfast_memory_held_bytes What is held, by account\n"
+                            "# TYPE holdfast_memory_held_bytes gauge\n");
+    for (unsigned i = 0; i < LEDGER_ACCOUNT_COUNT; i++) {
+        buffer_format(out, "holdfast_memory_held_bytes{account=\"%s\"} %" PRIu64 "\n",
+                      ledger_account_name((enum ledger_account)i), ledger->bytes[i]);
+    }
+}
+
 typedef uint64_t group_value(const struct node_group_status *status);
 
 static uint64_t value_leads(const struct node_group_status *status)
@@ -102,6 +117,7 @@ void metrics_write(struct node *node, const struct metrics_sessions *sessions, s
         "\"} 1\n",
         HF_VERSION, node_id(node));
     sessions_write(sessions, out);
+    memory_write(node_ledger(node), out);
     node_write(node, out);
     log_write(node, out);
     group_metric(node, "leads", "1 where this node leads the group", value_leads, out);

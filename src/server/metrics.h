@@ -13,7 +13,6 @@ struct metrics_sessions {
     uint64_t slow_readers_cut_total;
     uint64_t protocol_errors_total;
     uint64_t commands_total;
-    uint64_t memory_bytes;
 };
 
 void metrics_write(struct node *node, const struct metrics_sessions *sessions, struct buffer *out);

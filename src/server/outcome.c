@@ -29,6 +29,10 @@ void outcome_reply(struct reply *reply, const struct outcome *outcome)
                     outcome->group);
         return;
     case HF_ENOMEM:
+        if (!outcome->is_write) {
+            reply_error(reply, "OOM the memory for replies is used up, see 'memory_limit'; nothing was changed");
+            return;
+        }
         reply_error(reply, "OOM command not allowed when used memory > 'max_data_bytes'.");
         return;
     case HF_ETOOBIG:

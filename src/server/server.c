@@ -52,26 +52,54 @@ static void server_continue_sessions(void *arg)
     }
 }
 
+void server_pass_favour(struct server *server)
+{
+    struct session *before = server->favoured;
+    server->favoured = NULL;
+    if (before == NULL || !server->ledger->is_full) {
+        return;
+    }
+    struct list *item = before->link.next;
+    for (; item != &before->link; item = item->next) {
+        struct session *session = list_entry(item, struct session, link);
+        if (item != &server->sessions && session_waits_for_memory(session)) {
+            server->favoured = session;
+            session_wake(session);
+            return;
+        }
+    }
+}
+
 static void server_tick(void *arg)
 {
     struct server *server = arg;
     uint64_t now_ms = loop_now_ms(server->loop);
+    if (server->favoured == server->favoured_seen) {
+        server_pass_favour(server);
+    }
+    server->favoured_seen = server->favoured;
     list_each_safe (&server->sessions, item) {
         session_tick(list_entry(item, struct session, link), now_ms);
     }
     loop_timer_set(server->loop, &server->tick_timer, now_ms + SERVER_TICK_MS);
 }
 
-static void server_pause_ended(void *arg)
+static void server_wake_stalled(void *arg)
 {
     struct server *server = arg;
-    server->pause_until_ms = 0;
     list_each (&server->sessions, item) {
         struct session *session = list_entry(item, struct session, link);
         if (session->is_stalled) {
             session_wake(session);
         }
     }
+}
+
+static void server_pause_ended(void *arg)
+{
+    struct server *server = arg;
+    server->pause_until_ms = 0;
+    server_wake_stalled(server);
 }
 
 void server_pause(struct server *server, uint64_t until_ms, bool is_for_writes)
@@ -103,7 +131,6 @@ static void server_metrics(void *arg, struct buffer *out)
         .slow_readers_cut_total = server->counters.slow_readers_cut_total + server->counters.output_limit_cut_total,
         .protocol_errors_total = server->counters.protocol_errors_total,
         .commands_total = server->counters.commands_total,
-        .memory_bytes = server->ledger_bytes,
     };
     metrics_write(server->node, &sessions, out);
 }
@@ -188,6 +215,9 @@ int server_open(struct io *io, struct loop *loop, struct node *node, const struc
     server->loop = loop;
     server->node = node;
     server->options = *options;
+    server->ledger = node_ledger(node);
+    server->ledger->relieved = server_wake_stalled;
+    server->ledger->arg = server;
     server->request_timeout_ms =
         options->request_timeout_ms > 0 ? options->request_timeout_ms : NODE_REQUEST_TIMEOUT_MS_DEFAULT;
     server->settings = (struct server_settings){
@@ -226,6 +256,7 @@ void server_close(struct server *server)
     if (server == NULL) {
         return;
     }
+    server->ledger->relieved = NULL;
     http_close(server->http);
     if (server->listener != NULL) {
         listener_close(server->listener);

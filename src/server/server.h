@@ -44,7 +44,7 @@ const char *server_http_address(const struct server *server);   /* "" without on
  *  "groups": [{"group", "ordinal", "role" ("leader", "follower", "candidate", "frozen", "stopped"), "leader", "term",
  *              "vote", "commit", "applied", "last", "durable", "first", "lag", "log_bytes", "members": [id, …],
  * "text"}], "peers": [{"node", "address" (its Redis port), "up", "error"}], "log": {"segments", "bytes",
- * "oldest_unsynced_ms", "failure"}} */
+ * "oldest_unsynced_ms", "failure"}, "memory": {"limit", "held", "peak", "full", and each account of the ledger}} */
 void server_status_json(struct server *server, struct buffer *out);
 
 #endif

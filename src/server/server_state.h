@@ -11,9 +11,8 @@
 #include "server/session.h"
 #include "server/slowlog.h"
 
-#define SERVER_TICK_MS          1000u
-#define SERVER_LEDGER_MAX_BYTES (1ull << 30) /* input, commands and replies of all sessions: above it reading stops */
-#define SERVER_CALLS_KEPT_MAX   65536u
+#define SERVER_TICK_MS        1000u
+#define SERVER_CALLS_KEPT_MAX 65536u
 
 /* What CONFIG SET can change. */
 struct server_settings {
@@ -58,8 +57,12 @@ struct server {
     struct list runnable; /* sessions to continue */
     struct loop_timer continue_timer;
     struct loop_timer tick_timer;
-    uint64_t ledger_bytes;
-    bool is_ledger_full;
+    struct ledger *ledger; /* the node's; LEDGER_CLIENTS is ours */
+    /* While the ledger is full, one session at a time goes on although it holds much, until a command of it has run:
+     * otherwise commands that came half could wait for each other's memory. */
+    struct session *favoured;
+    struct session *favoured_seen; /* at the last tick: who has it for two is passed over */
+    uint64_t favour_used_ms;       /* when a command of a favoured session ran last */
 
     uint64_t pause_until_ms; /* CLIENT PAUSE; 0: none */
     bool pause_is_for_writes;
@@ -81,6 +84,8 @@ struct server {
 void server_pause(struct server *server, uint64_t until_ms, bool is_for_writes);
 /* CLIENT PAUSE is in the way of this command now. */
 bool server_is_paused(const struct server *server, const struct command_spec *spec);
+/* Takes the favour from whoever has it, and gives it to the next that waits behind him. */
+void server_pass_favour(struct server *server);
 struct session *server_session(const struct server *server, uint64_t id); /* NULL: none */
 
 #endif

@@ -22,13 +22,31 @@ size_t session_memory_bytes(const struct session *session)
            session->parser.capacity * 2 * sizeof(struct hf_bytes);
 }
 
-static void session_keep_ledger(struct session *session)
+/* What a pipeline is about to bring. A single reply is counted when it is there, but for that of a newcomer, of whom
+ * nothing is known, while there is no room. */
+static uint64_t session_expected_bytes(const struct session *session)
 {
-    struct server *server = session->server;
-    uint64_t bytes = session_memory_bytes(session);
-    server->ledger_bytes += bytes - session->ledger_bytes;
-    session->ledger_bytes = bytes;
-    server->is_ledger_full = server->ledger_bytes > SERVER_LEDGER_MAX_BYTES;
+    bool is_newcomer = session->bytes_out == 0 && session->server->ledger->is_full;
+    uint64_t count = session->call_count > 0 && !is_newcomer ? session->call_count - 1 : session->call_count;
+    return count * session->reply_size;
+}
+
+void session_keep_ledger(struct session *session)
+{
+    struct ledger *ledger = session->server->ledger;
+    uint64_t held = session->ledger_bytes;
+    uint64_t expected = session->expected_bytes;
+    session->ledger_bytes = session_memory_bytes(session);
+    session->expected_bytes = session_expected_bytes(session);
+    ledger_recount(ledger, LEDGER_EXPECTED, expected, session->expected_bytes);
+    ledger_recount(ledger, LEDGER_CLIENTS, held, session->ledger_bytes);
+}
+
+/* Of replies to the commands in flight. */
+static uint64_t session_replies_max(const struct session *session)
+{
+    uint64_t share = session->server->ledger->limit_bytes / 8;
+    return share < SESSION_REPLIES_MAX_BYTES ? share : SESSION_REPLIES_MAX_BYTES;
 }
 
 /* ---- out ---- */
@@ -37,6 +55,8 @@ void session_expect(struct session *session, size_t reply_size)
 {
     session->reply_size -= session->reply_size / 16;
     session->reply_size = reply_size > session->reply_size ? reply_size : session->reply_size;
+    session->reply_seen -= session->reply_seen / 16;
+    session->reply_seen = reply_size > session->reply_seen ? reply_size : session->reply_seen;
 }
 
 void session_emit(struct session *session, struct hf_bytes reply)
@@ -47,6 +67,9 @@ void session_emit(struct session *session, struct hf_bytes reply)
     stream_write(session->stream, reply);
     session->bytes_out += reply.size;
     session->server->counters.bytes_out_total += reply.size;
+    if (reply.size >= SESSION_REPLY_SPARED_SIZE) {
+        session_keep_ledger(session);
+    }
     if (stream_unsent_bytes(session->stream) > SESSION_OUTPUT_MAX_BYTES) {
         session->server->counters.output_limit_cut_total += session->cut_reason == NULL;
         session_cut(session, "more replies wait for it than its output limit allows");
@@ -78,6 +101,9 @@ void session_flush(struct session *session)
         }
         session_emit(session, buffer_bytes(&call->reply));
         call_leave(call);
+    }
+    if (session->server->favoured == session && session->call_count == 0) {
+        server_pass_favour(session->server); /* what its command held is free again */
     }
     session_progressed(session);
 }
@@ -281,6 +307,10 @@ static bool session_must_wait(const struct session *session, const struct comman
     if ((spec->flags & COMMAND_AFTER_ALL) != 0 && session->call_count > 0) {
         return true;
     }
+    bool has_data = spec->execute != NULL || spec->session == transaction_exec;
+    if (has_data && session->server->favoured != session && ledger_is_exhausted(session->server->ledger)) {
+        return true;
+    }
     return (spec->session == transaction_exec && transaction_must_wait(session)) ||
            server_is_paused(session->server, spec);
 }
@@ -315,6 +345,9 @@ static bool session_take(struct session *session, const struct arguments *argume
     session->commands++;
     server->counters.commands_total++;
     session_run(session, spec, arguments, &reply);
+    if (server->favoured == session) {
+        server->favour_used_ms = loop_now_ms(server->loop);
+    }
     session->raw = (struct hf_bytes){0};
     if (scratch->capacity > SESSION_OUTPUT_PAUSE_BYTES) {
         buffer_close(scratch);
@@ -335,15 +368,42 @@ static void session_take_broken(struct session *session)
 
 /* ---- in ---- */
 
-static bool session_may_run(const struct session *session)
+/* Whether it may take in more as far as its own bounds go. */
+static bool session_has_room(const struct session *session)
 {
-    const struct server *server = session->server;
     bool has_long_replies = session->call_count >= SESSION_CALLS_MIN &&
-                            session->call_count * session->reply_size >= SESSION_REPLIES_MAX_BYTES;
+                            session->call_count * session->reply_size >= session_replies_max(session);
     return session->cut_reason == NULL && session->call_count < SESSION_CALLS_MAX && !has_long_replies &&
            session->call_bytes < SESSION_CALLS_BYTES_MAX &&
-           stream_unsent_bytes(session->stream) + session->held_bytes < SESSION_OUTPUT_PAUSE_BYTES &&
-           (!server->is_ledger_full || session->ledger_bytes < SESSION_FAIR_BYTES);
+           stream_unsent_bytes(session->stream) + session->held_bytes < SESSION_OUTPUT_PAUSE_BYTES;
+}
+
+/* A full ledger: who holds and asks for little goes on, and of those whose commands came half one. Who holds replies
+ * that were not sent has only to read them. */
+static bool session_is_spared(struct session *session)
+{
+    struct server *server = session->server;
+    if (session->call_count > 0) {
+        return false;
+    }
+    if (session->ledger_bytes < SESSION_FAIR_BYTES && session->reply_seen < SESSION_FAIR_BYTES) {
+        return true;
+    }
+    if (server->favoured == NULL && session->input.capacity >= SESSION_FAIR_BYTES) {
+        server->favoured = session;
+    }
+    return server->favoured == session;
+}
+
+bool session_waits_for_memory(const struct session *session)
+{
+    return session->is_stalled && session->input.capacity >= SESSION_FAIR_BYTES && session->call_count == 0 &&
+           session_has_room(session);
+}
+
+static bool session_may_run(struct session *session)
+{
+    return session_has_room(session) && (!session->server->ledger->is_full || session_is_spared(session));
 }
 
 /* Runs the commands that stand in the bytes; returns how many bytes are done with. */
@@ -378,8 +438,11 @@ static size_t session_consume(struct session *session, struct hf_bytes bytes)
 
 static void session_settle_input(struct session *session)
 {
-    if (session->input.size == 0 && session->input.capacity > SESSION_INPUT_KEPT_MAX) {
+    if (session->input.capacity > SESSION_INPUT_KEPT_MAX && session->input.size < session->input.capacity / 8) {
+        struct buffer kept = {0}; /* a long command is through */
+        buffer_append_bytes(&kept, buffer_bytes(&session->input));
         buffer_close(&session->input);
+        session->input = kept;
     }
     session_keep_ledger(session);
 }
@@ -419,6 +482,7 @@ void session_continue(struct session *session)
         session_close(session);
         return;
     }
+    session_keep_ledger(session);
     if (session->is_stalled && !session->is_ending) {
         server->now_ns = io_monotonic_ns(server->io);
         buffer_drop_front(&session->input, session_consume(session, buffer_bytes(&session->input)));
@@ -464,6 +528,7 @@ static void session_stream_ended(void *arg, int result)
 static void session_drained(void *arg)
 {
     struct session *session = arg;
+    session_keep_ledger(session);
     if (session->is_stalled) {
         session_wake(session);
     }
@@ -509,7 +574,12 @@ void session_close(struct session *session)
     list_remove(&session->runnable);
     map_remove(&server->by_id, session->id);
     server->session_count--;
-    server->ledger_bytes -= session->ledger_bytes;
+    ledger_recount(server->ledger, LEDGER_EXPECTED, session->expected_bytes, 0);
+    ledger_recount(server->ledger, LEDGER_CLIENTS, session->ledger_bytes, 0);
+    if (server->favoured == session) {
+        server->favoured = NULL; /* the next one that looks takes it */
+    }
+    server->favoured_seen = server->favoured_seen != session ? server->favoured_seen : NULL;
     stream_close(session->stream);
     resp_parser_close(&session->parser);
     buffer_close(&session->input);
@@ -554,13 +624,14 @@ static void session_look_for_slow_reader(struct session *session, uint64_t now_m
 
 static void session_look_for_starvation(struct session *session, uint64_t now_ms)
 {
-    bool is_starved = session->is_stalled && session->call_count == 0 && session->server->is_ledger_full &&
+    bool is_starved = session->is_stalled && session->call_count == 0 && session->server->ledger->is_full &&
                       session->ledger_bytes >= SESSION_FAIR_BYTES;
     if (!is_starved) {
         session->starved_since_ms = 0;
     } else if (session->starved_since_ms == 0) {
         session->starved_since_ms = now_ms;
-    } else if (now_ms - session->starved_since_ms >= SESSION_STARVED_MS) {
+    } else if (now_ms - session->starved_since_ms >= SESSION_STARVED_MS &&
+               now_ms - session->server->favour_used_ms >= SESSION_STARVED_MS) {
         session->server->counters.output_limit_cut_total += session->cut_reason == NULL;
         session_cut(session, "the memory for all clients is used up, and it holds much of it");
     }

@@ -2,8 +2,10 @@
  *
  * A session reads as long as it may: at most SESSION_CALLS_MAX commands and SESSION_CALLS_BYTES_MAX bytes of them in
  * flight, fewer when its replies are long, at most SESSION_OUTPUT_PAUSE_BYTES of replies unsent, and the server's
- * ledger not at its limit. Otherwise it stalls: bytes stay in the kernel, the client waits. A client that does not read
- * its replies for SESSION_SLOW_MS, or has more than SESSION_OUTPUT_MAX_BYTES waiting, is cut off and counted.
+ * ledger of the node (base/ledger.h) not full. Otherwise it stalls: bytes stay in the kernel, the client waits. A full
+ * ledger lets who holds and asks for little go on, one command at a time; an exhausted one only commands without data.
+ * A client that does not read its replies for SESSION_SLOW_MS, or has more than SESSION_OUTPUT_MAX_BYTES waiting, is
+ * cut off and counted.
  *
  * How a command runs (session_run):
  *   local commands      command_session: answer at once, or keep session->current and answer later
@@ -30,6 +32,7 @@
 #define SESSION_INPUT_KEPT_MAX     (64u * 1024u)
 #define SESSION_FAIR_BYTES         (64u * 1024u) /* who holds less goes on when the ledger is full */
 #define SESSION_STARVED_MS         10000u        /* who holds more is cut off after so long without any progress */
+#define SESSION_REPLY_SPARED_SIZE  4096u /* replies of reads up to this size are given out whatever the ledger says */
 
 /* What a command_session returns. */
 enum session_result {
@@ -71,8 +74,9 @@ struct session {
     struct list calls;
     uint32_t call_count;
     uint64_t call_bytes;    /* of commands in flight */
-    uint64_t held_bytes;    /* of replies that wait for their turn */
+    uint64_t held_bytes;    /* of replies, and parts of them, that wait for their turn */
     uint64_t reply_size;    /* what a reply is expected to be: the longest of late, forgotten slowly */
+    uint64_t reply_seen;    /* the same without the guess at the start */
     struct call *current;   /* the call of the command that runs */
     struct map lanes;       /* by group */
     struct lane *lane_last; /* the one used last */
@@ -83,7 +87,8 @@ struct session {
     uint64_t commands;
     uint64_t bytes_in;
     uint64_t bytes_out;
-    uint64_t ledger_bytes;     /* what the server's ledger counts for this session */
+    uint64_t ledger_bytes;     /* what the node's ledger counts for this session */
+    uint64_t expected_bytes;   /* the same: of replies to come */
     uint64_t gone_seen;        /* bytes that had left at the last tick, to tell a slow reader */
     uint64_t slow_since_ms;    /* 0: it reads */
     uint64_t starved_since_ms; /* stalled by the ledger; 0: it is not */
@@ -105,6 +110,10 @@ void session_continue(struct session *session);
 void session_expect(struct session *session, size_t reply_size);
 /* Writes bytes of a reply. */
 void session_emit(struct session *session, struct hf_bytes reply);
+/* It holds a command that came half, and nothing but the ledger keeps it from going on. */
+bool session_waits_for_memory(const struct session *session);
+/* What the session holds changed: tells the ledger. */
+void session_keep_ledger(struct session *session);
 /* Sends every reply whose turn has come. */
 void session_flush(struct session *session);
 /* Periodically: cuts off slow readers and idle clients, keeps the ledger right. */

@@ -69,6 +69,18 @@ static json_t *log_json(const struct hf_log_stat *stat)
                      stat->failure != 0 ? stat->failure_text : "");
 }
 
+static json_t *memory_json(const struct ledger *ledger)
+{
+    json_t *json = json_pack("{s:I, s:I, s:I, s:b}", "limit", (json_int_t)ledger->limit_bytes, "held",
+                             (json_int_t)(ledger->total_bytes - ledger->bytes[LEDGER_EXPECTED]), "peak",
+                             (json_int_t)ledger->peak_bytes, "full", ledger->is_full);
+    for (unsigned i = 0; i < LEDGER_ACCOUNT_COUNT; i++) {
+        json_object_set_new(json, ledger_account_name((enum ledger_account)i),
+                            json_integer((json_int_t)ledger->bytes[i]));
+    }
+    return json;
+}
+
 void status_json_write(struct node *node, const struct status_addresses *addresses, struct buffer *out)
 {
     const struct description *description = node_description(node);
@@ -77,11 +89,11 @@ void status_json_write(struct node *node, const struct status_addresses *address
     struct hf_log_stat stat;
     description_cluster_id_text(description, cluster);
     hf_log_stat(node_log(node), &stat);
-    json_t *json =
-        json_pack("{s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "node", (json_int_t)node_id(node), "pid",
-                  (int)addresses->process_id, "cluster", cluster, "version", HF_VERSION, "address", addresses->client,
-                  "http", addresses->http, "peer", self->peer_address, "io", stat.io_name, "groups", groups_json(node),
-                  "peers", peers_json(node), "log", log_json(&stat));
+    json_t *json = json_pack("{s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "node",
+                             (json_int_t)node_id(node), "pid", (int)addresses->process_id, "cluster", cluster,
+                             "version", HF_VERSION, "address", addresses->client, "http", addresses->http, "peer",
+                             self->peer_address, "io", stat.io_name, "groups", groups_json(node), "peers",
+                             peers_json(node), "log", log_json(&stat), "memory", memory_json(node_ledger(node)));
     char *text = json_dumps(json, JSON_COMPACT);
     buffer_append_text(out, text);
     free(text);

@@ -192,7 +192,7 @@ static void H22_a_client_that_does_not_read_is_stopped_then_cut_off_and_counted(
     fixture_run_ms(&fixture, 5000);
     struct server *server = fixture.nodes[0].server;
     /* 200 MB were asked for; what the session holds is bounded, and nobody else feels it. */
-    assert_true(server->ledger_bytes < 10000000);
+    assert_true(server->ledger->bytes[LEDGER_CLIENTS] < 10000000);
     client_expect(&other, "PING", "+PONG\r\n");
     assert_int_equal(server->counters.slow_readers_cut_total, 0);
     fixture_run_ms(&fixture, SESSION_SLOW_MS + 5000);
@@ -202,6 +202,88 @@ static void H22_a_client_that_does_not_read_is_stopped_then_cut_off_and_counted(
     buffer_close(&value);
     client_close(&slow);
     client_close(&other);
+    fixture_close(&fixture);
+}
+
+/* 400 MB are asked for by clients that do not read. */
+static void P4_slow_readers_are_stopped_at_the_memory_limit_and_go_on_when_they_read(void **state)
+{
+    enum { SLOW = 20, GETS = 20, SIZE = 1 << 20, REPLY = SIZE + 12 };
+    struct fixture fixture;
+    struct client slow[SLOW];
+    struct client other;
+    fixture_open(&fixture, 1, 1, 3);
+    struct ledger *ledger = node_ledger(fixture.nodes[0].node);
+    client_open(&other, &fixture, 0);
+    struct buffer value = {0};
+    memset(buffer_extend(&value, SIZE), 'x', SIZE);
+    buffer_append_u8(&value, '\0');
+    client_command(&other, "SET", "big", (char *)value.data, NULL);
+    client_take(&other, 1);
+    ledger->limit_bytes = LEDGER_LIMIT_MIN_BYTES;
+    for (unsigned i = 0; i < SLOW; i++) {
+        client_open(&slow[i], &fixture, 0);
+        stream_pause(slow[i].stream);
+        for (unsigned k = 0; k < GETS; k++) {
+            client_send(&slow[i], "GET big\r\n");
+        }
+    }
+    fixture_run_ms(&fixture, 4000);
+    assert_true(ledger->full_total > 0);
+    assert_true(ledger->peak_bytes < ledger->limit_bytes * 5 / 4 + 8 * SIZE);
+    client_expect(&other, "PING", "+PONG\r\n");
+    client_expect(&other, "INFO memory", "$~memory_full_total:~memory_held_clients:~");
+    for (unsigned i = 0; i < SLOW; i++) {
+        stream_resume(slow[i].stream);
+    }
+    fixture_run_ms(&fixture, 30000);
+    for (unsigned i = 0; i < SLOW; i++) {
+        assert_int_equal(slow[i].received.size, GETS * REPLY);
+        assert_int_equal(slow[i].ended, 0);
+        client_close(&slow[i]);
+    }
+    assert_true(ledger->peak_bytes < ledger->limit_bytes * 5 / 4 + 8 * SIZE);
+    assert_false(ledger->is_full);
+    client_expect(&other, "STRLEN big", ":1048576\r\n");
+    buffer_close(&value);
+    client_close(&other);
+    fixture_close(&fixture);
+}
+
+static void P4_a_full_ledger_refuses_what_other_nodes_forward_and_reads_with_long_replies(void **state)
+{
+    struct fixture fixture;
+    struct client here;
+    struct client there;
+    fixture_open(&fixture, 3, 1, 3);
+    int leader = fixture_leader(&fixture, NODE_GROUP_FIRST);
+    struct ledger *ledger = node_ledger(fixture.nodes[leader].node);
+    client_open(&here, &fixture, (unsigned)leader);
+    client_open(&there, &fixture, (unsigned)(leader + 1) % 3);
+    client_expect(&there, "SETRANGE long 9999 x", ":10000\r\n");
+    ledger_set(ledger, LEDGER_TRANSFERS, ledger->limit_bytes * 2);
+    client_expect(&there, "SET a 1",
+                  "-CLUSTERDOWN group 2 has too many commands in flight; this one was not taken\r\n");
+    client_expect(&there, "GET a", "-CLUSTERDOWN group 2 has too many commands in flight; this one was not taken\r\n");
+    client_expect(&here, "PING", "+PONG\r\n");
+    client_send(&here, "GET long\r\n"); /* waits */
+    fixture_run_ms(&fixture, 5000);
+    assert_int_equal(here.received.size, 0);
+    ledger_set(ledger, LEDGER_TRANSFERS, 0);
+    assert_true(client_fits(client_take(&here, 1), "$10000\r\n~"));
+    client_expect(&there, "SET a 1", "+OK\r\n");
+    /* Asked for before it became exhausted, and there after it. */
+    client_send(&there, "GET long\r\nSET a 2\r\n");
+    struct ledger *waiting = node_ledger(fixture.nodes[(leader + 1) % 3].node);
+    while (fixture.nodes[(leader + 1) % 3].server->counters.commands_total < 5) {
+        assert_true(sim_step(fixture.sim));
+    }
+    ledger_set(waiting, LEDGER_TRANSFERS, waiting->limit_bytes * 2);
+    client_take(&there, 1);
+    ledger_set(waiting, LEDGER_TRANSFERS, 0);
+    client_expect(&there, "GET a", "+OK\r\n~");
+    client_close(&here);
+    client_close(&there);
     fixture_close(&fixture);
 }
 
@@ -249,7 +331,7 @@ static void a_client_that_leaves_with_commands_in_flight_leaves_nothing_behind(v
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(fixture.nodes[i].server->session_count, 0);
         assert_true(list_empty(&fixture.nodes[i].server->orphans));
-        assert_int_equal(fixture.nodes[i].server->ledger_bytes, 0);
+        assert_int_equal(fixture.nodes[i].server->ledger->bytes[LEDGER_CLIENTS], 0);
     }
     fixture_close(&fixture);
 }
@@ -303,6 +385,8 @@ int main(void)
         cmocka_unit_test(client_pause_holds_commands_back_until_its_end),
         cmocka_unit_test(H22_a_client_that_sends_without_end_is_not_read_beyond_its_bound),
         cmocka_unit_test(H22_a_client_that_does_not_read_is_stopped_then_cut_off_and_counted),
+        cmocka_unit_test(P4_slow_readers_are_stopped_at_the_memory_limit_and_go_on_when_they_read),
+        cmocka_unit_test(P4_a_full_ledger_refuses_what_other_nodes_forward_and_reads_with_long_replies),
         cmocka_unit_test(H22_malformed_input_is_answered_in_its_turn_and_closes),
         cmocka_unit_test(a_client_that_leaves_with_commands_in_flight_leaves_nothing_behind),
         cmocka_unit_test(a_server_closes_with_commands_in_flight),
