@@ -59,6 +59,7 @@ class Simulate:
 
 GUARDS = 'test_replica_guards'
 RULES = 'test_replica_rules'
+INSTALL = 'test_replica_install'
 CRASH = 'test_log_crash'
 DAMAGE = 'test_log_damage'
 FAILURE = 'test_log_failure'
@@ -82,6 +83,10 @@ TESTS = {
     'RULE_3_TRUNCATED_REPORTED': [Kill(RULES, '^R3_')],
     'RULE_4_COMMIT_NOT_CLAMPED': [Kill(RULES, '^R4_')],
     'RULE_16_CONFIGURATION_NOT_FED': [Kill(RULES, '^R16_')],
+    'SNAPSHOT_BEYOND_DURABLE': [Kill(INSTALL, '^R4_')],
+    'SNAPSHOT_OF_AN_OLDER_LEADER': [Kill(INSTALL, '^an_install_waits_for_a_leader')],
+    'SNAPSHOT_REPORTED_BEFORE_IMPORT': [Kill(INSTALL, '^H7_the_order')],
+    'SNAPSHOT_IMPORTED_BEFORE_RESET': [Kill(INSTALL, '^H7_the_order')],
     'READ_WITHOUT_ROUND': [Kill(RULES, '^P3_a_read_waits_for_a_majority')],
     'READ_BEFORE_OWN_TERM': [Kill(RULES, '^P3_a_read_waits_until_an_entry')],
     'LOG_ACK_BEFORE_DURABLE': [Kill(CRASH, '^P1_')],

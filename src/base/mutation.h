@@ -22,6 +22,10 @@
     X(RULE_3_TRUNCATED_REPORTED, "rule 3: truncated entries are reported as persisted")        \
     X(RULE_4_COMMIT_NOT_CLAMPED, "rule 4: a commit index beyond the durable log is persisted") \
     X(RULE_16_CONFIGURATION_NOT_FED, "rule 16: CONFIGURATION is not fed on restart")           \
+    X(SNAPSHOT_BEYOND_DURABLE, "rule 4: a snapshot covers what is not durable here")           \
+    X(SNAPSHOT_OF_AN_OLDER_LEADER, "an install is fed in a term before its offer")             \
+    X(SNAPSHOT_REPORTED_BEFORE_IMPORT, "H7: reported before the state is taken in")            \
+    X(SNAPSHOT_IMPORTED_BEFORE_RESET, "H7: taken in before the reset is durable")              \
     X(READ_WITHOUT_ROUND, "P3: a leader answers a read without asking the voters")             \
     X(READ_BEFORE_OWN_TERM, "P3: a read index is given before an entry of the term commits")   \
     X(LOG_ACK_BEFORE_DURABLE, "P1: the log acknowledges when a write was submitted")           \

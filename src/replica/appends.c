@@ -246,6 +246,48 @@ int appends_write(struct appends *appends, const struct appends_change *change, 
     return 0;
 }
 
+int appends_reset(struct appends *appends, uint64_t index, uint64_t term, struct hf_bytes name,
+                  const struct hf_hard_state *hard_state, uint64_t *sequence)
+{
+    hf_log_batch_clear(appends->batch);
+    int rc = hf_log_batch_reset(appends->batch, appends->group, index, term, name);
+    if (rc == 0) {
+        rc = hf_log_batch_hard_state(appends->batch, appends->group, *hard_state);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    struct append *append = append_new(appends, &(struct appends_change){0});
+    /* To be durable: the snapshot's end. */
+    append->first_index = append->last_index = index;
+    appends_truncated(appends, 1);
+    appends->durable_index = 0;
+    *sequence = append->sequence;
+    rc = appends_submit(appends, append, appends->batch);
+    if (rc != 0) {
+        append_free(append);
+        return rc;
+    }
+    appends->last_index = index;
+    appends->hard_state = *hard_state;
+    return 0;
+}
+
+int appends_compact(struct appends *appends, uint64_t index)
+{
+    hf_log_batch_clear(appends->batch);
+    int rc = hf_log_batch_compact(appends->batch, appends->group, index);
+    if (rc != 0) {
+        return rc;
+    }
+    struct append *append = append_new(appends, &(struct appends_change){0});
+    rc = appends_submit(appends, append, appends->batch);
+    if (rc != 0) {
+        append_free(append);
+    }
+    return rc;
+}
+
 static uint64_t appends_size(const struct hf_entry *entries, unsigned entry_count)
 {
     uint64_t size = 0;

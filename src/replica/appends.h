@@ -67,6 +67,12 @@ void appends_close(struct appends *appends);
  * Writes what changed. Term and vote alone cause a write; the commit index goes along when there is one. The first
  * removed index goes to *truncated (0: none). On an error the log has nothing of it. */
 int appends_write(struct appends *appends, const struct appends_change *change, uint64_t *truncated);
+/* The whole log of the group restarts behind a snapshot (one batch: reset, hard state). Appends in flight report no
+ * entry any more. When the reset is durable, `ended` is called for its sequence number, which goes to *sequence. */
+int appends_reset(struct appends *appends, uint64_t index, uint64_t term, struct hf_bytes name,
+                  const struct hf_hard_state *hard_state, uint64_t *sequence);
+/* Drops the entries up to the index. */
+int appends_compact(struct appends *appends, uint64_t index);
 /* Tries again what the log had no room for. */
 int appends_retry(struct appends *appends);
 bool appends_is_blocked(const struct appends *appends);

@@ -5,9 +5,11 @@
 #include "replica/replica_configuration.h"
 #include "replica/step.h"
 
-void apply_open(struct apply *apply, uint64_t applied_index, uint64_t commit_index)
+void apply_open(struct apply *apply, uint64_t snapshot_index, uint64_t applied_index, uint64_t commit_index)
 {
-    *apply = (struct apply){.applied_at_open = applied_index, .commit_known = commit_index};
+    *apply = (struct apply){.cursor = snapshot_index,
+                            .applied_at_open = applied_index,
+                            .commit_known = commit_index > snapshot_index ? commit_index : snapshot_index};
 }
 
 /* Tells the engine that a configuration is committed. It ignores those that it knows to be. */
@@ -74,7 +76,8 @@ bool apply_run(struct replica *replica)
 {
     struct apply *apply = &replica->apply;
     uint64_t before = apply->cursor;
-    while (replica->phase == REPLICA_PHASE_RUNNING) {
+    /* While a snapshot is taken in, what is committed lies in it. */
+    while (replica->phase == REPLICA_PHASE_RUNNING && !replica->engine.raft.snapshot.installing) {
         uint64_t target = raft_commit_index(&replica->engine.raft);
         /* With the log's queue full, committed entries may not be readable yet. */
         uint64_t readable = appends_readable_index(&replica->appends);

@@ -15,7 +15,7 @@ struct apply {
     size_t change_next;       /* of the replica's history: the first one that was not fed */
 };
 
-void apply_open(struct apply *apply, uint64_t applied_index, uint64_t commit_index);
+void apply_open(struct apply *apply, uint64_t snapshot_index, uint64_t applied_index, uint64_t commit_index);
 /* Hands over what is committed. True when there was something. */
 bool apply_run(struct replica *replica);
 

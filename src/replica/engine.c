@@ -149,44 +149,58 @@ void engine_entries_free(struct raft_entry *raft, const struct hf_entry *entries
 
 /* One raft_entry per log entry, of which only the term and the configurations are read. On an error the core frees the
  * array and the batch, so both come from raft_malloc and the batch is no part of the array. */
-static struct raft_entry *engine_history_entries(const struct engine_history *history)
+static struct raft_entry *engine_history_entries(const struct engine_history *history, uint64_t count)
 {
-    struct raft_entry *raft = raft_calloc(history->last_index, sizeof(*raft));
+    struct raft_entry *raft = raft_calloc(count, sizeof(*raft));
     void *batch = raft_malloc(1);
     assert(raft != NULL && batch != NULL);
-    uint64_t index = 1;
+    uint64_t index = history->first_index;
     for (size_t run = 0; run < history->run_count; run++) {
         for (; index <= history->runs[run].last_index; index++) {
-            raft[index - 1].term = history->runs[run].term;
-            raft[index - 1].type = RAFT_COMMAND;
-            raft[index - 1].batch = batch;
+            raft[index - history->first_index].term = history->runs[run].term;
+            raft[index - history->first_index].type = RAFT_COMMAND;
+            raft[index - history->first_index].batch = batch;
         }
     }
     for (size_t i = 0; i < history->change_count; i++) {
         const struct engine_change *change = &history->changes[i];
-        raft[change->index - 1].type = RAFT_CHANGE;
-        replica_configuration_to_raft_buffer(change->members, change->member_count, &raft[change->index - 1].buf);
+        struct raft_entry *entry = &raft[change->index - history->first_index];
+        entry->type = RAFT_CHANGE;
+        replica_configuration_to_raft_buffer(change->members, change->member_count, &entry->buf);
     }
     return raft;
 }
 
-int engine_start(struct engine *engine, const struct hf_hard_state *hard_state, const struct engine_history *history,
-                 struct raft_update *update)
+void engine_metadata(const struct replica_snapshot *snapshot, struct raft_snapshot_metadata *out)
 {
-    assert(history->last_index <= UINT32_MAX);
-    struct raft_entry *entries = history->last_index > 0 ? engine_history_entries(history) : NULL;
+    *out = (struct raft_snapshot_metadata){
+        .index = snapshot->index, .term = snapshot->term, .configuration_index = snapshot->configuration_index};
+    replica_configuration_to_raft(snapshot->members, snapshot->member_count, &out->configuration);
+}
+
+int engine_start(struct engine *engine, const struct hf_hard_state *hard_state, const struct replica_snapshot *snapshot,
+                 const struct engine_history *history, struct raft_update *update)
+{
+    uint64_t count = history->last_index + 1 - history->first_index;
+    assert(count <= UINT32_MAX);
+    struct raft_entry *entries = count > 0 ? engine_history_entries(history, count) : NULL;
     void **buffers = memory_new((history->change_count + 1) * sizeof(*buffers));
+    struct raft_snapshot_metadata metadata;
     for (size_t i = 0; i < history->change_count; i++) {
-        buffers[i] = entries[history->changes[i].index - 1].buf.base;
+        buffers[i] = entries[history->changes[i].index - history->first_index].buf.base;
     }
     struct raft_event event = {
         .type = RAFT_START,
         .start = {.term = hard_state->term,
                   .voted_for = hard_state->vote,
-                  .start_index = 1, /* also when the log is empty */
+                  .start_index = history->first_index, /* 1 also when the log is empty */
                   .entries = entries,
-                  .n_entries = (unsigned)history->last_index},
+                  .n_entries = (unsigned)count},
     };
+    if (snapshot->index > 0) {
+        engine_metadata(snapshot, &metadata); /* the core consumes the configuration */
+        event.start.metadata = &metadata;
+    }
     int rv = engine_step(engine, &event, update);
     for (size_t i = 0; i < history->change_count; i++) {
         raft_free(buffers[i]);

@@ -37,20 +37,25 @@ struct engine_change {
     struct replica_member members[REPLICA_MEMBERS_MAX];
 };
 struct engine_history {
-    struct engine_term_run *runs; /* ascending and without gaps, from index 1 */
+    uint64_t snapshot_index;      /* 0: none */
+    uint64_t first_index;         /* of the log, not above snapshot_index + 1 */
+    struct engine_term_run *runs; /* ascending and without gaps, from first_index */
     size_t run_count;
-    struct engine_change *changes; /* every configuration in the log, ascending */
+    struct engine_change *changes; /* every configuration in the log behind the snapshot, ascending */
     size_t change_count;
-    uint64_t last_index; /* 0: empty */
+    uint64_t last_index; /* first_index − 1: no entries */
 };
 
 void engine_open(struct engine *engine, const struct replica_options *options);
 void engine_close(struct engine *engine);
 uint64_t engine_now_ms(const struct engine *engine);
 
+/* The snapshot as the core is told about it; the event that gets it consumes the configuration. */
+void engine_metadata(const struct replica_snapshot *snapshot, struct raft_snapshot_metadata *out);
+
 /* Feeds START. Returns libraft's code; the update is carried out by the caller. */
-int engine_start(struct engine *engine, const struct hf_hard_state *hard_state, const struct engine_history *history,
-                 struct raft_update *update);
+int engine_start(struct engine *engine, const struct hf_hard_state *hard_state, const struct replica_snapshot *snapshot,
+                 const struct engine_history *history, struct raft_update *update);
 /* Feeds any other event: sets its time and capacity. Returns libraft's code. */
 int engine_step(struct engine *engine, struct raft_event *event, struct raft_update *update);
 

@@ -25,7 +25,14 @@ struct outbox_item {
     bool is_pointless;               /* encode refused */
     uint8_t bytes[OUTBOX_BYTES_MAX]; /* of the other kinds */
     size_t bytes_size;
+    struct buffer snapshot; /* of an InstallSnapshot */
 };
+
+static void outbox_item_free(struct outbox_item *item)
+{
+    buffer_close(&item->snapshot);
+    free(item);
+}
 
 void outbox_open(struct outbox *outbox, struct hf_log *log, uint64_t group, uint64_t group_incarnation,
                  const struct outbox_callbacks *callbacks, void *arg)
@@ -44,7 +51,7 @@ static void outbox_peer_clear(struct outbox_peer *peer)
     list_splice(&peer->queue, &peer->aside);
     list_each_safe (&peer->queue, link) {
         list_remove(link);
-        free(list_entry(link, struct outbox_item, link));
+        outbox_item_free(list_entry(link, struct outbox_item, link));
     }
     peer->queued = 0;
 }
@@ -145,6 +152,8 @@ static int outbox_encode(struct peer_message *message, struct buffer *out)
         buffer_append(out, item->bytes, item->bytes_size);
     } else if (item->raft.type == RAFT_APPEND_ENTRIES && item->raft.append_entries.n_entries > 0) {
         rc = outbox_encode_range(outbox, item, out);
+    } else if (item->raft.type == RAFT_INSTALL_SNAPSHOT) {
+        buffer_append_bytes(out, buffer_bytes(&item->snapshot));
     } else {
         codec_encode(&item->raft, NULL, 0, out);
     }
@@ -175,7 +184,7 @@ static void outbox_release(struct peer_message *message, int sent)
     struct outbox_item *item = message->user;
     struct outbox *outbox = item->outbox;
     if (outbox == NULL) {
-        free(item);
+        outbox_item_free(item);
         return;
     }
     struct outbox_peer *peer = item->peer;
@@ -190,7 +199,7 @@ static void outbox_release(struct peer_message *message, int sent)
             /* The connection is down, and with it goes what was meant for it. */
             outbox_peer_clear(peer);
         }
-        free(item);
+        outbox_item_free(item);
     }
     outbox_peer_flush(outbox, peer);
 }
@@ -198,13 +207,14 @@ static void outbox_release(struct peer_message *message, int sent)
 static void outbox_expose(struct outbox *outbox, struct outbox_item *item)
 {
     struct outbox_peer *peer = item->peer;
-    bool has_entries =
-        item->kind == FRAME_RAFT && item->raft.type == RAFT_APPEND_ENTRIES && item->raft.append_entries.n_entries > 0;
+    bool is_bulk = item->kind == FRAME_RAFT &&
+                   (item->raft.type == RAFT_INSTALL_SNAPSHOT ||
+                    (item->raft.type == RAFT_APPEND_ENTRIES && item->raft.append_entries.n_entries > 0));
     item->message = (struct peer_message){
         .kind = item->kind,
-        .class = has_entries ? PEER_BULK : PEER_URGENT,
+        .class = is_bulk ? PEER_BULK : PEER_URGENT,
         .independent = item->kind != FRAME_RAFT,
-        .small = !has_entries,
+        .small = !is_bulk,
         .group = outbox->group,
         .group_incarnation = outbox->group_incarnation,
         .encode = outbox_encode,
@@ -343,6 +353,27 @@ void outbox_push(struct outbox *outbox, const struct raft_message *raft, uint64_
         item->raft.append_entries.entries = NULL;
     }
     item->last_term = last_term;
+}
+
+void outbox_push_snapshot(struct outbox *outbox, uint64_t to_node, struct buffer *bytes, uint64_t after)
+{
+    struct outbox_peer *peer = outbox_peer_of(outbox, to_node);
+    struct outbox_item *item = NULL;
+    if (peer != NULL && !list_empty(&peer->queue)) {
+        item = list_entry(peer->queue.previous, struct outbox_item, link);
+        item = item->raft.type == RAFT_INSTALL_SNAPSHOT ? item : NULL;
+    }
+    if (item == NULL) {
+        item = outbox_item_new(outbox, to_node, FRAME_RAFT, after);
+    }
+    if (item != NULL) {
+        buffer_close(&item->snapshot);
+        item->raft.type = RAFT_INSTALL_SNAPSHOT;
+        item->after = after;
+        item->snapshot = *bytes;
+        *bytes = (struct buffer){0};
+    }
+    buffer_close(bytes);
 }
 
 void outbox_push_bytes(struct outbox *outbox, uint64_t to_node, enum frame_kind kind, struct hf_bytes bytes,

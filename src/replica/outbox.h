@@ -15,6 +15,7 @@
 #include <raft.h>
 #include <stdbool.h>
 
+#include "base/buffer.h"
 #include "base/list.h"
 #include "holdfast/log.h"
 #include "peer/peer.h"
@@ -58,6 +59,8 @@ void outbox_close(struct outbox *outbox);
 /* A raft message of the engine; addressed by its server_id. last_term: for append entries with entries, the term of the
  * last one. Nothing is sent before outbox_flush. */
 void outbox_push(struct outbox *outbox, const struct raft_message *raft, uint64_t last_term, uint64_t after);
+/* An InstallSnapshot, encoded already: takes the bytes over. One that waits for the same peer is replaced. */
+void outbox_push_snapshot(struct outbox *outbox, uint64_t to_node, struct buffer *bytes, uint64_t after);
 /* Ready-made bytes of another kind (pings): small, independent, never merged. */
 void outbox_push_bytes(struct outbox *outbox, uint64_t to_node, enum frame_kind kind, struct hf_bytes bytes,
                        uint64_t after);

@@ -4,9 +4,9 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "base/trace.h"
 #include "replica/codec.h"
 #include "replica/guard.h"
+#include "replica/install.h"
 #include "replica/replica_configuration.h"
 #include "replica/step.h"
 
@@ -164,8 +164,9 @@ static void receive_timeout_now(struct replica *replica, uint64_t from_node, str
     }
 }
 
-static void receive_dispatch(struct replica *replica, uint64_t from_node, struct codec_message *message)
+static int receive_dispatch(struct replica *replica, uint64_t from_node, struct codec_message *message)
 {
+    int rc = 0;
     switch (message->raft.type) {
     case RAFT_APPEND_ENTRIES:
         receive_append(replica, from_node, message);
@@ -182,14 +183,13 @@ static void receive_dispatch(struct replica *replica, uint64_t from_node, struct
         }
         break;
     case RAFT_INSTALL_SNAPSHOT:
-        TRACE(TRACE_WARN, "replica",
-              "group %" PRIu64 ": a snapshot at %llu from node %" PRIu64 " is refused: this version has no snapshots",
-              replica->options.group, message->raft.install_snapshot.last_index, from_node);
+        rc = install_offered(replica, from_node, message);
         break;
     case RAFT_TIMEOUT_NOW:
         receive_timeout_now(replica, from_node, message);
         break;
     }
+    return rc;
 }
 
 int receive_raft(struct replica *replica, uint64_t from_node, struct hf_bytes payload)
@@ -203,7 +203,7 @@ int receive_raft(struct replica *replica, uint64_t from_node, struct hf_bytes pa
         (message.raft.type == RAFT_REQUEST_VOTE && message.raft.request_vote.candidate_id != from_node)) {
         rc = error_raise(HF_EPROTOCOL, "node %" PRIu64 " speaks for another node", from_node);
     } else if (replica->phase == REPLICA_PHASE_RUNNING) {
-        receive_dispatch(replica, from_node, &message);
+        rc = receive_dispatch(replica, from_node, &message);
     }
     codec_message_close(&message);
     return rc;

@@ -33,7 +33,8 @@ int recovery_add(struct engine_history *history, const struct hf_entry *entry)
     }
     history->runs[history->run_count - 1].last_index = entry->index;
     history->last_index = entry->index;
-    return entry->type == HF_ENTRY_CONFIGURATION ? recovery_add_change(history, entry) : 0;
+    bool is_new = entry->type == HF_ENTRY_CONFIGURATION && entry->index > history->snapshot_index;
+    return is_new ? recovery_add_change(history, entry) : 0;
 }
 
 static int recovery_read_batch(struct hf_log *log, uint64_t group, uint64_t last_index, struct engine_history *history,
@@ -50,19 +51,41 @@ static int recovery_read_batch(struct hf_log *log, uint64_t group, uint64_t last
     return rc;
 }
 
-int recovery_read(struct hf_log *log, uint64_t group, const struct hf_log_group_state *state,
+int recovery_check(struct hf_log *log, uint64_t group, const struct hf_log_group_state *state,
+                   const struct replica_snapshot *snapshot)
+{
+    uint64_t term = 0;
+    if (state->first_index - 1 > snapshot->index) {
+        return error_raise(HF_ECORRUPT,
+                           "group %" PRIu64 ": the log begins at index %" PRIu64
+                           ", but the newest good snapshot ends at %" PRIu64 ": what lies between is missing here",
+                           group, state->first_index, snapshot->index);
+    }
+    if (snapshot->index > state->last_index) {
+        return error_raise(HF_ECORRUPT,
+                           "group %" PRIu64 ": the log ends at index %" PRIu64 ", before the snapshot at %" PRIu64,
+                           group, state->last_index, snapshot->index);
+    }
+    int rc = snapshot->index > 0 ? hf_log_term(log, group, snapshot->index, &term) : 0;
+    if (rc == 0 && term != snapshot->term) {
+        rc = error_raise(HF_ECORRUPT,
+                         "group %" PRIu64 ": index %" PRIu64 " has term %" PRIu64 " in the log and %" PRIu64
+                         " in the snapshot",
+                         group, snapshot->index, term, snapshot->term);
+    }
+    return rc;
+}
+
+int recovery_read(struct hf_log *log, uint64_t group, const struct hf_log_group_state *state, uint64_t snapshot_index,
                   struct engine_history *history, uint64_t *stamp_last_ms)
 {
-    if (state->first_index != 1) {
-        return error_raise(HF_EUNSUPPORTED,
-                           "the log of group %" PRIu64 " begins at %" PRIu64
-                           ", behind a snapshot that this version cannot read",
-                           group, state->first_index);
-    }
-    if (state->last_index > RECOVERY_ENTRIES_MAX) {
+    history->first_index = state->first_index;
+    history->last_index = state->first_index - 1;
+    history->snapshot_index = snapshot_index;
+    if (state->last_index - history->last_index > RECOVERY_ENTRIES_MAX) {
         return error_raise(HF_ETOOBIG,
                            "the log of group %" PRIu64 " has %" PRIu64 " entries, at most %llu can be started", group,
-                           state->last_index, RECOVERY_ENTRIES_MAX);
+                           state->last_index - history->last_index, RECOVERY_ENTRIES_MAX);
     }
     int rc = 0;
     while (rc == 0 && history->last_index < state->last_index) {

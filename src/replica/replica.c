@@ -5,8 +5,10 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/mutation.h"
 #include "base/trace.h"
 #include "replica/guard.h"
+#include "replica/install.h"
 #include "replica/propose.h"
 #include "replica/receive.h"
 #include "replica/recovery.h"
@@ -25,7 +27,7 @@ static bool replica_is_raising(const struct replica *replica)
 static void replica_time_out(struct replica *replica)
 {
     struct raft *raft = &replica->engine.raft;
-    if (raft->state == RAFT_FOLLOWER && guard_is_only_voter(raft)) {
+    if (raft->state == RAFT_FOLLOWER && !raft->snapshot.installing && guard_is_only_voter(raft)) {
         if (replica->raised_term != raft_current_term(raft)) {
             guard_raise_term(raft);
             replica->raised_term = raft_current_term(raft);
@@ -99,6 +101,9 @@ uint64_t replica_deadline_ms(const struct replica *replica)
 static void replica_persisted(struct replica *replica, uint64_t last_index)
 {
     struct raft *raft = &replica->engine.raft;
+    if (raft->snapshot.installing) {
+        return; /* rule 3 */
+    }
     /* The planted bug of rule 3 may name an index that is no longer there. */
     last_index = replica_earlier(last_index, raft_last_index(raft));
     if (last_index > raft->last_stored) {
@@ -120,7 +125,9 @@ static void replica_append_ended(void *arg, int result, uint64_t last_index)
     } else if (replica->phase == REPLICA_PHASE_RUNNING) {
         bool was_raising = replica->raised_term == raft_current_term(&replica->engine.raft) &&
                            replica->engine.raft.state == RAFT_FOLLOWER;
-        replica_persisted(replica, last_index);
+        if (!install_persisted(replica)) {
+            replica_persisted(replica, last_index);
+        }
         if (was_raising && replica->phase == REPLICA_PHASE_RUNNING && !replica_is_raising(replica) &&
             engine_now_ms(&replica->engine) >= raft_timeout(&replica->engine.raft)) {
             replica_time_out(replica);
@@ -179,7 +186,8 @@ static int replica_check_history(const struct replica *replica, const struct rep
                            options->group, history->runs[history->run_count - 1].term,
                            replica->appends.hard_state.term);
     }
-    if (history->change_count > 0 && options->bootstrap_count > 0 &&
+    if (history->change_count > 0 && history->first_index == 1 && options->snapshot.index == 0 &&
+        options->bootstrap_count > 0 &&
         replica_configuration_distance(options->bootstrap, options->bootstrap_count, history->changes[0].members,
                                        history->changes[0].member_count) != 0) {
         return error_raise(HF_EMISMATCH,
@@ -188,6 +196,19 @@ static int replica_check_history(const struct replica *replica, const struct rep
                            options->group);
     }
     return 0;
+}
+
+/* In the newest configuration of log and snapshot. */
+static bool replica_is_only_voter(const struct replica *replica, const struct replica_options *options)
+{
+    const struct replica_member *members = options->snapshot.members;
+    unsigned count = options->snapshot.index > 0 ? options->snapshot.member_count : 0;
+    if (replica->history.change_count > 0) {
+        const struct engine_change *latest = &replica->history.changes[replica->history.change_count - 1];
+        members = latest->members;
+        count = latest->member_count;
+    }
+    return guard_is_only_voter_of(members, count, options->node_id);
 }
 
 /* What START needs to find on disk: entry 1, and a lone voter's next term (guard B). */
@@ -209,12 +230,9 @@ static int replica_prepare(struct replica *replica, const struct replica_options
         change = (struct appends_change){.first_index = 1, .entries = &entry, .entry_count = 1, .term = 1, .commit = 1};
         replica->stamp_last_ms = entry.timestamp_ms;
     }
-    if (replica->history.change_count > 0) {
-        const struct engine_change *latest = &replica->history.changes[replica->history.change_count - 1];
-        if (guard_is_only_voter_of(latest->members, latest->member_count, options->node_id)) {
-            change.term++;
-            change.vote = options->node_id;
-        }
+    if (replica_is_only_voter(replica, options)) {
+        change.term++;
+        change.vote = options->node_id;
     }
     uint64_t truncated;
     if (rc == 0) {
@@ -267,9 +285,14 @@ int replica_open(const struct replica_options *options, const struct replica_cal
     appends_open(&replica->appends, options->log, options->group, &state, &replica_appends_callbacks, replica);
     outbox_open(&replica->outbox, options->log, options->group, options->group_incarnation, &replica_outbox_callbacks,
                 replica);
-    apply_open(&replica->apply, options->applied_index, state.hard_state.commit);
+    apply_open(&replica->apply, options->snapshot.index, options->applied_index, state.hard_state.commit);
     read_index_open(&replica->reads);
-    rc = recovery_read(options->log, options->group, &state, &replica->history, &replica->stamp_last_ms);
+    replica->stamp_last_ms = options->snapshot.stamp_ms;
+    rc = recovery_check(options->log, options->group, &state, &options->snapshot);
+    if (rc == 0) {
+        rc = recovery_read(options->log, options->group, &state, options->snapshot.index, &replica->history,
+                           &replica->stamp_last_ms);
+    }
     if (rc == 0) {
         rc = replica_check_history(replica, options);
     }
@@ -374,37 +397,80 @@ void replica_flush_reads(struct replica *replica)
     step_settle(replica);
 }
 
-static int replica_check_snapshot(const struct replica *replica, uint64_t index)
+/* ---- snapshots ---- */
+
+int replica_snapshot_point(const struct replica *replica, struct replica_snapshot *out)
+{
+    const struct raft *raft = &replica->engine.raft;
+    uint64_t index = replica->apply.cursor;
+    if (replica->phase != REPLICA_PHASE_RUNNING) {
+        return error_raise(HF_ECLOSED, "group %" PRIu64 " does not run", replica->options.group);
+    }
+    bool is_durable = index <= replica->appends.durable_index && index <= raft->last_stored;
+    if (raft->snapshot.installing || (!is_durable && !MUTATED(SNAPSHOT_BEYOND_DURABLE)) ||
+        index < raft->configuration_committed_index) {
+        return error_raise(HF_EBUSY, "group %" PRIu64 " has applied up to %" PRIu64 ", of which %" PRIu64 " is durable",
+                           replica->options.group, index, replica->appends.durable_index);
+    }
+    if (index <= raft->trail.snapshot.index || engine_term(&replica->engine, index) == 0) {
+        return error_raise(HF_ECONFLICT, "group %" PRIu64 " has a snapshot at %llu, and applied up to %" PRIu64,
+                           replica->options.group, raft->trail.snapshot.index, index);
+    }
+    *out = (struct replica_snapshot){.index = index,
+                                     .term = engine_term(&replica->engine, index),
+                                     .configuration_index = raft->configuration_committed_index};
+    out->member_count = replica_configuration_from_raft(&raft->configuration_committed, out->members);
+    return 0;
+}
+
+int replica_snapshot_taken(struct replica *replica, const struct replica_snapshot *snapshot, uint64_t trailing)
 {
     const struct raft *raft = &replica->engine.raft;
     if (replica->phase != REPLICA_PHASE_RUNNING) {
         return error_raise(HF_ECLOSED, "group %" PRIu64 " does not run", replica->options.group);
     }
-    if (index > replica->apply.cursor || index > raft->last_stored || index <= raft->trail.snapshot.index ||
-        index < raft->configuration_committed_index || engine_term(&replica->engine, index) == 0) {
-        return error_raise(
-            HF_ECONFLICT,
-            "a snapshot of group %" PRIu64 " at %" PRIu64 " (applied %" PRIu64 ", durable %llu, last snapshot %llu)",
-            replica->options.group, index, replica->apply.cursor, raft->last_stored, raft->trail.snapshot.index);
+    if (raft->snapshot.installing || snapshot->index <= raft->trail.snapshot.index ||
+        snapshot->index > raft->last_stored || engine_term(&replica->engine, snapshot->index) != snapshot->term) {
+        return error_raise(HF_ECONFLICT, "group %" PRIu64 " has a snapshot at %llu, newer than the one at %" PRIu64,
+                           replica->options.group, raft->trail.snapshot.index, snapshot->index);
     }
-    return 0;
+    struct raft_event event = {.type = RAFT_SNAPSHOT,
+                               .snapshot = {.trailing = trailing < UINT32_MAX ? (unsigned)trailing : UINT32_MAX}};
+    engine_metadata(snapshot, &event.snapshot.metadata); /* the core consumes it */
+    int rc = step_event(replica, &event, NULL, NULL);
+    step_settle(replica);
+    return rc;
 }
 
-int replica_snapshot_taken(struct replica *replica, uint64_t index, unsigned trailing)
+int replica_compact(struct replica *replica, uint64_t index)
 {
-    int rc = replica_check_snapshot(replica, index);
-    if (rc != 0) {
-        return rc;
-    }
     const struct raft *raft = &replica->engine.raft;
-    struct replica_member members[REPLICA_MEMBERS_MAX];
-    unsigned count = replica_configuration_from_raft(&raft->configuration_committed, members);
-    struct raft_event event = {.type = RAFT_SNAPSHOT, .snapshot = {.trailing = trailing}};
-    event.snapshot.metadata.index = index;
-    event.snapshot.metadata.term = engine_term(&replica->engine, index);
-    event.snapshot.metadata.configuration_index = raft->configuration_committed_index;
-    replica_configuration_to_raft(members, count, &event.snapshot.metadata.configuration); /* the core consumes it */
-    rc = step_event(replica, &event, NULL, NULL);
+    struct hf_log_group_state state;
+    if (replica->phase != REPLICA_PHASE_RUNNING || raft->snapshot.installing) {
+        return 0;
+    }
+    int rc = hf_log_group_state(replica->options.log, replica->options.group, &state);
+    /* Rule 15: what the engine still remembers it may want to send. */
+    index = index < raft->trail.offset ? index : raft->trail.offset;
+    if (rc == 0 && index >= state.first_index) {
+        rc = appends_compact(&replica->appends, index);
+    }
+    step_settle(replica);
+    return rc;
+}
+
+int replica_snapshot_send(struct replica *replica, uint64_t to_node, const struct replica_snapshot *snapshot,
+                          struct hf_bytes manifest)
+{
+    int rc = install_send(replica, to_node, snapshot, manifest);
+    step_settle(replica);
+    return rc;
+}
+
+int replica_snapshot_install(struct replica *replica, uint64_t term, const struct replica_snapshot *snapshot,
+                             struct hf_bytes name)
+{
+    int rc = install_begin(replica, term, snapshot, name);
     step_settle(replica);
     return rc;
 }
@@ -425,6 +491,7 @@ void replica_status(const struct replica *replica, struct replica_status *out)
         .last_index = replica->appends.last_index,
         .durable_index = replica->appends.durable_index,
         .first_index = is_readable ? state.first_index : 0,
+        .snapshot_index = raft->trail.snapshot.index,
         .transferring = step_is_leader(replica) && raft_transferee(raft) != 0,
         .is_ready = step_is_ready(replica),
     };

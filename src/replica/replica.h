@@ -40,6 +40,16 @@ struct replica_member {
 void replica_configuration_encode(const struct replica_member *members, unsigned count, struct buffer *out);
 int replica_configuration_decode(struct hf_bytes bytes, struct replica_member *members, unsigned *count);
 
+/* What a snapshot of the group covers, beside the contents of the state machine. */
+struct replica_snapshot {
+    uint64_t index; /* 0: there is none */
+    uint64_t term;
+    uint64_t configuration_index; /* of the configuration in force at the index */
+    uint64_t stamp_ms;            /* the greatest of the entries up to the index */
+    unsigned member_count;
+    struct replica_member members[REPLICA_MEMBERS_MAX];
+};
+
 enum replica_state { REPLICA_FOLLOWER, REPLICA_CANDIDATE, REPLICA_LEADER, REPLICA_FROZEN };
 
 struct replica_callbacks {
@@ -53,6 +63,19 @@ struct replica_callbacks {
     /* Entries from `index` on that this node proposed in `term` were truncated or can no longer be followed. */
     void (*lost)(void *arg, uint64_t from_index);
     void (*failed)(void *arg, int result);
+
+    /* Snapshots; NULL where there are none.
+     * As leader: a member lacks what this log no longer has. Answered by replica_snapshot_send, now or later. Asked
+     * again and again while it is so. */
+    void (*snapshot_wanted)(void *arg, uint64_t to_node);
+    /* As follower: the leader of `term` offers a snapshot that goes beyond what is applied here; manifest is whatever
+     * it gave to replica_snapshot_send. Lent for the call. Offered again and again. When its contents are here and
+     * verified, replica_snapshot_install takes it in. */
+    void (*snapshot_offered)(void *arg, uint64_t from_node, uint64_t term, const struct replica_snapshot *snapshot,
+                             struct hf_bytes manifest);
+    /* The reset that names the snapshot is durable: the state machine takes its contents, as a whole and at once. A
+     * non-zero return freezes the replica. */
+    int (*snapshot_install)(void *arg);
 };
 
 struct replica_options {
@@ -61,7 +84,8 @@ struct replica_options {
     uint64_t node_id;
     struct hf_log *log;     /* lent */
     struct io *io;          /* for the monotonic clock and randomness */
-    uint64_t applied_index; /* the state machine already holds entries up to here: apply starts behind it */
+    uint64_t applied_index; /* the state machine already holds entries up to here: apply starts behind it; ≥ snapshot */
+    struct replica_snapshot snapshot;       /* the newest good one; the log must reach back to it */
     const struct replica_member *bootstrap; /* members of entry 1, used when the group's log is empty */
     unsigned bootstrap_count;
     uint64_t bootstrap_stamp_ms;  /* from the cluster description, so that entry 1 is byte-equal everywhere */
@@ -107,9 +131,28 @@ void replica_flush_reads(struct replica *replica);
 uint64_t replica_deadline_ms(const struct replica *replica);
 void replica_tick(struct replica *replica);
 
-/* Tells the engine that a snapshot covers the log up to the index (rule 15); the log keeps `trailing` entries.
- * index ≤ applied and ≤ durable. Used by the simulator now and by snapshots later. */
-int replica_snapshot_taken(struct replica *replica, uint64_t index, unsigned trailing);
+/* ---- Snapshots. The order on disk of an install (docs/decisions/0005): the file is published as received; a reset
+ * that names it is durable, which is the commit point; the state machine takes the contents; only then the engine is
+ * told.
+ * ---- */
+
+/* What a snapshot of the state machine as it is now would cover. HF_EBUSY: what is applied is not durable here yet, or
+ * an install is under way; HF_ECONFLICT: there is one at this index; HF_ECLOSED. */
+int replica_snapshot_point(const struct replica *replica, struct replica_snapshot *out);
+/* A snapshot taken at such a point is published (rule 15): the engine forgets all but `trailing` entries before it. The
+ * log keeps its own. HF_ECONFLICT: the engine has a newer one meanwhile. */
+int replica_snapshot_taken(struct replica *replica, const struct replica_snapshot *snapshot, uint64_t trailing);
+/* Drops the log's entries up to the index, as far as the engine has forgotten them; not durable on return. */
+int replica_compact(struct replica *replica, uint64_t index);
+/* As leader: offers a snapshot to a member. HF_ENOTLEADER. */
+int replica_snapshot_send(struct replica *replica, uint64_t to_node, const struct replica_snapshot *snapshot,
+                          struct hf_bytes manifest);
+/* As follower: takes in a snapshot whose contents are here, verified and published, and that a leader of `term`
+ * offered; `name` goes into the reset. 0: callbacks.snapshot_install comes when the reset is durable. HF_EEXISTS: it is
+ * not needed any more; HF_EBUSY: not now (no leader of that term or a later one is known, or something is under way),
+ * try again; HF_ECLOSED. */
+int replica_snapshot_install(struct replica *replica, uint64_t term, const struct replica_snapshot *snapshot,
+                             struct hf_bytes name);
 
 struct replica_status {
     enum replica_state state;
@@ -121,6 +164,7 @@ struct replica_status {
     uint64_t last_index;
     uint64_t durable_index;
     uint64_t first_index;
+    uint64_t snapshot_index; /* of the newest that the engine knows of; 0: none */
     unsigned member_count;
     struct replica_member members[REPLICA_MEMBERS_MAX];
     bool transferring;

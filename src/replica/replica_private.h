@@ -25,6 +25,14 @@ struct replica_told { /* to callbacks.changed */
     uint64_t leader;
 };
 
+/* A snapshot that is being taken in: install.h. */
+struct replica_install {
+    struct replica_snapshot snapshot;
+    uint64_t sequence; /* of the append that resets the log; 0: nothing is under way */
+    unsigned name_size;
+    uint8_t name[HF_LOG_SNAPSHOT_NAME_SIZE_MAX];
+};
+
 struct replica {
     struct replica_options options; /* with defaults filled in; the bootstrap members are not kept */
     struct replica_callbacks callbacks;
@@ -36,6 +44,7 @@ struct replica {
     struct apply apply;
     struct read_index reads;
     struct probe probe;
+    struct replica_install install;
     struct engine_history history; /* of the log at open */
     uint64_t term_first_index;     /* as leader: of the first entry of the term, there or to come; 0 otherwise */
     bool is_noop_wanted;           /* as leader: no entry of the term was proposed yet */

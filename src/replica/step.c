@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/trace.h"
 #include "replica/guard.h"
+#include "replica/install.h"
 #include "replica/propose.h"
 #include "replica/recovery.h"
 
@@ -123,39 +124,6 @@ static void step_note_leadership(struct replica *replica, const struct raft_upda
     read_index_reset(&replica->reads);
 }
 
-/* A member is below what the engine still knows of, so the engine asks for a snapshot. While nothing is compacted the
- * log itself has all of it: the entries go out behind what is known to match. */
-static void step_catch_up(struct replica *replica, const struct raft_message *message)
-{
-    const struct raft *raft = &replica->engine.raft;
-    raft_index match = 0;
-    uint64_t match_term = 0;
-    int rv = raft_match_index(raft, message->server_id, &match);
-    uint64_t last_index = message->install_snapshot.last_index;
-    int rc = 0;
-    if (rv == 0 && match > 0) {
-        rc = hf_log_term(replica->options.log, replica->options.group, match, &match_term);
-    }
-    if (rv != 0 || rc != 0 || match >= last_index) {
-        TRACE(TRACE_WARN, "replica",
-              "group %" PRIu64 ": node %llu needs a snapshot at %" PRIu64 ", which is refused: %s",
-              replica->options.group, message->server_id, last_index, rc != 0 ? hf_error_text() : "it is no member");
-        return;
-    }
-    TRACE(TRACE_INFO, "replica", "group %" PRIu64 ": node %llu gets entries %llu to %" PRIu64 " instead of a snapshot",
-          replica->options.group, message->server_id, match + 1, last_index);
-    struct raft_message append = {
-        .type = RAFT_APPEND_ENTRIES,
-        .server_id = message->server_id,
-        .append_entries = {.term = raft_current_term(raft),
-                           .prev_log_index = match,
-                           .prev_log_term = match_term,
-                           .leader_commit = raft_commit_index(raft),
-                           .n_entries = (unsigned)(last_index - match)},
-    };
-    outbox_push(&replica->outbox, &append, message->install_snapshot.last_term, replica->appends.sequence_promised);
-}
-
 static void step_send(struct replica *replica, const struct raft_message *message, struct step_outcome *outcome)
 {
     if (message->server_id == 0) {
@@ -174,7 +142,7 @@ static void step_send(struct replica *replica, const struct raft_message *messag
         outcome->is_rejected |= message->append_entries_result.rejected > 0;
         break;
     case RAFT_INSTALL_SNAPSHOT:
-        step_catch_up(replica, message);
+        install_wanted(replica, message);
         return;
     case RAFT_TIMEOUT_NOW:
         if (guard_is_early_timeout_now(&replica->engine.raft, message)) {
@@ -190,12 +158,13 @@ static void step_send(struct replica *replica, const struct raft_message *messag
 static int step_carry_out(struct replica *replica, const struct step_entries *entries, const struct raft_update *update,
                           bool was_leader, struct step_outcome *outcome)
 {
-    /* InstallSnapshot never reaches the engine. */
-    assert((update->flags & (RAFT_UPDATE_SNAPSHOT)) == 0);
     uint64_t committed = replica->apply.commit_known;
     guard_keep_commit(&replica->engine.raft, &replica->apply.commit_known);
     step_note_leadership(replica, update, was_leader);
     int rc = step_write(replica, entries, update, committed);
+    if (rc == 0 && (update->flags & (RAFT_UPDATE_SNAPSHOT)) != 0) {
+        rc = install_write(replica, update);
+    }
     if (rc != 0) {
         /* The engine counts on what the log did not take. */
         step_freeze(replica, rc, "appending to the log");
@@ -269,7 +238,8 @@ int step_start(struct replica *replica)
     struct raft_update update;
     struct step_outcome outcome = {0};
     replica->phase = REPLICA_PHASE_RUNNING;
-    int rv = engine_start(&replica->engine, &replica->appends.hard_state, &replica->history, &update);
+    int rv = engine_start(&replica->engine, &replica->appends.hard_state, &replica->options.snapshot, &replica->history,
+                          &update);
     recovery_close_runs(&replica->history);
     if (rv != 0) {
         error_raise(HF_ECORRUPT, "START failed with %d (%s)", rv, raft_strerror(rv));

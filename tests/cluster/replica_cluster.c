@@ -502,10 +502,10 @@ static void cluster_change_role(struct cluster *cluster, struct cluster_node *no
 
 static void cluster_snapshot(struct cluster *cluster, struct cluster_node *node)
 {
-    struct replica_status status = replica_host_status(&node->host);
-    uint64_t index = status.applied_index < status.durable_index ? status.applied_index : status.durable_index;
     unsigned trailing = (unsigned)rng_between(&cluster->rng, 0, cluster->options.weather.trailing_max);
-    if (replica_snapshot_taken(node->host.replica, index, trailing) == 0) {
+    struct replica_snapshot point;
+    if (replica_snapshot_point(node->host.replica, &point) == 0 &&
+        replica_snapshot_taken(node->host.replica, &point, trailing) == 0) {
         cluster->counts.snapshots++;
     }
 }

@@ -54,12 +54,38 @@ static void replica_host_failed(void *arg, int result)
     host->owner.failed(host->arg, host, result);
 }
 
+static void replica_host_snapshot_wanted(void *arg, uint64_t to_node)
+{
+    struct replica_host *host = arg;
+    if (host->owner.snapshot_wanted != NULL) {
+        host->owner.snapshot_wanted(host->arg, host, to_node);
+    }
+}
+
+static void replica_host_snapshot_offered(void *arg, uint64_t from_node, uint64_t term,
+                                          const struct replica_snapshot *snapshot, struct hf_bytes manifest)
+{
+    struct replica_host *host = arg;
+    if (host->owner.snapshot_offered != NULL) {
+        host->owner.snapshot_offered(host->arg, host, from_node, term, snapshot, manifest);
+    }
+}
+
+static int replica_host_snapshot_install(void *arg)
+{
+    struct replica_host *host = arg;
+    return host->owner.snapshot_install(host->arg, host);
+}
+
 static const struct replica_callbacks replica_host_callbacks = {
     .send = replica_host_send,
     .apply = replica_host_apply,
     .changed = replica_host_changed,
     .lost = replica_host_lost,
     .failed = replica_host_failed,
+    .snapshot_wanted = replica_host_snapshot_wanted,
+    .snapshot_offered = replica_host_snapshot_offered,
+    .snapshot_install = replica_host_snapshot_install,
 };
 
 void replica_host_init(struct replica_host *host, struct sim *sim, uint64_t node_id,
@@ -143,6 +169,7 @@ int replica_host_start(struct replica_host *host)
         .log = host->log,
         .io = io,
         .applied_index = host->applied_index,
+        .snapshot = host->snapshot,
         .bootstrap = host->options.members,
         .bootstrap_count = host->options.member_count,
         .bootstrap_stamp_ms = REPLICA_HOST_STAMP_MS,

@@ -34,6 +34,11 @@ struct replica_host_owner {
     void (*changed)(void *arg, struct replica_host *host, enum replica_state state, uint64_t term, uint64_t leader);
     void (*lost)(void *arg, struct replica_host *host, uint64_t from_index);
     void (*failed)(void *arg, struct replica_host *host, int result);
+    /* NULL: no snapshots. */
+    void (*snapshot_wanted)(void *arg, struct replica_host *host, uint64_t to_node);
+    void (*snapshot_offered)(void *arg, struct replica_host *host, uint64_t from_node, uint64_t term,
+                             const struct replica_snapshot *snapshot, struct hf_bytes manifest);
+    int (*snapshot_install)(void *arg, struct replica_host *host);
 };
 
 struct replica_host_options {
@@ -58,8 +63,9 @@ struct replica_host {
     struct loop_watch *watch;
     struct loop_timer timer;
     struct loop_hook turn_end;
-    struct replica *replica; /* NULL: not running */
-    uint64_t applied_index;  /* what the state machine holds at the next start; the owner may set it before */
+    struct replica *replica;          /* NULL: not running */
+    struct replica_snapshot snapshot; /* that it starts from; the owner may set it before */
+    uint64_t applied_index;           /* what the state machine holds at the next start; the owner may set it before */
 };
 
 void replica_host_init(struct replica_host *host, struct sim *sim, uint64_t node_id,

@@ -42,8 +42,42 @@ static void lab_failed(void *arg, struct replica_host *host, int result)
     lab->failed = result;
 }
 
-static const struct replica_host_owner lab_owner = {
-    .send = lab_send, .apply = lab_apply, .changed = lab_changed, .lost = lab_lost, .failed = lab_failed};
+static void lab_wanted(void *arg, struct replica_host *host, uint64_t to_node)
+{
+    ((struct lab *)arg)->wanted_by = to_node;
+}
+
+static void lab_offered(void *arg, struct replica_host *host, uint64_t from_node, uint64_t term,
+                        const struct replica_snapshot *snapshot, struct hf_bytes manifest)
+{
+    struct lab *lab = arg;
+    lab->offers++;
+    lab->offer_term = term;
+    lab->offer = *snapshot;
+    assert_true(manifest.size < sizeof(lab->offer_manifest));
+    memcpy(lab->offer_manifest, manifest.data, manifest.size);
+}
+
+static int lab_install(void *arg, struct replica_host *host)
+{
+    struct lab *lab = arg;
+    struct hf_log_group_state log;
+    must(hf_log_group_state(host->log, REPLICA_HOST_GROUP, &log));
+    lab->installs++;
+    lab->install_durable_index = log.durable_index;
+    lab->install_commit_index = replica_host_status(host).commit_index;
+    lab->applied_count = 0; /* the next one need not follow the last */
+    return lab->install_result;
+}
+
+static const struct replica_host_owner lab_owner = {.send = lab_send,
+                                                    .apply = lab_apply,
+                                                    .changed = lab_changed,
+                                                    .lost = lab_lost,
+                                                    .failed = lab_failed,
+                                                    .snapshot_wanted = lab_wanted,
+                                                    .snapshot_offered = lab_offered,
+                                                    .snapshot_install = lab_install};
 
 void lab_pump(struct lab *lab)
 {
@@ -320,4 +354,28 @@ uint64_t lab_submit(struct lab *lab, const char *text)
     must(replica_submit(lab->host.replica, &payload, 1, REPLICA_HOST_STAMP_MS, &index, &term));
     replica_host_turn(&lab->host);
     return index;
+}
+
+void lab_offer(struct lab *lab, uint64_t from, uint64_t term, const struct replica_snapshot *snapshot)
+{
+    const struct raft_install_snapshot raft = {.term = term,
+                                               .last_index = snapshot->index,
+                                               .last_term = snapshot->term,
+                                               .conf_index = snapshot->configuration_index};
+    struct buffer configuration = {0};
+    struct buffer bytes = {0};
+    replica_configuration_encode(snapshot->members, snapshot->member_count, &configuration);
+    codec_encode_install_snapshot(&raft, buffer_bytes(&configuration), bytes_of_text("manifest"), &bytes);
+    must(replica_receive(lab->host.replica, from, FRAME_RAFT, buffer_bytes(&bytes)));
+    replica_host_turn(&lab->host);
+    buffer_close(&configuration);
+    buffer_close(&bytes);
+}
+
+uint64_t lab_snapshot(struct lab *lab, uint64_t trailing)
+{
+    struct replica_snapshot point;
+    must(replica_snapshot_point(lab->host.replica, &point));
+    must(replica_snapshot_taken(lab->host.replica, &point, trailing));
+    return point.index;
 }

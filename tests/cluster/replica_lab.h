@@ -40,6 +40,17 @@ struct lab {
     unsigned applied_count;
     uint64_t lost_from;
     int failed;
+    uint64_t wanted_by; /* the last node that needs a snapshot */
+    /* the last offer */
+    unsigned offers;
+    uint64_t offer_term;
+    struct replica_snapshot offer;
+    char offer_manifest[64];
+    /* what was to be taken in, and what was known then */
+    unsigned installs;
+    int install_result; /* to be returned */
+    uint64_t install_durable_index;
+    uint64_t install_commit_index;
 };
 
 /* The replica is `node_id` of the members given; runs until it has started. */
@@ -78,5 +89,10 @@ struct hf_entry lab_change(uint64_t index, uint64_t term, const struct replica_m
                            struct buffer *buffer);
 enum replica_role lab_role(const struct lab *lab, uint64_t node_id); /* in the configuration in force */
 uint64_t lab_submit(struct lab *lab, const char *text);              /* must be taken; its index */
+
+/* An InstallSnapshot with the manifest "manifest". */
+void lab_offer(struct lab *lab, uint64_t from, uint64_t term, const struct replica_snapshot *snapshot);
+/* A snapshot of what is applied was taken and published; its index. */
+uint64_t lab_snapshot(struct lab *lab, uint64_t trailing);
 
 #endif

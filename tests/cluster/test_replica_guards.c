@@ -170,7 +170,7 @@ static void GD_an_append_below_the_compacted_log_is_anchored_at_the_snapshot(voi
     struct lab *lab = lab_open(2, voters_3, 3);
     lab_append_range(lab, 1, 2, 2, 20, 1, 20);
     lab_run_ms(lab, 20);
-    must(replica_snapshot_taken(lab->host.replica, 20, 5));
+    assert_int_equal(lab_snapshot(lab, 5), 20);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         lab_forget(lab);
         lab_append_range(lab, 1, 2, rows[i].first, rows[i].last, rows[i].first == 2 ? 1 : 2, 20);
