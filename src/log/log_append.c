@@ -58,6 +58,9 @@ static void log_append_open_run(struct hf_log *log, struct log_group *group, con
     if (group->incarnation == 0) {
         group->incarnation = log_append_draw_incarnation(log, group);
     }
+    if (!group->bounds.exists) {
+        log_group_anchor(group, log->writer.tail);
+    }
     struct log_run run = {
         .group = group->id, .incarnation = group->incarnation, .number = ++group->run_number, .term = source->term};
     log_frame_put_run(log_append_builder(log), &run, group->bounds.last);
@@ -104,6 +107,8 @@ static void log_append_floor(struct hf_log *log, struct log_group *group, const 
         int rc = log_group_term(group, operation->index, &term);
         assert(rc == 0); /* checked: it lies between first and last of a group without damage */
         (void)rc;
+        /* The reset that named it may be given up once this floor is there. */
+        name = bytes_of(group->snapshot_name, group->snapshot_name_size);
     }
     bytes_put_u64(body, term);
     if (name.size > 0) {
@@ -133,6 +138,9 @@ static void log_append_operation(struct hf_log *log, struct log_group *group, co
         log_writer_note_ack(&log->writer, group, operation->index);
         return;
     case LOG_RECORD_TRUNCATE:
+        if (record.index <= group->bounds.floor) {
+            record.index = group->bounds.floor + 1; /* what is left says exactly where the log of the group ends */
+        }
         log_frame_put(log_append_builder(log), record);
         log_writer_forget_acks(&log->writer, group, operation->index);
         log_group_truncate(group, operation->index);
@@ -148,7 +156,7 @@ static void log_append_operation(struct hf_log *log, struct log_group *group, co
         assert(operation->kind == LOG_RECORD_REMOVED);
         log_frame_put(log_append_builder(log), record);
         log_writer_forget_acks(&log->writer, group, 0);
-        log_group_remove(group);
+        log_group_remove(group, log->writer.tail);
         log->writer.gathering->must_sync = true;
         return;
     }

@@ -50,18 +50,31 @@ static void log_apply_lost(struct log_apply *apply, struct log_group *group, con
 }
 
 /* Finds the group of a run, and checks that none of its runs is missing. */
-static struct log_group *log_apply_run(struct log_apply *apply, const struct log_run *run,
+static struct log_group *log_apply_run(struct log_apply *apply, const struct log_run *run, uint64_t last,
                                        const struct log_apply_place *place)
 {
     struct log_group *group = log_groups_get(apply->groups, run->group);
     if (group == NULL) {
         return NULL;
     }
+    bool unknown = group->incarnation == 0 && group->tombstone == 0;
+    bool removed_before = group->incarnation == 0 && group->tombstone == run->incarnation;
+    uint64_t expected = (removed_before ? group->tombstone_run : group->run_number) + 1;
     if (group->incarnation != 0 && group->incarnation != run->incarnation) {
-        log_group_remove(group);
+        log_group_remove(group, NULL);
         log_apply_lost(apply, group, place, "the removal of the group's earlier life is missing");
-    } else if (run->number != group->run_number + 1 && !(apply->front_missing && group->run_number == 0)) {
+    } else if (unknown && apply->front_missing && run->number > 1) {
+        log_group_begin_open(group, last);
+        if (apply->holes > 0) {
+            log_apply_lost(apply, group, place, "an unreadable part of the log may have held records of the group");
+        }
+    } else if (run->number != expected) {
         log_apply_lost(apply, group, place, "records of the group are missing before this place");
+    } else if (group->open && last != group->bounds.last) {
+        log_apply_lost(apply, group, place, "the group's last index is another than its records say");
+    }
+    if (!group->bounds.exists || group->hard_state_segment == NULL) {
+        log_group_anchor(group, place->segment);
     }
     group->incarnation = run->incarnation;
     group->run_number = run->number;
@@ -79,25 +92,33 @@ static void log_apply_gap(struct log_apply *apply, struct log_group *group, uint
     }
 }
 
-static void log_apply_entry(struct log_apply *apply, struct log_group *group, const struct log_run *run,
-                            const struct log_record *record, const struct log_apply_place *place)
+static struct log_location log_apply_location(const struct log_run *run, const struct log_record *record,
+                                              const struct log_apply_place *place)
 {
-    struct log_group_bounds *bounds = &group->bounds;
-    struct log_location location = {
+    return (struct log_location){
         .segment = place->segment,
         .offset = place->offset,
         .size = (uint32_t)record->body.size + log_record_wide_size(record->timestamp_ms),
         .term = run->term,
     };
+}
+
+static void log_apply_append(struct log_apply *apply, struct log_group *group, const struct log_run *run,
+                             const struct log_record *record, const struct log_apply_place *place)
+{
+    struct log_group_bounds *bounds = &group->bounds;
+    struct log_location location = log_apply_location(run, record, place);
+    bool starts_anywhere = group->open && !bounds->anchored && group->entry_count == 0;
+    if (starts_anywhere && record->index != log_apply_next_index(group)) {
+        bounds->floor = bounds->last = record->index - 1;
+        group->open = false;
+    }
     bool free_start = bounds->last == bounds->floor && !bounds->anchored;
-    if (record->index == 0 || (!free_start && record->index <= bounds->floor)) {
+    if (!free_start && record->index <= bounds->floor) {
         log_apply_lost(apply, group, place, "an entry below the group's first index");
         return;
     }
     if (!free_start && record->index <= bounds->last) {
-        if (record->kind == LOG_RECORD_MOVED) {
-            return; /* the copy of an entry that is still where it was */
-        }
         log_group_truncate(group, record->index);
         log_apply_lost(apply, group, place, "a truncation of the group is missing");
     } else if (!free_start && record->index != bounds->last + 1) {
@@ -106,15 +127,43 @@ static void log_apply_entry(struct log_apply *apply, struct log_group *group, co
     log_group_append(group, record->index, &location);
 }
 
-static void log_apply_compact(struct log_apply *apply, struct log_group *group, uint64_t index, uint64_t term,
-                              const struct log_apply_place *place)
+static void log_apply_moved(struct log_apply *apply, struct log_group *group, const struct log_run *run,
+                            const struct log_record *record, const struct log_apply_place *place)
 {
-    if (index <= group->bounds.floor) {
+    struct log_location location = log_apply_location(run, record, place);
+    struct log_location known;
+    if (record->index <= group->bounds.floor || record->index > group->bounds.last) {
+        log_apply_lost(apply, group, place, "a moved entry outside the group's log");
         return;
     }
-    if (index > group->bounds.last) {
+    if (!log_index_find(&group->index, record->index, &known)) {
+        log_group_insert(group, record->index, &location); /* its first copy is gone, or was lost */
+    } else if (known.term == location.term && known.size == location.size) {
+        log_group_move(group, record->index, &location);
+    } else {
+        log_apply_lost(apply, group, place, "a moved entry is another one than was appended");
+    }
+}
+
+static void log_apply_compact(struct log_apply *apply, struct log_group *group, uint64_t index, uint64_t term,
+                              struct hf_bytes name, const struct log_apply_place *place)
+{
+    struct log_group_bounds *bounds = &group->bounds;
+    if (name.size > 0) {
+        log_group_name_snapshot(group, name);
+    }
+    if (index == bounds->floor) {
+        bounds->anchored = true;
+        bounds->floor_term = term;
+        log_group_move_floor(group, place->segment);
+        return;
+    }
+    if (index < bounds->floor) {
+        return;
+    }
+    if (index > bounds->last) {
         log_apply_lost(apply, group, place, "entries up to the floor are missing");
-        log_group_reset(group, index, term, bytes_of(NULL, 0), place->segment);
+        log_group_reset(group, index, term, name, place->segment);
         group->damaged = true;
         return;
     }
@@ -133,8 +182,10 @@ static void log_apply_record(struct log_apply *apply, struct log_group *group, c
     }
     switch (record->kind) {
     case LOG_RECORD_APPEND:
+        log_apply_append(apply, group, run, record, place);
+        return;
     case LOG_RECORD_MOVED:
-        log_apply_entry(apply, group, run, record, place);
+        log_apply_moved(apply, group, run, record, place);
         return;
     case LOG_RECORD_TRUNCATE:
         log_group_truncate(group, record->index);
@@ -153,11 +204,11 @@ static void log_apply_record(struct log_apply *apply, struct log_group *group, c
         if (record->kind == LOG_RECORD_RESET) {
             log_group_reset(group, record->index, term, name, place->segment);
         } else {
-            log_apply_compact(apply, group, record->index, term, place);
+            log_apply_compact(apply, group, record->index, term, name, place);
         }
         return;
     case LOG_RECORD_REMOVED:
-        log_group_remove(group);
+        log_group_remove(group, place->segment);
         return;
     default:
         return; /* padding, and what may be ignored */
@@ -174,7 +225,7 @@ void log_apply_frame(struct log_apply *apply, struct hf_bytes frame, struct log_
     while (log_frame_next(&cursor, &record, &at) == 0) {
         struct log_apply_place place = {.segment = segment, .offset = offset + at};
         if (record.kind == LOG_RECORD_RUN) {
-            group = log_apply_run(apply, &cursor.run, &place);
+            group = log_apply_run(apply, &cursor.run, record.index, &place);
         } else if (group != NULL) {
             log_apply_record(apply, group, &cursor.run, &record, &place);
         }
@@ -255,7 +306,7 @@ static void log_salvage_good(struct log_salvage *salvage, const struct log_recor
         return;
     }
     if (record->kind == LOG_RECORD_RUN) {
-        salvage->group = log_apply_run(salvage->apply, &salvage->cursor.run, &place);
+        salvage->group = log_apply_run(salvage->apply, &salvage->cursor.run, record->index, &place);
         return;
     }
     const struct log_run *run = &salvage->cursor.run;
@@ -270,8 +321,9 @@ static void log_salvage_good(struct log_salvage *salvage, const struct log_recor
     if (group != NULL) {
         salvage->reported = true;
         group->state_lost = true;
-        log_apply_report(salvage->apply, group, record->kind == LOG_RECORD_APPEND ? record->index : 0, record->term_low,
-                         &place, "what names the group and term of this record is unreadable");
+        bool entry = record->kind == LOG_RECORD_APPEND || record->kind == LOG_RECORD_MOVED;
+        log_apply_report(salvage->apply, group, entry ? record->index : 0, record->term_low, &place,
+                         "what names the group and term of this record is unreadable");
     } else {
         log_salvage_report_unknown(salvage, at, "records of an unknown group");
         salvage->apply->holes++;
@@ -298,8 +350,12 @@ static void log_salvage_bad(struct log_salvage *salvage, size_t at, size_t end)
                        (group->bounds.last == group->bounds.floor && !group->bounds.anchored);
         bool entry = claimed.kind == LOG_RECORD_APPEND && claimed.index != 0 && follows &&
                      claimed.term_low == (uint32_t)salvage->cursor.run.term;
+        bool moved = claimed.kind == LOG_RECORD_MOVED && claimed.index > group->bounds.floor &&
+                     claimed.index <= group->bounds.last && claimed.term_low == (uint32_t)salvage->cursor.run.term;
         if (entry) {
             log_group_append_lost(group, claimed.index, salvage->cursor.run.term);
+        }
+        if (entry || moved) {
             log_apply_report(salvage->apply, group, claimed.index, salvage->cursor.run.term, &place,
                              "checksum of the entry");
         } else {
@@ -349,6 +405,22 @@ void log_apply_salvage(struct log_apply *apply, struct hf_bytes bytes, struct lo
     }
 }
 
+/* Whatever was said to be live must have been seen by now. */
+static void log_apply_check_whole(struct log_apply *apply, struct log_group *group, const struct log_apply_place *place)
+{
+    const struct log_group_bounds *bounds = &group->bounds;
+    uint64_t missing = bounds->last - bounds->floor - group->entry_count;
+    uint64_t index = bounds->floor + 1;
+    for (uint64_t told = 0; told < missing && told < LOG_APPLY_GAP_REPORTED_MAX; index++) {
+        uint64_t present = 0;
+        bool found = log_index_next(&group->index, index, &present);
+        if (!found || present != index) {
+            log_apply_report(apply, group, index, 0, place, "the entry is missing");
+            told++;
+        }
+    }
+}
+
 void log_apply_finish(struct log_apply *apply)
 {
     size_t position = 0;
@@ -358,9 +430,11 @@ void log_apply_finish(struct log_apply *apply)
         struct log_group *group = value;
         struct log_segment nowhere = {0};
         struct log_apply_place place = {.segment = &nowhere};
+        log_group_settle(group);
         if (!group->bounds.exists) {
             continue;
         }
+        log_apply_check_whole(apply, group, &place);
         if (group->holes_cleared < apply->holes) {
             log_apply_lost(apply, group, &place, "an unreadable part of the log may have held records of the group");
         }

@@ -1,5 +1,17 @@
 /* Applies the records of frames that were read back to the groups. Distrusts order, not bytes: what contradicts the
- * group's state is a sign of lost records, and is reported as damage of that group. */
+ * group's state is a sign of lost records, and is reported as damage of that group.
+ *
+ * When the front of the log is gone, what was live there comes later, in moved records (log_format.h). A group whose
+ * first run is among what is gone is *open* until a reset, a removal, an entry that starts an empty log, or the end:
+ *   run        tells the last index; another one than was worked out is a sign of loss
+ *   append     follows the last index, also when the entries before it were not seen yet; or it starts anywhere, which
+ *              shows that the group was empty and never compacted: then nothing more comes
+ *   moved      above the floor, up to the last index: found where it is said to be from now on, whether it is known
+ *              already (of the same term and size) or not. It never truncates and never moves the last index
+ *   truncate   tells the last index
+ *   compact    tells the floor; the entries above it may still come
+ *   the end    entries have to be there from the floor to the last: what is not is named, and the group is damaged
+ * A group whose life begins in what is left has to have been there from its first run on. */
 #ifndef LOG_LOG_APPLY_H
 #define LOG_LOG_APPLY_H
 
@@ -16,7 +28,7 @@ struct log_apply {
     struct log_damages *damages;
     log_apply_observe *observe; /* may be NULL */
     void *observe_arg;
-    bool front_missing; /* segments in front were deleted: a group's first run may have any number */
+    bool front_missing; /* segments in front were given up: a group's first run may have any number */
     uint64_t holes;     /* unreadable places whose records are not known: any group may have lost something there */
 };
 

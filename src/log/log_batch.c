@@ -73,8 +73,10 @@ static uint64_t log_batch_operation_size(const struct log_operation *operation)
     uint64_t body = operation->body_size;
     if (operation->kind == LOG_RECORD_HARD_STATE) {
         body = LOG_RECORD_HARD_STATE_BODY_SIZE;
-    } else if (operation->kind == LOG_RECORD_RESET || operation->kind == LOG_RECORD_COMPACT) {
+    } else if (operation->kind == LOG_RECORD_RESET) {
         body += LOG_RECORD_FLOOR_BODY_SIZE;
+    } else if (operation->kind == LOG_RECORD_COMPACT) {
+        body = LOG_RECORD_FLOOR_BODY_SIZE + HF_LOG_SNAPSHOT_NAME_SIZE_MAX; /* of the last reset, if it has any */
     } else if (operation->kind == LOG_RECORD_APPEND) {
         body += log_record_wide_size(operation->value);
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "base/bytes.h"
 #include "base/error.h"
 
 #define LOG_CHAIN_WINDOW_SIZE (1u << 20)
@@ -62,6 +63,28 @@ int log_chain_search(struct log_chain *chain, const struct log_chain_segment *se
     return HF_ENOTFOUND;
 }
 
+int log_chain_trailer(struct log_chain *chain, const struct log_chain_segment *segment,
+                      const struct log_frame_header *header, struct log_trailer *out)
+{
+    const uint8_t *bytes = NULL;
+    uint64_t offset = header->place.offset + header->content_size - LOG_FORMAT_TRAILER_SIZE;
+    uint64_t begin = offset & ~(uint64_t)(LOG_FORMAT_BLOCK_SIZE - 1);
+    size_t span = log_format_align_block(offset + LOG_FORMAT_TRAILER_SIZE - begin);
+    int rc = log_chain_read(chain, segment, begin, span, &bytes);
+    if (rc != 0) {
+        return rc;
+    }
+    struct log_record record;
+    size_t size = 0;
+    uint32_t seed = log_format_seed(header->place.incarnation, offset);
+    enum log_record_result result =
+        log_record_get(bytes_of(bytes + (offset - begin), LOG_FORMAT_TRAILER_SIZE), seed, &record, &size);
+    if (result != LOG_RECORD_OK || record.kind != LOG_RECORD_TRAILER) {
+        return HF_ENOTFOUND;
+    }
+    return log_record_get_trailer(record.body, out) == 0 ? 0 : HF_ENOTFOUND;
+}
+
 /* ---- finding the files ---- */
 
 struct log_chain_listing {
@@ -100,15 +123,11 @@ static int log_chain_read_header(struct log_chain *chain, struct log_chain_segme
         return 0; /* damaged, or never written: decided later */
     }
     if (header.number != number) {
-        return error_raise(HF_ECORRUPT,
-                           "log segment %016" PRIx64 ".log at offset 16: it says that it is segment %016" PRIx64,
-                           number, header.number);
+        segment->other_number = header.number;
+        return 0;
     }
-    if (chain->log_id != 0 && header.log_id != chain->log_id) {
-        return error_raise(HF_ECORRUPT, "log segment %016" PRIx64 ".log at offset 40: it belongs to another log",
-                           number);
-    }
-    chain->log_id = header.log_id;
+    segment->other_log = chain->log_id != 0 && header.log_id != chain->log_id;
+    chain->log_id = segment->other_log ? chain->log_id : header.log_id;
     segment->header = header;
     segment->header_good = true;
     return 0;
@@ -134,6 +153,119 @@ static int log_chain_open_file(struct log_chain *chain, struct io *io, const cha
     return rc;
 }
 
+/* ---- what is not needed any more ---- */
+
+/* The first frame of the newest segment that begins with one. */
+static int log_chain_find_oldest(struct log_chain *chain)
+{
+    for (size_t i = chain->segment_count; i > 0; i--) {
+        const struct log_chain_segment *segment = &chain->segments[i - 1];
+        struct log_frame_header header;
+        struct log_trailer trailer;
+        const uint8_t *block = NULL;
+        uint64_t offset = LOG_FORMAT_SEGMENT_HEADER_SIZE;
+        if (!segment->header_good || segment->other_log || segment->file_size < offset + LOG_FORMAT_BLOCK_SIZE) {
+            continue;
+        }
+        int rc = log_chain_read(chain, segment, offset, LOG_FORMAT_BLOCK_SIZE, &block);
+        if (rc != 0) {
+            return rc;
+        }
+        if (!log_frame_get_header(block, segment->header.incarnation, segment->header.number, offset,
+                                  segment->file_size - offset, &header)) {
+            continue;
+        }
+        rc = log_chain_trailer(chain, segment, &header, &trailer);
+        if (rc == 0) {
+            chain->oldest = trailer.oldest_segment;
+            return 0;
+        }
+        if (rc != HF_ENOTFOUND) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* All trailers that can be read. */
+static int log_chain_find_oldest_surely(struct log_chain *chain)
+{
+    for (size_t i = 0; i < chain->segment_count; i++) {
+        const struct log_chain_segment *segment = &chain->segments[i];
+        struct log_frame_header header;
+        struct log_trailer trailer;
+        uint64_t offset = LOG_FORMAT_SEGMENT_HEADER_SIZE;
+        int rc = 0;
+        while (segment->header_good && (rc = log_chain_search(chain, segment, offset, &header)) == 0) {
+            rc = log_chain_trailer(chain, segment, &header, &trailer);
+            if (rc != 0 && rc != HF_ENOTFOUND) {
+                return rc;
+            }
+            if (rc == 0 && trailer.oldest_segment > chain->oldest) {
+                chain->oldest = trailer.oldest_segment;
+            }
+            offset = header.place.offset + (rc == 0 ? header.length : LOG_FORMAT_BLOCK_SIZE);
+        }
+        if (rc != 0 && rc != HF_ENOTFOUND) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static void log_chain_mark_left_over(struct log_chain *chain)
+{
+    for (size_t i = 0; i < chain->segment_count; i++) {
+        chain->segments[i].stale |= chain->segments[i].header.number < chain->oldest;
+    }
+}
+
+static bool log_chain_has_gap(const struct log_chain *chain)
+{
+    uint64_t expected = 0;
+    for (size_t i = 0; i < chain->segment_count; i++) {
+        const struct log_chain_segment *segment = &chain->segments[i];
+        if (segment->stale) {
+            continue;
+        }
+        if (segment->other_number != 0 || (expected != 0 && segment->header.number != expected)) {
+            return true;
+        }
+        expected = segment->header.number + 1;
+    }
+    return false;
+}
+
+static int log_chain_find_left_over(struct log_chain *chain)
+{
+    int rc = log_chain_find_oldest(chain);
+    log_chain_mark_left_over(chain);
+    if (rc == 0 && log_chain_has_gap(chain)) {
+        rc = log_chain_find_oldest_surely(chain);
+        log_chain_mark_left_over(chain);
+    }
+    return rc;
+}
+
+/* What a header says that is no left-over has to be true. */
+static int log_chain_check_headers(const struct log_chain *chain)
+{
+    for (size_t i = 0; i < chain->segment_count; i++) {
+        const struct log_chain_segment *segment = &chain->segments[i];
+        uint64_t number = segment->header.number;
+        if (segment->other_number != 0 && !segment->stale) {
+            return error_raise(HF_ECORRUPT,
+                               "log segment %016" PRIx64 ".log at offset 16: it says that it is segment %016" PRIx64,
+                               number, segment->other_number);
+        }
+        if (segment->other_log && !segment->stale) {
+            return error_raise(HF_ECORRUPT, "log segment %016" PRIx64 ".log at offset 40: it belongs to another log",
+                               number);
+        }
+    }
+    return 0;
+}
+
 /* ---- which of them form the stream ---- */
 
 /* 1: it holds a frame, 0: none, negative: error. */
@@ -154,6 +286,7 @@ static int log_chain_adopt(struct log_chain *chain, size_t at)
         return found;
     }
     const struct log_chain_segment *next = at + 1 < chain->segment_count ? segment + 1 : NULL;
+    const struct log_chain_segment *before = at > 0 && !segment[-1].stale ? segment - 1 : NULL;
     bool named = next != NULL && next->header_good && next->header.number == segment->header.number + 1;
     segment->header.position = LOG_FORMAT_POSITION_FOLLOWS;
     segment->header.size_bytes = segment->file_size;
@@ -165,8 +298,8 @@ static int log_chain_adopt(struct log_chain *chain, size_t at)
     } else if (named) {
         segment->header.incarnation = next->header.previous_incarnation;
         segment->header.log_id = next->header.log_id;
-        segment->header.epoch = at > 0 ? segment[-1].header.epoch : next->header.epoch;
-        segment->header.previous_incarnation = at > 0 ? segment[-1].header.incarnation : 0;
+        segment->header.epoch = before != NULL ? before->header.epoch : next->header.epoch;
+        segment->header.previous_incarnation = before != NULL ? before->header.incarnation : 0;
     }
     segment->stale = segment->header.incarnation == 0;
     return 0;
@@ -287,9 +420,11 @@ int log_chain_open(struct log_chain *chain, struct io *io, const char *directory
         rc = log_chain_open_file(chain, io, directory, listing.numbers[i]);
         chain->number_max = listing.numbers[i];
     }
+    rc = rc == 0 ? log_chain_find_left_over(chain) : rc;
+    rc = rc == 0 ? log_chain_check_headers(chain) : rc;
     /* From the back, so that a segment whose header is lost can learn from the next. */
     for (size_t i = chain->segment_count; i > 0 && rc == 0; i--) {
-        if (!chain->segments[i - 1].header_good) {
+        if (!chain->segments[i - 1].header_good && !chain->segments[i - 1].stale) {
             rc = log_chain_adopt(chain, i - 1);
         }
     }

@@ -185,12 +185,10 @@ void log_group_reset(struct log_group *group, uint64_t index, uint64_t term, str
     log_group_place_state(&group->floor_segment, segment);
     group->durable = 0;
     group->commit_needed = 0;
-    group->snapshot_name_size = (uint32_t)snapshot_name.size;
-    if (snapshot_name.size > 0) {
-        memcpy(group->snapshot_name, snapshot_name.data, snapshot_name.size);
-    }
+    log_group_name_snapshot(group, snapshot_name);
     group->removed = false;
     group->damaged = false;
+    group->open = false;
 }
 
 void log_group_compact(struct log_group *group, uint64_t index, uint64_t term, struct log_segment *segment)
@@ -207,18 +205,77 @@ void log_group_compact(struct log_group *group, uint64_t index, uint64_t term, s
     log_group_place_state(&group->floor_segment, segment);
 }
 
-void log_group_remove(struct log_group *group)
+void log_group_anchor(struct log_group *group, struct log_segment *segment)
+{
+    log_group_place_state(&group->hard_state_segment, segment);
+}
+
+void log_group_move_floor(struct log_group *group, struct log_segment *segment)
+{
+    log_group_place_state(&group->floor_segment, segment);
+}
+
+void log_group_remove(struct log_group *group, struct log_segment *segment)
 {
     log_index_remove_from(&group->index, 0);
     log_index_close(&group->index);
-    log_group_place_state(&group->hard_state_segment, NULL);
-    log_group_place_state(&group->floor_segment, NULL);
+    log_group_anchor(group, NULL);
+    log_group_move_floor(group, NULL);
     *group = (struct log_group){.id = group->id,
                                 .tombstone = group->incarnation,
+                                .tombstone_run = group->run_number,
                                 .removed = true,
                                 .check_turn = group->check_turn,
                                 .checked = group->checked,
                                 .holes_cleared = group->holes_cleared};
+    log_group_place_state(&group->hard_state_segment, segment);
+}
+
+void log_group_move(struct log_group *group, uint64_t index, const struct log_location *location)
+{
+    log_index_move(&group->index, index, location);
+}
+
+void log_group_name_snapshot(struct log_group *group, struct hf_bytes name)
+{
+    assert(name.size <= HF_LOG_SNAPSHOT_NAME_SIZE_MAX);
+    memset(group->snapshot_name, 0, sizeof(group->snapshot_name));
+    group->snapshot_name_size = (uint32_t)name.size;
+    if (name.size > 0) {
+        memcpy(group->snapshot_name, name.data, name.size);
+    }
+}
+
+void log_group_begin_open(struct log_group *group, uint64_t last)
+{
+    group->open = true;
+    group->bounds = (struct log_group_bounds){.last = last, .exists = true};
+    group->removed = false;
+}
+
+void log_group_insert(struct log_group *group, uint64_t index, const struct log_location *location)
+{
+    assert(index > group->bounds.floor && index <= group->bounds.last);
+    log_index_insert(&group->index, index, location);
+    group->payload_bytes += location->size;
+    group->entry_count++;
+}
+
+void log_group_settle(struct log_group *group)
+{
+    struct log_group_bounds *bounds = &group->bounds;
+    uint64_t first = 0;
+    if (!group->open) {
+        return;
+    }
+    group->open = false;
+    if (!bounds->anchored) { /* never compacted: all its entries are there, or none */
+        bounds->floor = log_index_next(&group->index, 0, &first) ? first - 1 : bounds->last;
+    }
+    bounds->term_last = bounds->last > bounds->floor ? 0 : bounds->floor_term;
+    if (bounds->last > bounds->floor) {
+        (void)log_index_term(&group->index, bounds->last, &bounds->term_last);
+    }
 }
 
 int log_group_term(const struct log_group *group, uint64_t index, uint64_t *out)

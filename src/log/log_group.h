@@ -25,6 +25,7 @@ struct log_group {
     uint64_t id;
     uint64_t incarnation; /* 0: none chosen yet */
     uint64_t tombstone;   /* the incarnation that was removed last; 0: none */
+    uint64_t tombstone_run; /* the number of its last run */
     uint64_t run_number;  /* of the last run record */
     uint64_t durable;     /* index */
     uint64_t payload_bytes;
@@ -32,13 +33,17 @@ struct log_group {
     struct log_group_bounds bounds;
     struct log_index index;
     struct hf_hard_state hard_state;
-    struct log_segment *hard_state_segment; /* where the live record is; NULL: none */
+    /* Where the live record is that says that the group exists: its hard state, until there is one the first of its
+     * records; or, once it is removed, its removal. NULL: nothing was ever written. */
+    struct log_segment *hard_state_segment;
     struct log_segment *floor_segment;
     uint64_t commit_needed; /* entries that must be there: min(commit, last) when the hard state was written */
     uint8_t snapshot_name[HF_LOG_SNAPSHOT_NAME_SIZE_MAX];
     uint32_t snapshot_name_size;
     bool removed;
     bool damaged;
+    bool open; /* log_apply: the log's front is gone, entries up to bounds.last may still come as moved records, and
+                * unless it is anchored, so may the floor */
 
     uint64_t check_turn; /* log_check: the append that `checked` belongs to */
     struct log_group_bounds checked;
@@ -71,7 +76,22 @@ void log_group_hard_state(struct log_group *group, struct hf_hard_state state, s
 void log_group_reset(struct log_group *group, uint64_t index, uint64_t term, struct hf_bytes snapshot_name,
                      struct log_segment *segment);
 void log_group_compact(struct log_group *group, uint64_t index, uint64_t term, struct log_segment *segment);
-void log_group_remove(struct log_group *group);
+/* segment: where the removal is recorded; NULL: nowhere. */
+void log_group_remove(struct log_group *group, struct log_segment *segment);
+/* The first record of a group that does not exist yet is written there. */
+void log_group_anchor(struct log_group *group, struct log_segment *segment);
+/* The same entry, of the same term and size, is at another place from now on. */
+void log_group_move(struct log_group *group, uint64_t index, const struct log_location *location);
+/* The same floor is recorded at another place from now on. */
+void log_group_move_floor(struct log_group *group, struct log_segment *segment);
+void log_group_name_snapshot(struct log_group *group, struct hf_bytes name);
+
+/* ---- recovery of groups whose first records are gone: they were moved forward before ---- */
+/* The first run that is seen: the group's last index is known, what lies below it may still come. */
+void log_group_begin_open(struct log_group *group, uint64_t last);
+/* An entry up to bounds.last that was not seen yet. */
+void log_group_insert(struct log_group *group, uint64_t index, const struct log_location *location);
+void log_group_settle(struct log_group *group); /* nothing more comes */
 
 /* 0, HF_ECOMPACTED, HF_EUNAVAILABLE, HF_ECORRUPT (in a hole). */
 int log_group_term(const struct log_group *group, uint64_t index, uint64_t *out);

@@ -32,6 +32,7 @@ struct log_recovery {
     struct log_segment **segments; /* one for each of the chain */
     struct log_recovery_copy *copies;
     size_t copy_count;
+    size_t given_up;   /* segments in front that were declared not to be needed, and are not: left-overs */
     size_t used_count; /* segments of the chain up to the last that holds data */
     uint64_t position; /* behind the last data that stays where it is */
     uint64_t sequence; /* the last one there */
@@ -118,7 +119,25 @@ static int log_recovery_read(struct log_recovery *recovery)
     }
     recovery->apply.front_missing = count > 0 && recovery->chain.segments[0].header.number > 1;
     struct log_scan_callbacks callbacks = {.frame = log_recovery_frame, .arg = recovery};
-    return log_scan_run(&recovery->chain, &callbacks, &recovery->scan);
+    int rc_scan = log_scan_run(&recovery->chain, &callbacks, &recovery->scan);
+    if (recovery->used_count == 0) {
+        recovery->position = recovery->scan.position_begin;
+        recovery->sequence = recovery->scan.sequence_begin - 1;
+    }
+    return rc_scan;
+}
+
+/* Files that came back although a trailer says that they are not needed. One that is needed after all, because damage
+ * took what replaced it, stays. */
+static void log_recovery_give_up_left_over(struct log_recovery *recovery)
+{
+    while (recovery->given_up < recovery->used_count) {
+        const struct log_segment *segment = recovery->segments[recovery->given_up];
+        if (segment->header.number >= recovery->scan.oldest_segment || !log_segment_is_dead(segment)) {
+            return;
+        }
+        recovery->given_up++;
+    }
 }
 
 /* ---- the new segment ---- */
@@ -133,12 +152,17 @@ static uint64_t log_recovery_size(const struct log_recovery *recovery)
     return size < size_min ? size_min : log_format_align_block(size);
 }
 
+static uint64_t log_recovery_number_first(const struct log_recovery *recovery)
+{
+    return recovery->chain.segment_count > 0 ? recovery->chain.segments[0].header.number : 1;
+}
+
 static void log_recovery_plan_header(struct log_recovery *recovery, struct log_segment_header *header)
 {
     struct hf_log *log = recovery->log;
     const struct log_segment *last = recovery->used_count > 0 ? recovery->segments[recovery->used_count - 1] : NULL;
     *header = (struct log_segment_header){
-        .number = last != NULL ? last->header.number + 1 : 1,
+        .number = last != NULL ? last->header.number + 1 : log_recovery_number_first(recovery),
         .size_bytes = log_recovery_size(recovery),
         .log_id = recovery->chain.log_id,
         .epoch = recovery->chain.epoch_max + 1,
@@ -160,7 +184,8 @@ static struct log_place log_recovery_place(const struct log_recovery *recovery)
 
 static struct log_declaration log_recovery_declaration(const struct log_recovery *recovery, uint64_t position)
 {
-    const struct log_segment *oldest = recovery->used_count > 0 ? recovery->segments[0] : recovery->fresh;
+    bool all_gone = recovery->given_up == recovery->used_count;
+    const struct log_segment *oldest = all_gone ? recovery->fresh : recovery->segments[recovery->given_up];
     return (struct log_declaration){.durable_position = position, .oldest_segment = oldest->header.number};
 }
 
@@ -320,6 +345,9 @@ static void log_recovery_remove_superseded(struct log_recovery *recovery)
             log_recovery_unlink(recovery, number);
         }
     }
+    for (size_t i = 0; i < recovery->given_up; i++) {
+        log_recovery_unlink(recovery, recovery->chain.segments[i].header.number);
+    }
 }
 
 static void log_recovery_set_tail(struct log_recovery *recovery)
@@ -351,6 +379,7 @@ static int log_recovery_continue(struct log_recovery *recovery)
     if (rc != 0) {
         return rc;
     }
+    log_recovery_give_up_left_over(recovery);
     rc = log_recovery_make_segment(recovery);
     if (rc == HF_ENOSPACE) {
         rc = log_recovery_make_segment_on_full_device(recovery);
@@ -360,7 +389,7 @@ static int log_recovery_continue(struct log_recovery *recovery)
     }
     log_recovery_remove_superseded(recovery);
     log_recovery_apply_copies(recovery);
-    for (size_t i = 0; i < recovery->used_count; i++) {
+    for (size_t i = recovery->given_up; i < recovery->used_count; i++) {
         log_segment_table_append(&log->segments, recovery->segments[i]);
         recovery->segments[i] = NULL;
     }

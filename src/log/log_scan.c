@@ -93,26 +93,6 @@ static int log_scan_hold(struct log_scan *scan, const struct log_scan_frame *fra
 
 /* ---- looking ahead ---- */
 
-/* The trailer of a frame whose header is right. */
-static int log_scan_trailer(struct log_scan *scan, const struct log_chain_segment *segment,
-                            const struct log_frame_header *header, struct log_trailer *out)
-{
-    const uint8_t *bytes = NULL;
-    int rc = log_chain_read(scan->chain, segment, header->place.offset, header->length, &bytes);
-    if (rc != 0) {
-        return rc;
-    }
-    struct log_record record;
-    size_t size = 0;
-    size_t at = header->content_size - LOG_FORMAT_TRAILER_SIZE;
-    uint32_t seed = log_format_seed(header->place.incarnation, header->place.offset + at);
-    enum log_record_result result = log_record_get(bytes_of(bytes + at, LOG_FORMAT_TRAILER_SIZE), seed, &record, &size);
-    if (result != LOG_RECORD_OK || record.kind != LOG_RECORD_TRAILER) {
-        return HF_ENOTFOUND;
-    }
-    return log_record_get_trailer(record.body, out) == 0 ? 0 : HF_ENOTFOUND;
-}
-
 /* Everything from the scan's place on: what is the most that a good trailer declares durable? */
 static int log_scan_look_ahead(struct log_scan *scan, uint64_t *frames_bytes)
 {
@@ -125,7 +105,7 @@ static int log_scan_look_ahead(struct log_scan *scan, uint64_t *frames_bytes)
         uint64_t offset = i == scan->at ? scan->offset : LOG_FORMAT_SEGMENT_HEADER_SIZE;
         int rc = 0;
         while ((rc = log_chain_search(scan->chain, segment, offset, &header)) == 0) {
-            rc = log_scan_trailer(scan, segment, &header, &trailer);
+            rc = log_chain_trailer(scan->chain, segment, &header, &trailer);
             if (rc != 0 && rc != HF_ENOTFOUND) {
                 return rc;
             }
@@ -393,8 +373,11 @@ static int log_scan_find_start(struct log_scan *scan)
     }
     int rc = log_chain_search(scan->chain, log_scan_segment(scan), LOG_FORMAT_SEGMENT_HEADER_SIZE, &header);
     if (rc == 0) {
-        scan->position = header.place.position;
-        scan->sequence = header.place.sequence;
+        /* The first frame of a file always lies behind its header: what is bad before this one is damage. */
+        uint64_t before = header.place.offset - LOG_FORMAT_SEGMENT_HEADER_SIZE;
+        before = before < header.place.position ? before : header.place.position;
+        scan->position = header.place.position - before;
+        scan->sequence = header.place.sequence - (before > 0 && header.place.sequence > 0 ? 1 : 0);
     }
     return rc == HF_ENOTFOUND ? 0 : rc;
 }
@@ -415,6 +398,8 @@ static int log_scan_walk(struct log_scan *scan)
 {
     bool ended = false;
     int rc = log_scan_find_start(scan);
+    scan->result.position_begin = scan->position;
+    scan->result.sequence_begin = scan->sequence;
     while (rc == 0 && !ended && scan->at < scan->chain->segment_count) {
         rc = log_scan_find_next_start(scan, scan->at, &scan->next_start);
         if (rc == 0) {
