@@ -90,6 +90,10 @@ struct hf_log_options {
     enum hf_log_io io;
     bool read_only;          /* for tools: takes no lock, repairs and writes nothing, also while in use */
     bool verify_on_read_off; /* default: every read checks CRC, group, index and term */
+
+    /* Space comes back by itself: the oldest file goes when nothing in it is live; what is live in it is rewritten at
+     * the end when what is dead in the files exceeds what is live and two files more, or space is short, or: */
+    uint64_t collect_size_bytes; /* 0: no bound; when the files take more than this */
 };
 
 HF_API void hf_log_options_init(struct hf_log_options *options);
@@ -213,7 +217,8 @@ struct hf_log_group_state {
     uint32_t snapshot_name_size;
     bool exists;
     bool removed;
-    bool damaged; /* see hf_log_damage_next; appends to it are refused with HF_ECORRUPT */
+    bool damaged;           /* see hf_log_damage_next; appends to it are refused with HF_ECORRUPT */
+    uint64_t segments_held; /* files that hold something live of it */
 };
 /* An unknown group reads as empty (exists = false). */
 HF_API int hf_log_group_state(struct hf_log *log, uint64_t group, struct hf_log_group_state *out);
@@ -253,6 +258,14 @@ struct hf_log_stat {
     int failure; /* 0, or HF_EPOISONED: the text is in failure_text */
     char failure_text[256];
     const char *io_name;
+    uint64_t live_bytes;         /* of records that are needed, in all files but the last */
+    uint64_t dead_bytes;         /* of what else was written there: what collection can give back */
+    uint64_t segments_pinned;    /* files that are being read or collected */
+    uint64_t moved_entries;      /* rewritten by collection, since the open */
+    uint64_t moved_bytes;        /* the same, and hard states, floors and removals, as records */
+    uint64_t collected_segments; /* files whose live content was rewritten */
+    uint64_t released_segments;  /* files given up */
+    uint64_t recycled_segments;  /* of these became new ones */
 };
 HF_API void hf_log_stat(struct hf_log *log, struct hf_log_stat *out);
 

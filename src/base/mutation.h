@@ -38,6 +38,14 @@
     X(LOG_DAMAGE_IS_TORN, "H3: damage below a declared position is cut off silently")          \
     X(LOG_VOTE_LOST, "H9: hard state is not written")                                          \
     X(LOG_TAIL_NOT_COPIED, "open goes on without rewriting the tail that was never declared")  \
+    X(LOG_RELEASE_BEFORE_DURABLE, "L57: a segment goes before what replaced it is durable")    \
+    X(LOG_UNLINK_BEFORE_DECLARED, "L57: a segment goes before a durable trailer says so")      \
+    X(LOG_MOVED_OVERWRITES, "L57: an old copy is moved over what replaced the entry")          \
+    X(LOG_STATE_NOT_MOVED, "L57: collection forgets hard state")                               \
+    X(LOG_FLOOR_NOT_MOVED, "L40: collection forgets the floor")                                \
+    X(LOG_REMOVAL_NOT_MOVED, "L45: collection forgets that a group was removed")               \
+    X(LOG_RECYCLED_NOT_SYNCED, "L51: a recycled file is named before its header is durable")   \
+    X(LOG_LEFT_OVER_BELIEVED, "L57: a file below the declared oldest is part of the log")      \
     X(SNAPSHOT_SKIP_DIRECTORY_SYNC, "H4: the name of a published snapshot is not synced")      \
     X(SNAPSHOT_PUBLISH_BEFORE_SYNC, "H8: a snapshot gets its name before it is synced")        \
     X(SNAPSHOT_CHUNK_NOT_BOUND, "H17: a chunk's checksum is not bound to its number")          \

@@ -15,7 +15,7 @@
 
 #define LOG_LOCK_NAME         "LOCK"
 #define LOG_SPACE_WAIT_NS     UINT64_C(50000000) /* who waits for space looks again after this time at the latest */
-#define LOG_QUEUE_DEPTH_EXTRA 2u                 /* a sync and a preparation, beside the writes */
+#define LOG_QUEUE_DEPTH_EXTRA 4u /* a sync, a preparation, an unlinking and collection, beside the writes */
 
 /* ---- opening and closing ---- */
 
@@ -140,7 +140,8 @@ static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns);
 static bool log_is_quiet(struct hf_log *log)
 {
     const struct log_writer *writer = &log->writer;
-    bool in_flight = writer->in_flight > 0 || writer->sync.busy || log->pool.busy;
+    bool in_flight =
+        writer->in_flight > 0 || writer->sync.busy || log->pool.busy || log->release.busy || log->collect.busy;
     bool stuck = writer->failure != 0 || (log->pool.no_space && log->pool.waited_for_count > 0);
     if (in_flight || writer->ready.count > 0) {
         return false;
@@ -205,6 +206,8 @@ void hf_log_close(struct hf_log *log)
         file_close(log->pool.preparation.file);
     }
     log_writer_close(&log->writer);
+    log_collect_close(&log->collect);
+    log_release_close(&log->release);
     log_pool_close(&log->pool);
     log_tail_cache_close(&log->cache);
     log_groups_close(&log->groups);
@@ -227,6 +230,14 @@ static void log_reap(struct hf_log *log, struct list *done, uint64_t now_ns)
     list_each_safe (done, item) {
         struct io_operation *operation = list_entry(item, struct io_operation, link);
         list_remove(item);
+        if (operation == &log->release.operation) {
+            log_release_finish(&log->release);
+            continue;
+        }
+        if (operation == &log->collect.operation) {
+            log_collect_finish(log, now_ns);
+            continue;
+        }
         if (operation != &log->pool.operation) {
             log_writer_complete(&log->writer, operation, now_ns);
             continue;
@@ -247,14 +258,21 @@ static void log_step(struct hf_log *log, uint64_t now_ns)
         !log->closing) {
         log_writer_write_trailer(writer);
     }
+    if (writer->failure == 0 && !log->closing) {
+        int rc = log_release_step(log, now_ns);
+        rc = rc == 0 ? log_collect_step(log, now_ns) : rc;
+        if (rc != 0) {
+            log_writer_poison(writer, rc, hf_error_text());
+        }
+    }
     log_writer_submit(writer, now_ns);
     if (writer->failure == 0 && !log->closing) {
-        int rc = log_pool_start(&log->pool, log->queue, writer->tail_position, now_ns);
+        int rc = log_pool_start(&log->pool, log->queue, log->segments.size_bytes, now_ns);
         if (rc != 0) {
             log_writer_poison(writer, rc, hf_error_text());
         }
     } else if (writer->failure == 0 && log->pool.waited_for_count > 0) {
-        (void)log_pool_start(&log->pool, log->queue, writer->tail_position, now_ns);
+        (void)log_pool_start(&log->pool, log->queue, log->segments.size_bytes, now_ns);
     }
 }
 
@@ -286,8 +304,16 @@ static uint64_t log_deadline_locked(struct hf_log *log)
         return 0;
     }
     uint64_t writer_ns = log_writer_deadline_ns(&log->writer);
-    uint64_t pool_ns = log->writer.failure == 0 ? log_pool_deadline_ns(&log->pool) : UINT64_MAX;
-    return writer_ns < pool_ns ? writer_ns : pool_ns;
+    if (log->writer.failure != 0 || log->closing) {
+        return writer_ns;
+    }
+    uint64_t deadlines_ns[] = {log_pool_deadline_ns(&log->pool), log_release_deadline_ns(log),
+                               log_collect_deadline_ns(log, io_monotonic_ns(log->io))};
+    uint64_t first_ns = writer_ns;
+    for (size_t i = 0; i < sizeof(deadlines_ns) / sizeof(deadlines_ns[0]); i++) {
+        first_ns = deadlines_ns[i] < first_ns ? deadlines_ns[i] : first_ns;
+    }
+    return first_ns;
 }
 
 /* One turn; waits up to timeout_ns for something to reap. */
@@ -654,6 +680,7 @@ int hf_log_group_state(struct hf_log *log, uint64_t group_id, struct hf_log_grou
     const struct log_group *group = log_groups_find(&log->groups, group_id);
     if (group != NULL) {
         log_group_describe(group, out);
+        out->segments_held = log_group_segments_held(group, ++log->segments.mark);
     }
     mutex_unlock(&log->mutex);
     return 0;
@@ -684,14 +711,26 @@ int hf_log_term(struct hf_log *log, uint64_t group_id, uint64_t index, uint64_t 
 
 static uint64_t log_bytes_on_disk(const struct hf_log *log)
 {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < log->segments.count; i++) {
-        bytes += log->segments.items[i]->header.size_bytes;
-    }
+    uint64_t bytes = log->segments.size_bytes;
     for (size_t i = 0; i < log->pool.upcoming_count; i++) {
         bytes += log->pool.upcoming[i]->header.size_bytes;
     }
-    return bytes;
+    for (size_t i = 0; i < log->pool.recyclable_count; i++) {
+        bytes += log->pool.recyclable[i].size_bytes;
+    }
+    return bytes + log_release_bytes(&log->release);
+}
+
+static uint64_t log_segments_pinned(const struct hf_log *log)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < log->segments.count; i++) {
+        count += log->segments.items[i]->pins > 0;
+    }
+    for (size_t i = 0; i < log->release.given_up_count; i++) {
+        count += log->release.given_up[i]->pins > 0;
+    }
+    return count;
 }
 
 static uint64_t log_damaged_groups(const struct hf_log *log)
@@ -728,7 +767,15 @@ void hf_log_stat(struct hf_log *log, struct hf_log_stat *out)
         .damaged_groups = log_damaged_groups(log),
         .failure = writer->failure,
         .io_name = io_backend_name(log->io),
+        .segments_pinned = log_segments_pinned(log),
+        .moved_entries = log->collect.moved_entries,
+        .moved_bytes = log->collect.moved_bytes,
+        .collected_segments = log->collect.collected_count,
+        .released_segments = log->release.released_count,
+        .recycled_segments = log->pool.recycled_count,
     };
+    log_collect_measure(log, &out->live_bytes, &out->dead_bytes);
+    out->dead_bytes = out->dead_bytes > out->live_bytes ? out->dead_bytes - out->live_bytes : 0;
     memcpy(out->failure_text, writer->failure_text, sizeof(out->failure_text));
     mutex_unlock(&log->mutex);
 }

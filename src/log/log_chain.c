@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/mutation.h"
 
 #define LOG_CHAIN_WINDOW_SIZE (1u << 20)
 
@@ -216,7 +217,8 @@ static int log_chain_find_oldest_surely(struct log_chain *chain)
 static void log_chain_mark_left_over(struct log_chain *chain)
 {
     for (size_t i = 0; i < chain->segment_count; i++) {
-        chain->segments[i].stale |= chain->segments[i].header.number < chain->oldest;
+        bool left_over = chain->segments[i].header.number < chain->oldest && !MUTATED(LOG_LEFT_OVER_BELIEVED);
+        chain->segments[i].stale |= left_over;
     }
 }
 

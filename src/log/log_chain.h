@@ -2,9 +2,9 @@
  * the one before. Files that are worth nothing (old spares, left-overs of an earlier open, half-written ones at the
  * end) are told apart from files that are missing or do not belong: those are errors. Read-only.
  *
- * A file with a smaller number than any trailer declares the oldest is a left-over of collection, whatever it holds. The
- * first frame of the newest segment that has one says so cheaply; all trailers are asked only when numbers are missing,
- * since otherwise reading a left-over changes nothing. */
+ * A file with a smaller number than any trailer declares the oldest is a left-over of collection, whatever it holds.
+ * The first frame of the newest segment that has one says so cheaply; all trailers are asked only when numbers are
+ * missing, since otherwise reading a left-over changes nothing. */
 #ifndef LOG_LOG_CHAIN_H
 #define LOG_LOG_CHAIN_H
 

@@ -68,23 +68,21 @@
  *    6 reset        the new floor        u64 term at the floor, then the snapshot's name (0 … 64 bytes)
  *    7 compact      the new floor        u64 term at the floor, then the name that the last reset gave (0 … 64 bytes);
  *                                        a floor that collection moves is written like this, too
- *    8 removed      0                    empty; the run's incarnation of the group is a tombstone from here on; moved by
- *                                        collection, too
- *    9 trailer      0                    u64 durable position, u64 position, u64 sequence, u64 oldest segment,
- *                                        u32 records, u32 zero
- *   10 padding      0                    to be ignored
- * The trailer is the last record of a frame; its durable position says: every byte of the stream before it was durable
- * when this frame was written. What lies below the greatest durable position of any readable frame and is bad is
- * damaged; what lies above it and is bad is torn. No segment below the *oldest* of any trailer is needed: a log whose
- * first segment has a greater number than that has lost some, and a file with a smaller one is a left-over, whatever it
- * holds (a file that was about to be recycled says that it is another segment).
+ *    8 removed      0                    empty; the run's incarnation of the group is a tombstone from here on; moved
+ * by collection, too 9 trailer      0                    u64 durable position, u64 position, u64 sequence, u64 oldest
+ * segment, u32 records, u32 zero 10 padding      0                    to be ignored The trailer is the last record of a
+ * frame; its durable position says: every byte of the stream before it was durable when this frame was written. What
+ * lies below the greatest durable position of any readable frame and is bad is damaged; what lies above it and is bad
+ * is torn. No segment below the *oldest* of any trailer is needed: a log whose first segment has a greater number than
+ * that has lost some, and a file with a smaller one is a left-over, whatever it holds (a file that was about to be
+ * recycled says that it is another segment).
  *
  * ---- A log whose front is gone ----
- * Collection rewrites what is live in the oldest segment at the end of the stream, waits until that is durable, declares
- * the next one the oldest, and only then gives up the file. So every entry, state, floor and removal that is live is
- * still recorded somewhere in what is left, though not in the order of the indexes:
- *    - The first run of a group that is seen may have any number. It tells the group's last index, exactly; so does every
- *      later one, and a truncation. Numbers have no gaps from there on.
+ * Collection rewrites what is live in the oldest segment at the end of the stream, waits until that is durable,
+ * declares the next one the oldest, and only then gives up the file. So every entry, state, floor and removal that is
+ * live is still recorded somewhere in what is left, though not in the order of the indexes:
+ *    - The first run of a group that is seen may have any number. It tells the group's last index, exactly; so does
+ * every later one, and a truncation. Numbers have no gaps from there on.
  *    - A moved record says that this entry of this term was live when it was written: it lies above the floor and not
  *      above the last index. It takes the place of an older copy, or of nothing when that one is gone.
  *    - A compact or hard state record that repeats what is known takes the place of the older one.

@@ -300,7 +300,7 @@ int log_group_term(const struct log_group *group, uint64_t index, uint64_t *out)
     return 0;
 }
 
-static uint64_t log_group_oldest_segment(const struct log_group *group)
+uint64_t log_group_oldest_segment(const struct log_group *group)
 {
     const struct log_segment *candidates[] = {log_index_oldest(&group->index), group->hard_state_segment,
                                               group->floor_segment};
@@ -311,6 +311,24 @@ static uint64_t log_group_oldest_segment(const struct log_group *group)
         }
     }
     return oldest;
+}
+
+static uint64_t log_group_mark(struct log_segment *segment, uint64_t mark)
+{
+    if (segment == NULL || segment->mark == mark) {
+        return 0;
+    }
+    segment->mark = mark;
+    return 1;
+}
+
+uint64_t log_group_segments_held(const struct log_group *group, uint64_t mark)
+{
+    uint64_t count = log_group_mark(group->hard_state_segment, mark) + log_group_mark(group->floor_segment, mark);
+    for (size_t i = 0; i < group->index.count; i++) {
+        count += log_group_mark(group->index.blocks[i]->segment, mark);
+    }
+    return count;
 }
 
 void log_group_describe(const struct log_group *group, struct hf_log_group_state *out)

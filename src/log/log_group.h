@@ -23,11 +23,11 @@ struct log_group_bounds {
 
 struct log_group {
     uint64_t id;
-    uint64_t incarnation; /* 0: none chosen yet */
-    uint64_t tombstone;   /* the incarnation that was removed last; 0: none */
+    uint64_t incarnation;   /* 0: none chosen yet */
+    uint64_t tombstone;     /* the incarnation that was removed last; 0: none */
     uint64_t tombstone_run; /* the number of its last run */
-    uint64_t run_number;  /* of the last run record */
-    uint64_t durable;     /* index */
+    uint64_t run_number;    /* of the last run record */
+    uint64_t durable;       /* index */
     uint64_t payload_bytes;
     uint64_t entry_count;
     struct log_group_bounds bounds;
@@ -95,6 +95,10 @@ void log_group_settle(struct log_group *group); /* nothing more comes */
 
 /* 0, HF_ECOMPACTED, HF_EUNAVAILABLE, HF_ECORRUPT (in a hole). */
 int log_group_term(const struct log_group *group, uint64_t index, uint64_t *out);
+/* The number of the oldest segment that holds something live of it; 0: none does. */
+uint64_t log_group_oldest_segment(const struct log_group *group);
+/* How many segments do. mark: one that no count had before. */
+uint64_t log_group_segments_held(const struct log_group *group, uint64_t mark);
 void log_group_describe(const struct log_group *group, struct hf_log_group_state *out);
 
 #endif

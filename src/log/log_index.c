@@ -322,6 +322,12 @@ bool log_index_term(const struct log_index *index, uint64_t entry_index, uint64_
     return true;
 }
 
+bool log_index_lies_in(const struct log_index *index, uint64_t entry_index, const struct log_segment *segment)
+{
+    size_t at = log_index_holder(index, entry_index);
+    return at < index->count && index->blocks[at]->segment == segment;
+}
+
 bool log_index_last(const struct log_index *index, uint64_t *out)
 {
     if (index->count == 0) {

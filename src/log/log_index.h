@@ -66,6 +66,8 @@ void log_index_move(struct log_index *index, uint64_t entry_index, const struct 
 /* False when it is not there (or in a hole). */
 bool log_index_find(const struct log_index *index, uint64_t entry_index, struct log_location *out);
 bool log_index_term(const struct log_index *index, uint64_t entry_index, uint64_t *out);
+/* Is the entry there, and in this segment? */
+bool log_index_lies_in(const struct log_index *index, uint64_t entry_index, const struct log_segment *segment);
 bool log_index_last(const struct log_index *index, uint64_t *out);
 /* The smallest index ≥ from that is there. */
 bool log_index_next(const struct log_index *index, uint64_t from, uint64_t *out);

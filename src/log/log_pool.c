@@ -26,10 +26,10 @@ uint64_t log_pool_size_min(const struct log_pool *pool)
                                                                       : LOG_POOL_SEGMENT_SIZE_FIRST;
 }
 
-uint64_t log_pool_size(const struct log_pool *pool, uint64_t stream_bytes)
+uint64_t log_pool_size(const struct log_pool *pool, uint64_t log_bytes)
 {
     uint64_t size = log_pool_size_min(pool);
-    while (size < stream_bytes && size < pool->segment_size_max_bytes) {
+    while (size < pool->segment_size_max_bytes && size <= log_bytes / LOG_POOL_SIZE_SHARE) {
         size *= 2;
     }
     return size < pool->segment_size_max_bytes ? size : pool->segment_size_max_bytes;
@@ -124,7 +124,7 @@ static void log_pool_give_up_from(struct log_pool *pool, size_t first)
     pool->upcoming_count = first;
 }
 
-struct log_segment *log_pool_take(struct log_pool *pool, uint64_t frame_length, uint64_t stream_bytes)
+struct log_segment *log_pool_take(struct log_pool *pool, uint64_t frame_length, uint64_t log_bytes)
 {
     if (pool->waited_for_count == LOG_POOL_WAITED_FOR_MAX) {
         return NULL;
@@ -132,7 +132,7 @@ struct log_segment *log_pool_take(struct log_pool *pool, uint64_t frame_length, 
     struct log_segment *segment = log_pool_first(pool, frame_length);
     if (segment == NULL) {
         log_pool_give_up_from(pool, 0);
-        uint64_t size = log_pool_size(pool, stream_bytes);
+        uint64_t size = log_pool_size(pool, log_bytes);
         uint64_t needed = log_format_align_block(frame_length + LOG_FORMAT_SEGMENT_HEADER_SIZE);
         segment = log_pool_plan(pool, size > needed ? size : needed);
     }
@@ -144,17 +144,56 @@ struct log_segment *log_pool_take(struct log_pool *pool, uint64_t frame_length, 
     return segment;
 }
 
+/* ---- recycling ---- */
+
+bool log_pool_offer(struct log_pool *pool, const struct log_segment_header *header, uint64_t log_bytes)
+{
+    bool fits = header->size_bytes == log_pool_size(pool, log_bytes) ||
+                (pool->no_space && header->size_bytes >= log_pool_size_min(pool));
+    bool wanted = pool->recyclable_count < LOG_POOL_UPCOMING_MAX &&
+                  pool->upcoming_count + pool->recyclable_count <= pool->spares_max;
+    if (!fits || !wanted) {
+        return false;
+    }
+    pool->recyclable[pool->recyclable_count++] = (struct log_recyclable){
+        .number = header->number, .size_bytes = header->size_bytes, .incarnation = header->incarnation};
+    pool->retry_now = true;
+    return true;
+}
+
+/* A file that may become the segment; its number goes into the preparation. Stale records must not pass for fresh ones
+ * even where only their checksums are looked at (frames are told apart by the whole incarnation). */
+static void log_pool_take_recyclable(struct log_pool *pool, struct log_preparation *preparation)
+{
+    for (size_t i = 0; i < pool->recyclable_count; i++) {
+        const struct log_recyclable *one = &pool->recyclable[i];
+        bool alike = log_format_seed(one->incarnation, 0) == log_format_seed(preparation->header.incarnation, 0);
+        if (one->size_bytes != preparation->header.size_bytes || alike) {
+            continue;
+        }
+        preparation->recycled_number = one->number;
+        pool->recyclable_count--;
+        memmove(&pool->recyclable[i], &pool->recyclable[i + 1], (pool->recyclable_count - i) * sizeof(*one));
+        return;
+    }
+}
+
+/* ---- preparing ---- */
+
 /* What should be prepared next: what frames wait for, else a spare. */
-static struct log_segment *log_pool_next_target(struct log_pool *pool, uint64_t stream_bytes, uint64_t now_ns)
+static struct log_segment *log_pool_next_target(struct log_pool *pool, uint64_t log_bytes, uint64_t now_ns)
 {
     if (pool->waited_for_count > 0) {
         return pool->waited_for[0];
     }
-    uint64_t size = log_pool_size(pool, stream_bytes);
+    uint64_t size = log_pool_size(pool, log_bytes);
     uint32_t spares = size >= pool->segment_size_max_bytes ? pool->spares_max : 1;
     if (pool->upcoming_count >= spares || pool->upcoming_count >= LOG_POOL_UPCOMING_MAX) {
         pool->no_space = false; /* nothing is wanted, so nothing is missing */
         return NULL;
+    }
+    if (pool->recyclable_count > 0) {
+        return log_pool_plan(pool, pool->recyclable[0].size_bytes); /* needs no new blocks */
     }
     log_pool_forget_free_bytes(pool);
     uint64_t free_bytes = log_pool_free_bytes(pool);
@@ -171,18 +210,19 @@ static struct log_segment *log_pool_next_target(struct log_pool *pool, uint64_t 
     return log_pool_plan(pool, size);
 }
 
-int log_pool_start(struct log_pool *pool, struct io_queue *queue, uint64_t stream_bytes, uint64_t now_ns)
+int log_pool_start(struct log_pool *pool, struct io_queue *queue, uint64_t log_bytes, uint64_t now_ns)
 {
     if (pool->busy || (pool->no_space && !pool->retry_now && now_ns < pool->retry_ns)) {
         return 0;
     }
-    struct log_segment *target = log_pool_next_target(pool, stream_bytes, now_ns);
+    struct log_segment *target = log_pool_next_target(pool, log_bytes, now_ns);
     if (target == NULL) {
         return 0;
     }
     pool->retry_now = false;
     pool->preparation =
         (struct log_preparation){.io = pool->io, .directory = pool->directory, .header = target->header};
+    log_pool_take_recyclable(pool, &pool->preparation);
     pool->operation =
         (struct io_operation){.kind = IO_WORK, .work = log_prepare_work, .arg = &pool->preparation, .user = pool};
     int rc = io_queue_submit(queue, &pool->operation);
@@ -204,6 +244,7 @@ int log_pool_finish(struct log_pool *pool, uint64_t now_ns)
     log_pool_forget_free_bytes(pool);
     if (rc == 0) {
         pool->no_space = false;
+        pool->recycled_count += pool->preparation.recycled_number != 0;
         if (target == NULL) {
             file_close(pool->preparation.file);
             return 0;
@@ -240,5 +281,7 @@ uint64_t log_pool_deadline_ns(const struct log_pool *pool)
     if (pool->no_space) {
         return pool->retry_now ? 0 : pool->retry_ns;
     }
-    return pool->waited_for_count > 0 || pool->upcoming_count == 0 ? 0 : UINT64_MAX;
+    bool spare_wanted =
+        pool->upcoming_count == 0 || (pool->recyclable_count > 0 && pool->upcoming_count < pool->spares_max);
+    return pool->waited_for_count > 0 || spare_wanted ? 0 : UINT64_MAX;
 }

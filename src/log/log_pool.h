@@ -10,11 +10,19 @@
 #include "log/log_prepare.h"
 #include "log/log_segment.h"
 
-#define LOG_POOL_SEGMENT_SIZE_FIRST (1u << 20) /* a young log's, unless it may only have smaller ones */
+#define LOG_POOL_SEGMENT_SIZE_FIRST (1u << 20) /* a small log's, unless it may only have smaller ones */
+#define LOG_POOL_SIZE_SHARE         4u         /* a larger segment is at most this part of the log */
 #define LOG_POOL_UPCOMING_MAX       4u
 #define LOG_POOL_WAITED_FOR_MAX     64u
 #define LOG_POOL_RETRY_NS           UINT64_C(100000000) /* after the device was full */
 #define LOG_POOL_FREE_AGE_NS        UINT64_C(100000000) /* how old a look at the free space may be */
+
+/* A segment that the log gave up: its file becomes the next one of its size. */
+struct log_recyclable {
+    uint64_t number;
+    uint64_t size_bytes;
+    uint64_t incarnation;
+};
 
 struct log_pool {
     struct io *io;
@@ -29,6 +37,10 @@ struct log_pool {
     /* Taken for frames before they were ready, oldest first; they belong to the segment table. */
     struct log_segment *waited_for[LOG_POOL_WAITED_FOR_MAX];
     size_t waited_for_count;
+
+    struct log_recyclable recyclable[LOG_POOL_UPCOMING_MAX];
+    size_t recyclable_count;
+    uint64_t recycled_count; /* since the open */
 
     struct io_operation operation;
     struct log_preparation preparation;
@@ -46,8 +58,8 @@ void log_pool_open(struct log_pool *pool, struct io *io, const char *directory, 
 void log_pool_close(struct log_pool *pool); /* nothing in flight; accepts a zeroed one */
 
 uint64_t log_pool_size_min(const struct log_pool *pool);
-/* The size that the next segment should have: grows with the log. */
-uint64_t log_pool_size(const struct log_pool *pool, uint64_t stream_bytes);
+/* The size that the next segment should have: grows with the log, and shrinks with it. log_bytes: of its files. */
+uint64_t log_pool_size(const struct log_pool *pool, uint64_t log_bytes);
 /* Bytes in segments that are ready, headers subtracted. */
 uint64_t log_pool_ready_bytes(const struct log_pool *pool);
 /* Free bytes of the device, looked up when the last look is too old. */
@@ -60,10 +72,13 @@ bool log_pool_can_extend(struct log_pool *pool, uint64_t frame_length, uint64_t 
 struct log_segment *log_pool_first(const struct log_pool *pool, uint64_t frame_length);
 /* Takes the next segment for frames; the caller owns it from then on (it may not be ready yet). Plans one of a fitting
  * size when there is none, giving up those that are too small. NULL when LOG_POOL_WAITED_FOR_MAX are not ready yet. */
-struct log_segment *log_pool_take(struct log_pool *pool, uint64_t frame_length, uint64_t stream_bytes);
+struct log_segment *log_pool_take(struct log_pool *pool, uint64_t frame_length, uint64_t log_bytes);
+
+/* Offers the file of a segment that was given up, whose number no trailer needs any more. False: it is not wanted. */
+bool log_pool_offer(struct log_pool *pool, const struct log_segment_header *header, uint64_t log_bytes);
 
 /* Driver: starts a preparation when one is due. Returns 0, or the error of a submission. */
-int log_pool_start(struct log_pool *pool, struct io_queue *queue, uint64_t stream_bytes, uint64_t now_ns);
+int log_pool_start(struct log_pool *pool, struct io_queue *queue, uint64_t log_bytes, uint64_t now_ns);
 /* Driver: the operation completed. Returns 0, also when the device was full; else the error that poisons. */
 int log_pool_finish(struct log_pool *pool, uint64_t now_ns);
 /* When log_pool_start has something to do: 0 is now, UINT64_MAX is when an operation completes. */

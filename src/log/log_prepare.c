@@ -19,14 +19,14 @@ static char *log_prepare_temporary_path(const struct log_preparation *preparatio
 
 static int log_prepare_write(struct log_preparation *preparation)
 {
-    uint64_t size = preparation->header.size_bytes;
+    uint64_t size = preparation->recycled_number == 0 ? preparation->header.size_bytes : 0;
     int rc = 0;
     uint8_t *block = aligned_alloc(LOG_FORMAT_BLOCK_SIZE, LOG_FORMAT_SEGMENT_HEADER_SIZE);
     if (block == NULL) {
         return error_raise(HF_ENOMEM, "no memory for a segment header");
     }
     log_format_put_segment_header(block, &preparation->header);
-    rc = file_preallocate(preparation->file, 0, size);
+    rc = size > 0 ? file_preallocate(preparation->file, 0, size) : 0;
     if (rc != 0) {
         goto done;
     }
@@ -41,6 +41,31 @@ done:
     return rc;
 }
 
+/* The file that is recycled under the temporary name. One that is not as expected is not taken. */
+static int log_prepare_reuse(struct log_preparation *preparation, const char *path)
+{
+    char name[LOG_FORMAT_NAME_SIZE];
+    uint64_t size = 0;
+    log_format_segment_name(name, preparation->recycled_number);
+    char *from = text_format("%s/%s", preparation->directory, name);
+    char *index = text_format("%s/%016" PRIx64 ".idx", preparation->directory, preparation->recycled_number);
+    int rc = path_unlink(preparation->io, index);
+    rc = rc == 0 || rc == HF_ENOTFOUND ? path_rename(preparation->io, from, path) : rc;
+    if (rc == 0) {
+        rc = file_open(preparation->io, path, FILE_READ | FILE_WRITE | FILE_DIRECT, &preparation->file);
+    }
+    if (rc == 0) {
+        rc = file_size(preparation->file, &size);
+    }
+    if (rc == 0 && size != preparation->header.size_bytes) {
+        rc = error_raise(HF_ECORRUPT, "%s has %" PRIu64 " bytes instead of %" PRIu64, from, size,
+                         preparation->header.size_bytes);
+    }
+    free(from);
+    free(index);
+    return rc;
+}
+
 int log_prepare_create(struct log_preparation *preparation)
 {
     char *path = log_prepare_temporary_path(preparation);
@@ -48,8 +73,12 @@ int log_prepare_create(struct log_preparation *preparation)
     if (rc != 0 && rc != HF_ENOTFOUND) {
         goto done;
     }
-    rc = file_open(preparation->io, path, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE | FILE_DIRECT,
-                   &preparation->file);
+    if (preparation->recycled_number != 0) {
+        rc = log_prepare_reuse(preparation, path);
+    } else {
+        rc = file_open(preparation->io, path, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE | FILE_DIRECT,
+                       &preparation->file);
+    }
     if (rc != 0) {
         goto done;
     }
@@ -72,7 +101,8 @@ int log_prepare_publish(struct log_preparation *preparation)
     log_format_segment_name(name, preparation->header.number);
     char *temporary = log_prepare_temporary_path(preparation);
     char *final = text_format("%s/%s", preparation->directory, name);
-    int rc = file_sync(preparation->file);
+    bool skipped = preparation->recycled_number != 0 && MUTATED(LOG_RECYCLED_NOT_SYNCED);
+    int rc = skipped ? 0 : file_sync(preparation->file);
     if (rc != 0) {
         goto done;
     }

@@ -1,5 +1,6 @@
-/* Makes segment files: pre-written with zeros, durable, and visible under their name only when they are whole.
- * Blocking; called in the background by the pool, and by recovery. */
+/* Makes segment files: pre-written, durable, and visible under their name only when they are whole. A new file is
+ * written with zeros; a recycled one gets a new header and keeps what it holds, which nobody believes: every frame
+ * names its segment and the incarnation. Blocking; called in the background by the pool, and by recovery. */
 #ifndef LOG_LOG_PREPARE_H
 #define LOG_LOG_PREPARE_H
 
@@ -10,10 +11,11 @@ struct log_preparation {
     struct io *io;
     const char *directory; /* lent */
     struct log_segment_header header;
-    struct file *file; /* out: direct, locked; the caller's on success */
+    uint64_t recycled_number; /* not 0: the file of this segment, which nobody needs, becomes the new one */
+    struct file *file;        /* out: direct, locked; the caller's on success */
 };
 
-/* A file under its temporary name: allocated, header and zeros written, nothing synced. */
+/* A file under its temporary name: allocated and written, nothing synced. */
 int log_prepare_create(struct log_preparation *preparation);
 /* Syncs it, gives it its name (replacing a left-over of that name) and syncs the directory. */
 int log_prepare_publish(struct log_preparation *preparation);

@@ -363,6 +363,7 @@ static void log_recovery_set_tail(struct log_recovery *recovery)
     writer->data_end_position = recovery->position_end;
     log_pool_open(&log->pool, log->io, log->directory, &recovery->fresh->header);
     log_segment_table_append(&log->segments, recovery->fresh);
+    writer->declared_oldest = log->segments.items[0]->header.number;
     recovery->fresh = NULL;
 }
 

@@ -42,7 +42,7 @@ struct log_scan_callbacks {
 };
 
 struct log_scan_result {
-    uint64_t position_begin;   /* of the first frame that is left */
+    uint64_t position_begin; /* of the first frame that is left */
     uint64_t sequence_begin;
     uint64_t position_end;     /* of the stream */
     uint64_t durable_position; /* greatest that a trailer of the stream declares */

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buffer.h"
 #include "base/error.h"
@@ -47,6 +48,18 @@ void log_segment_table_append(struct log_segment_table *table, struct log_segmen
         table->items = memory_resize(table->items, table->capacity * sizeof(struct log_segment *));
     }
     table->items[table->count++] = segment;
+    table->size_bytes += segment->header.size_bytes;
+}
+
+struct log_segment *log_segment_table_take_first(struct log_segment_table *table)
+{
+    assert(table->count > 1);
+    struct log_segment *first = table->items[0];
+    table->count--;
+    memmove(table->items, table->items + 1, table->count * sizeof(struct log_segment *));
+    table->size_bytes -= first->header.size_bytes;
+    table->readers_open -= first->reader != NULL;
+    return first;
 }
 
 static void log_segment_close_idle_reader(struct log_segment_table *table)

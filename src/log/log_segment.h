@@ -31,6 +31,8 @@ struct log_segment {
     uint64_t live_entries;
     uint64_t live_bytes;  /* of the entries' bodies */
     uint32_t live_states; /* hard states and floors of groups */
+
+    uint64_t mark; /* who counts segments marks those it has counted */
 };
 
 struct log_segment *log_segment_new(const struct log_segment_header *header);
@@ -42,11 +44,15 @@ struct log_segment_table {
     struct log_segment **items;
     size_t count;
     size_t capacity;
+    uint64_t size_bytes; /* of all files */
+    uint64_t mark;       /* the last one used */
     uint64_t read_turn;
     size_t readers_open;
 };
 void log_segment_table_close(struct log_segment_table *table); /* and all segments */
 void log_segment_table_append(struct log_segment_table *table, struct log_segment *segment);
+/* Takes the oldest segment, not the only one; the caller owns it from then on. */
+struct log_segment *log_segment_table_take_first(struct log_segment_table *table);
 
 #define LOG_SEGMENT_READERS_MAX 128u /* files kept open for reading */
 

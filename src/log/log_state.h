@@ -9,10 +9,12 @@
 #include "base/mutex.h"
 #include "io/io.h"
 #include "log/log.h"
+#include "log/log_collect.h"
 #include "log/log_completion.h"
 #include "log/log_damage.h"
 #include "log/log_group.h"
 #include "log/log_pool.h"
+#include "log/log_release.h"
 #include "log/log_segment.h"
 #include "log/log_tail_cache.h"
 #include "log/log_writer.h"
@@ -29,6 +31,8 @@ struct hf_log {
     struct log_segment_table segments;
     struct log_tail_cache cache;
     struct log_pool pool;
+    struct log_release release;
+    struct log_collect collect;
     struct log_writer writer;
     struct log_damages damages;
     struct log_completions completions;

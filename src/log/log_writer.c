@@ -128,7 +128,7 @@ static int log_writer_check_space(struct log_writer *writer, uint64_t length, en
 /* The tail moves on to the next segment. */
 static int log_writer_rotate(struct log_writer *writer, uint64_t length)
 {
-    struct log_segment *next = log_pool_take(writer->pool, length, writer->tail_position);
+    struct log_segment *next = log_pool_take(writer->pool, length, writer->segments->size_bytes);
     if (next == NULL) {
         return error_raise(HF_EBUSY, "the device is slower at making log segments than they are filled");
     }
@@ -322,8 +322,9 @@ void log_writer_seal(struct log_writer *writer)
     }
     write->bare = log_frame_is_bare(&write->builder);
     write->declares = writer->durable_position;
-    struct log_declaration declaration = {.durable_position = writer->durable_position,
-                                          .oldest_segment = writer->segments->items[0]->header.number};
+    write->declares_oldest = writer->segments->items[0]->header.number;
+    struct log_declaration declaration = {.durable_position = write->declares,
+                                          .oldest_segment = write->declares_oldest};
     write->length = log_frame_seal(&write->builder, &declaration);
     write->state = LOG_WRITE_SEALED;
     log_tail_cache_seal(writer->cache, write->chunk, write->length);
@@ -335,6 +336,18 @@ void log_writer_seal(struct log_writer *writer)
     }
     list_append(&writer->writes, &write->link);
     writer->gathering = NULL;
+}
+
+uint64_t log_writer_placed_position(const struct log_writer *writer)
+{
+    return writer->tail_position + (writer->gathering != NULL ? 1 : 0);
+}
+
+uint64_t log_writer_room(struct log_writer *writer)
+{
+    uint64_t room = log_writer_tail_rest(writer) + log_pool_ready_bytes(writer->pool);
+    uint64_t free_bytes = writer->pool->no_space ? 0 : log_pool_free_bytes(writer->pool);
+    return free_bytes > UINT64_MAX - room ? UINT64_MAX : room + free_bytes;
 }
 
 /* ---- to the device ---- */
@@ -575,6 +588,9 @@ static void log_writer_retire(struct log_writer *writer, struct log_write *write
     if (write->declares > writer->declared_position) {
         writer->declared_position = write->declares;
     }
+    if (write->declares_oldest > writer->declared_oldest) {
+        writer->declared_oldest = write->declares_oldest;
+    }
     list_remove(&write->link);
     list_append(&writer->unused, &write->link);
     log_writer_seal_segment(writer, write->segment);
@@ -659,8 +675,9 @@ bool log_writer_has_work(const struct log_writer *writer)
 
 bool log_writer_trailer_missing(const struct log_writer *writer)
 {
-    return writer->failure == 0 && writer->declared_position < writer->data_end_position &&
-           writer->durable_position >= writer->data_end_position;
+    bool undeclared = writer->declared_position < writer->data_end_position ||
+                      writer->declared_oldest < writer->segments->items[0]->header.number;
+    return writer->failure == 0 && undeclared && writer->durable_position >= writer->data_end_position;
 }
 
 void log_writer_write_trailer(struct log_writer *writer)

@@ -55,7 +55,8 @@ struct log_write {
     bool acknowledged;
     bool synced;
     uint64_t length;
-    uint64_t declares; /* its trailer's durable position */
+    uint64_t declares;        /* its trailer's durable position */
+    uint64_t declares_oldest; /* its trailer's oldest segment */
     uint64_t opened_ns;
     uint64_t entry_count;
     uint64_t byte_count; /* encoded, without the frame's own */
@@ -112,6 +113,7 @@ struct log_writer {
 
     uint64_t durable_position;  /* every byte of the stream before it survives power loss */
     uint64_t declared_position; /* what a durable trailer says of that */
+    uint64_t declared_oldest;   /* the oldest segment that a durable trailer says is needed */
     uint64_t data_end_position; /* the end of the last frame that is not bare */
     uint64_t idle_since_ns;     /* when the last data became durable */
     uint64_t unsynced_since_ns; /* relaxed policies: of the first write that no sync covers; 0: none */
@@ -143,6 +145,10 @@ void log_writer_forget_acks(struct log_writer *writer, const struct log_group *g
 /* Calls the waiter when everything appended so far is acknowledged in that sense. */
 void log_writer_wait(struct log_writer *writer, struct log_waiter waiter, enum hf_log_acknowledge acknowledge);
 void log_writer_seal(struct log_writer *writer); /* no-op when nothing gathers */
+/* Once durable_position has come here, everything that was placed so far is durable. */
+uint64_t log_writer_placed_position(const struct log_writer *writer);
+/* Bytes that essential records can still be placed in, on the device and in segments that are ready. */
+uint64_t log_writer_room(struct log_writer *writer);
 
 /* Driver. */
 void log_writer_complete(struct log_writer *writer, struct io_operation *operation, uint64_t now_ns);
@@ -154,7 +160,8 @@ void log_writer_fail_waiters(struct log_writer *writer, int result);
 
 bool log_writer_is_idle(const struct log_writer *writer);         /* nothing pending at all */
 bool log_writer_has_work(const struct log_writer *writer);        /* a turn could submit or call back something now */
-bool log_writer_trailer_missing(const struct log_writer *writer); /* durable data that no durable trailer declares */
+bool log_writer_trailer_missing(const struct log_writer *writer); /* durable data that no durable trailer
+                                                                   * declares, or a segment that was given up */
 void log_writer_write_trailer(struct log_writer *writer);
 uint64_t log_writer_deadline_ns(const struct log_writer *writer);
 uint64_t log_writer_oldest_ns(const struct log_writer *writer); /* when the oldest pending frame was begun; 0: none */

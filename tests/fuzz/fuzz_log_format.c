@@ -77,23 +77,28 @@ static void check_groups(struct log_groups *groups, const struct log_segment *se
         assert(!log_index_last(&group->index, &last) || last <= state.last_index);
         wanted.live_entries += group->entry_count;
         wanted.live_bytes += group->payload_bytes;
-        wanted.live_states += (group->hard_state_segment != NULL) + (group->floor_segment != NULL);
         struct log_location location;
         uint64_t first = 0;
         if (log_index_next(&group->index, 0, &first)) {
             assert(first >= state.first_index && log_index_find(&group->index, first, &location));
         }
     }
+    size_t position = 0;
+    void *value = NULL;
+    while (map_next(&groups->by_id, &position, &id, &value)) { /* removed ones, too */
+        group = value;
+        wanted.live_states += (group->hard_state_segment != NULL) + (group->floor_segment != NULL);
+    }
     assert(segment->live_entries == wanted.live_entries && segment->live_bytes == wanted.live_bytes);
     assert(segment->live_states == wanted.live_states);
 }
 
-static void apply(const uint8_t *bytes, size_t size, bool salvage)
+static void apply(const uint8_t *bytes, size_t size, bool salvage, bool front_missing)
 {
     struct log_segment segment = {.header = {.number = 1, .incarnation = INCARNATION}};
     struct log_groups groups = {0};
     struct log_damages damages = {0};
-    struct log_apply target = {.groups = &groups, .damages = &damages};
+    struct log_apply target = {.groups = &groups, .damages = &damages, .front_missing = front_missing};
     struct log_frame_header header;
     struct log_trailer trailer;
     bool good = log_frame_get_header(bytes, INCARNATION, 1, OFFSET, size, &header) &&
@@ -145,7 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if ((choice & 8) != 0 && size > 1) {
         bytes[(data[0] | (size_t)data[1] << 8) % used] ^= (uint8_t)(1u << (choice >> 4 & 7));
     }
-    apply(bytes, used, (choice & 4) != 0);
+    apply(bytes, used, (choice & 4) != 0, (choice & 128) != 0);
     free(bytes);
     return 0;
 }
