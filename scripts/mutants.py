@@ -64,6 +64,9 @@ CRASH = 'test_log_crash'
 DAMAGE = 'test_log_damage'
 FAILURE = 'test_log_failure'
 MISDIRECTED = 'test_log_misdirected'
+SNAPSHOT_CRASH = 'test_snapshot_crash'
+SNAPSHOT_FAILURE = 'test_snapshot_failure'
+SNAPSHOT_CONTRACT = 'test_snapshot_contract'
 
 # Which tests find which bug: the first that does is enough.
 TESTS = {
@@ -99,6 +102,13 @@ TESTS = {
     'LOG_DAMAGE_IS_TORN': [Kill(DAMAGE, '^H3_')],
     'LOG_VOTE_LOST': [Kill(CRASH, '^P1_')],
     'LOG_TAIL_NOT_COPIED': [Kill(CRASH, '^L18_')],
+    'SNAPSHOT_SKIP_DIRECTORY_SYNC': [Kill(SNAPSHOT_CRASH, '^L44_')],
+    'SNAPSHOT_PUBLISH_BEFORE_SYNC': [Kill(SNAPSHOT_CRASH, '^L44_')],
+    'SNAPSHOT_CHUNK_NOT_BOUND': [Kill(SNAPSHOT_FAILURE, '^H17_')],
+    'SNAPSHOT_PARTIAL_LISTED': [Kill(SNAPSHOT_CRASH, '^L44_')],
+    'SNAPSHOT_RECEIVED_IS_LATEST': [Kill(SNAPSHOT_CONTRACT, '^H7_')],
+    'SNAPSHOT_RESUMED_FROM_CACHE': [Kill(SNAPSHOT_FAILURE, '^H1_')],
+    'SNAPSHOT_DIGEST_UNCHECKED': [Kill(SNAPSHOT_CONTRACT, '^H8_')],
 }
 
 

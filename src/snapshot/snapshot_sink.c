@@ -36,7 +36,12 @@ int snapshot_sink_open(struct snapshot_sink *sink, struct io *io, const char *pa
         snapshot_sink_close(sink);
         return rc;
     }
-    sink->buffer = memory_new_aligned(IO_BLOCK_SIZE, SNAPSHOT_SINK_PIECE_SIZE);
+    sink->capacity = SNAPSHOT_SINK_PIECE_SIZE_MAX;
+    if (sync_every_bytes < SNAPSHOT_SINK_PIECE_SIZE_MAX) {
+        sink->capacity =
+            sync_every_bytes > SNAPSHOT_SINK_PIECE_SIZE_MIN ? sync_every_bytes : SNAPSHOT_SINK_PIECE_SIZE_MIN;
+    }
+    sink->buffer = memory_new(sink->capacity);
     return 0;
 }
 
@@ -79,13 +84,13 @@ int snapshot_sink_append(struct snapshot_sink *sink, const void *data, size_t si
     int rc = sink_check(sink);
     const uint8_t *at = data;
     while (size > 0 && rc == 0) {
-        size_t piece = SNAPSHOT_SINK_PIECE_SIZE - sink->filled;
+        size_t piece = sink->capacity - sink->filled;
         piece = piece < size ? piece : size;
         memcpy(sink->buffer + sink->filled, at, piece);
         sink->filled += piece;
         at += piece;
         size -= piece;
-        if (sink->filled == SNAPSHOT_SINK_PIECE_SIZE) {
+        if (sink->filled == sink->capacity) {
             rc = snapshot_sink_flush(sink);
         }
         if (rc == 0 && sink->unsynced_bytes >= sink->sync_every_bytes) {

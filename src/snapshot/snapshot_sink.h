@@ -8,12 +8,14 @@
 
 #include "io/io.h"
 
-#define SNAPSHOT_SINK_PIECE_SIZE (1u << 20)
+#define SNAPSHOT_SINK_PIECE_SIZE_MIN IO_BLOCK_SIZE
+#define SNAPSHOT_SINK_PIECE_SIZE_MAX (1u << 20)
 
 struct snapshot_sink {
     struct file *file;
     uint64_t offset; /* of the first byte in the buffer */
     uint8_t *buffer;
+    size_t capacity; /* of the buffer: one piece, less where it is to be synced more often */
     size_t filled;
     uint64_t sync_every_bytes;
     uint64_t unsynced_bytes;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mutation.h"
 #include "sim/sim.h"
 
 #define SIZE     (10 * SNAPSHOT_CHUNK + 123)
@@ -179,7 +180,7 @@ static void a_cancelled_snapshot_leaves_nothing_also_after_a_reopen(void **state
     buffer_close(&bytes);
 }
 
-static void an_older_cut_is_ignored_and_the_same_index_with_another_term_refused(void **state) /* L43 */
+static void L43_an_older_cut_is_ignored_and_the_same_index_with_another_term_refused(void **state)
 {
     struct world *world = *state;
     struct hf_snapshot_store *store = world->stores[0];
@@ -197,7 +198,7 @@ static void an_older_cut_is_ignored_and_the_same_index_with_another_term_refused
     buffer_close(&bytes);
 }
 
-static void two_writers_of_one_cut_publish_one_snapshot(void **state) /* H15 */
+static void H15_two_writers_of_one_cut_publish_one_snapshot(void **state)
 {
     struct world *world = *state;
     struct hf_snapshot_begin begin = snapshot_cut(GROUP, 10);
@@ -396,7 +397,7 @@ static void a_transfer_resumes_also_after_a_reopen_and_takes_chunks_in_any_order
     assert_int_equal(hf_snapshot_receive(world->stores[1], &manifest, &receiver), HF_EEXISTS);
 }
 
-static void a_received_snapshot_is_passed_by_until_it_is_accepted(void **state) /* H7 */
+static void H7_a_received_snapshot_is_passed_by_until_it_is_accepted(void **state)
 {
     struct world *world = *state;
     struct hf_snapshot_store *follower = world->stores[1];
@@ -429,7 +430,7 @@ static void a_received_snapshot_is_passed_by_until_it_is_accepted(void **state) 
     assert_true(hf_snapshot_id_equal(latest.id, manifest.id));
 }
 
-static void wrong_chunks_are_refused_on_arrival_and_the_transfer_goes_on(void **state) /* H17 */
+static void H17_wrong_chunks_are_refused_on_arrival_and_the_transfer_goes_on(void **state)
 {
     struct world *world = *state;
     struct hf_snapshot_manifest manifest = snapshot_make(world->stores[0], GROUP, 4, SIZE);
@@ -463,7 +464,7 @@ static void wrong_chunks_are_refused_on_arrival_and_the_transfer_goes_on(void **
     hf_snapshot_reader_close(other_reader);
 }
 
-static void a_manifest_that_lies_about_the_digest_is_found_before_publication(void **state) /* H8 */
+static void H8_a_manifest_that_lies_about_the_digest_is_found_before_publication(void **state)
 {
     struct world *world = *state;
     struct hf_snapshot_manifest manifest = snapshot_make(world->stores[0], GROUP, 4, SIZE);
@@ -480,7 +481,7 @@ static void a_manifest_that_lies_about_the_digest_is_found_before_publication(vo
     hf_snapshot_reader_close(reader);
 }
 
-static void a_newer_transfer_drops_the_older_one_and_an_overtaken_one_is_refused(void **state) /* H15 */
+static void H15_a_newer_transfer_drops_the_older_one_and_an_overtaken_one_is_refused(void **state)
 {
     struct world *world = *state;
     struct hf_snapshot_store *follower = world->stores[1];
@@ -677,22 +678,28 @@ static void a_memory_store_keeps_the_newest_of_each_group(void **state)
 
 int main(void)
 {
+#ifdef HF_MUTATIONS
+    const char *mutation = getenv("HOLDFAST_MUTATION");
+    if (mutation != NULL) {
+        assert_int_equal(mutation_enable(mutation), 0);
+    }
+#endif
     const struct CMUnitTest tests[] = {
         CASE(what_was_written_is_read_back_under_every_compression_and_worker_count),
         CASE(equal_bytes_have_equal_digests_whatever_their_chunks_and_compression),
         CASE(any_range_is_read_and_the_sequence_goes_on_meanwhile),
         CASE(a_cancelled_snapshot_leaves_nothing_also_after_a_reopen),
-        CASE(an_older_cut_is_ignored_and_the_same_index_with_another_term_refused),
-        CASE(two_writers_of_one_cut_publish_one_snapshot),
+        CASE(L43_an_older_cut_is_ignored_and_the_same_index_with_another_term_refused),
+        CASE(H15_two_writers_of_one_cut_publish_one_snapshot),
         CASE(limits_are_named_and_refused),
         CASE(the_list_is_newest_first_and_survives_a_reopen),
         CASE(retention_combines_its_limits_and_never_takes_the_newest),
         CASE(pins_keep_retention_and_deletion_away_and_readers_outlive_deletion),
         CASE(a_transfer_resumes_also_after_a_reopen_and_takes_chunks_in_any_order),
-        CASE(a_received_snapshot_is_passed_by_until_it_is_accepted),
-        CASE(wrong_chunks_are_refused_on_arrival_and_the_transfer_goes_on),
-        CASE(a_manifest_that_lies_about_the_digest_is_found_before_publication),
-        CASE(a_newer_transfer_drops_the_older_one_and_an_overtaken_one_is_refused),
+        CASE(H7_a_received_snapshot_is_passed_by_until_it_is_accepted),
+        CASE(H17_wrong_chunks_are_refused_on_arrival_and_the_transfer_goes_on),
+        CASE(H8_a_manifest_that_lies_about_the_digest_is_found_before_publication),
+        CASE(H15_a_newer_transfer_drops_the_older_one_and_an_overtaken_one_is_refused),
         CASE(an_exported_stream_is_imported_whole_or_not_at_all),
         CASE(a_file_is_exported_read_by_itself_and_imported),
         CASE(a_watch_stops_the_work_and_its_word_is_returned),
