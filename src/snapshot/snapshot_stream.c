@@ -144,7 +144,7 @@ int hf_snapshot_export_file(struct hf_snapshot_store *store, struct hf_snapshot_
 /* A snapshot on its way in: chunks come in order, each is checked and decompressed for the digest. */
 struct stream_import {
     struct hf_snapshot_store *store;
-    struct hf_snapshot_id id;
+    struct snapshot_header header;
     struct snapshot_builder builder;
     struct snapshot_codec *codec;
     struct snapshot_digest *digest;
@@ -158,7 +158,7 @@ static int stream_import_begin(struct stream_import *in, struct hf_snapshot_stor
                                const struct snapshot_header *header)
 {
     struct hf_snapshot_info info;
-    *in = (struct stream_import){.store = store, .id = header->id};
+    *in = (struct stream_import){.store = store, .header = *header};
     snapshot_store_enter(store);
     if (store->options.read_only) {
         return error_raise(HF_EINVALID, "the snapshots in %s were opened for reading only", store->directory);
@@ -190,7 +190,7 @@ static int stream_import_chunk(struct stream_import *in, struct hf_bytes raw)
 {
     struct snapshot_section section;
     uint32_t number = in->builder.chunk_count;
-    int rc = snapshot_format_check_section(raw, &in->id, SNAPSHOT_SECTION_CHUNK, number, &section);
+    int rc = snapshot_format_check_section(raw, &in->header.id, SNAPSHOT_SECTION_CHUNK, number, &section);
     if (rc != 0) {
         return rc;
     }
@@ -218,8 +218,9 @@ static int stream_import_end(struct stream_import *in, const struct hf_snapshot_
     bool sizes = manifest->application_bytes == in->application_bytes &&
                  manifest->stored_bytes == builder->stored_bytes && manifest->chunk_count == builder->chunk_count &&
                  (builder->chunk_count < 2 || manifest->chunk_size_bytes == in->chunk_size);
-    if (!sizes || !hf_snapshot_id_equal(manifest->id, in->id)) {
-        return error_raise(HF_ECORRUPT, "the manifest does not fit the chunks");
+    if (!sizes || !hf_snapshot_id_equal(manifest->id, in->header.id) || manifest->group != in->header.group ||
+        manifest->index != in->header.index) {
+        return error_raise(HF_ECORRUPT, "the manifest does not fit header and chunks");
     }
     if (memcmp(digest, manifest->digest, sizeof(digest)) != 0) {
         return error_raise(HF_ECORRUPT, "the digest of the whole is wrong");
@@ -275,10 +276,10 @@ static int stream_import_chunks(struct stream_import *in, struct stream_source *
         }
         struct hf_bytes bytes = buffer_bytes(&from->section);
         if (section.kind == SNAPSHOT_SECTION_TABLE) {
-            return snapshot_format_check_section(bytes, &in->id, SNAPSHOT_SECTION_TABLE, 0, &section);
+            return snapshot_format_check_section(bytes, &in->header.id, SNAPSHOT_SECTION_TABLE, 0, &section);
         }
         if (section.kind == SNAPSHOT_SECTION_MANIFEST && in->builder.chunk_count == 0) {
-            rc = snapshot_format_check_section(bytes, &in->id, SNAPSHOT_SECTION_MANIFEST, 0, &section);
+            rc = snapshot_format_check_section(bytes, &in->header.id, SNAPSHOT_SECTION_MANIFEST, 0, &section);
         } else {
             rc = stream_import_chunk(in, bytes);
         }
