@@ -3,7 +3,20 @@
 #include "cli/verbs.h"
 
 const struct verb *const verb_table[] = {
-    &verb_dev,   &verb_serve,       &verb_init,         &verb_status,         &verb_log_dump,   &verb_log_verify,
-    &verb_bench, &verb_config_show, &verb_config_check, &verb_config_default, &verb_completion, &verb_man,
+    &verb_dev,
+    &verb_serve,
+    &verb_init,
+    &verb_status,
+    &verb_log_dump,
+    &verb_log_verify,
+    &verb_snapshot_list,
+    &verb_snapshot_verify,
+    &verb_snapshot_inspect,
+    &verb_bench,
+    &verb_config_show,
+    &verb_config_check,
+    &verb_config_default,
+    &verb_completion,
+    &verb_man,
     NULL,
 };
