@@ -64,7 +64,7 @@ HF_API bool hf_snapshot_id_equal(struct hf_snapshot_id a, struct hf_snapshot_id 
 enum hf_snapshot_compression {
     HF_SNAPSHOT_NONE = 1,
     HF_SNAPSHOT_GZIP = 2, /* levels 1 … 9, default 6 */
-    HF_SNAPSHOT_LZ4 = 3,  /* levels 1 … 12, default 1; the default */
+    HF_SNAPSHOT_LZ4 = 3,  /* levels 1 … 12, default: faster than 1; the default */
     HF_SNAPSHOT_ZSTD = 4  /* levels 1 … 19, default 3 */
 };
 HF_API const char *hf_snapshot_compression_name(enum hf_snapshot_compression compression); /* "none", "gzip", … */
@@ -211,7 +211,8 @@ HF_API int hf_snapshot_latest_verified(struct hf_snapshot_store *store, uint64_t
 
 /* ---- Checking, deleting, retention ---- */
 
-/* Called now and then with the application bytes done and in all. A non-zero return stops the work and is returned. */
+/* Called now and then with the application bytes done and in all (0: not known yet). A non-zero return stops the work
+ * and is returned. */
 typedef int hf_snapshot_watch(void *arg, uint64_t bytes_done, uint64_t bytes_total);
 
 /* Reads every byte; watch may be NULL. HF_ECORRUPT names the place; the snapshot is then marked damaged and reported.
