@@ -78,10 +78,10 @@ static int world_close(void **state)
     if (world->sim != NULL) {
         sim_close(world->sim);
     } else {
-        char command[160];
+        char *command = text_format("rm -rf %s", world->directory);
         io_close(world->io);
-        snprintf(command, sizeof(command), "rm -rf %s", world->directory);
         assert_int_equal(system(command), 0);
+        free(command);
     }
     free(world);
     return 0;
