@@ -23,6 +23,7 @@
 #define DEV_HELPER_PORT_LOW  21000u /* http and peer ports: below the range from which outgoing connections draw */
 #define DEV_HELPER_PORT_HIGH 31999u
 #define DEV_STOP_MS          5000u
+#define DEV_ARGUMENTS_MAX    48u
 
 static uint64_t now_ms(const struct dev_cluster *cluster)
 {
@@ -111,6 +112,16 @@ static int cluster_describe(struct dev_cluster *cluster, struct loop *loop, cons
     return rc;
 }
 
+/* The ports among the nodes stay as they were chosen when the directory was made. */
+static int cluster_check_recorded(struct loop *loop, const struct description_node *recorded)
+{
+    int rc = recorded->peer_address[0] != '\0' ? port_probe(loop, recorded->peer_address) : 0;
+    if (rc == 0 && recorded->http_address[0] != '\0') {
+        rc = port_probe(loop, recorded->http_address);
+    }
+    return rc != 0 ? error_wrap(rc, "node %" PRIu64, recorded->id) : 0;
+}
+
 static int cluster_format(struct dev_cluster *cluster, struct loop *loop)
 {
     struct description *description = NULL;
@@ -127,6 +138,11 @@ static int cluster_format(struct dev_cluster *cluster, struct loop *loop)
     }
     for (uint32_t i = 0; i < cluster->node_count && rc == 0; i++) {
         struct dev_node *node = &cluster->nodes[i];
+        rc = cluster_check_recorded(loop, &description->nodes[i]);
+        if (rc != 0) {
+            rc = error_wrap(rc, "recorded in %s", cluster->directory);
+            break;
+        }
         snprintf(node->http_address, sizeof(node->http_address), "%s", description->nodes[i].http_address);
         rc = directory_format(cluster->io, node->directory, description, node->id);
         if (rc == HF_EEXISTS) {
@@ -192,7 +208,7 @@ int dev_cluster_open(struct io *io, const struct dev_options *options, struct de
 static void child_run(const struct dev_cluster *cluster, const struct dev_node *node)
 {
     char seed[32];
-    const char *arguments[16] = {
+    const char *arguments[DEV_ARGUMENTS_MAX] = {
         "holdfast",          "serve", "--data", node->directory, "--listen-client", node->client_address, "--quiet",
         "--exit-with-parent"};
     unsigned count = 8;
@@ -200,6 +216,13 @@ static void child_run(const struct dev_cluster *cluster, const struct dev_node *
         snprintf(seed, sizeof(seed), "%" PRIu64, cluster->seed + node->id);
         arguments[count++] = "--seed";
         arguments[count++] = seed;
+    }
+    /* The ports are chosen anew for every run: what the cluster recorded may be those of an earlier one. */
+    for (uint32_t i = 0; i < cluster->node_count; i++) {
+        if (&cluster->nodes[i] != node && count + 3 < DEV_ARGUMENTS_MAX) {
+            arguments[count++] = "--peer-client";
+            arguments[count++] = text_format("%" PRIu64 "=%s", cluster->nodes[i].id, cluster->nodes[i].client_address);
+        }
     }
     sigset_t none;
     sigemptyset(&none);

@@ -286,7 +286,8 @@ const struct verb verb_dev = {
     .summary = "Run a throw-away cluster on this machine",
     .details =
         "Starts the nodes as child processes and stays in the foreground. A node that dies is started again after "
-        "a second. With --json, one line on standard output once every group has a leader. In a terminal, keys "
+        "a second. --data may be started again with another --port. With --json, one line on standard output once "
+        "every group has a leader. In a terminal, keys "
         "kill and restart nodes.",
     .options = dev_arguments,
     .parse = dev_parse,

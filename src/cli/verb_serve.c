@@ -26,7 +26,8 @@ enum serve_key {
     KEY_PEER,
     KEY_SET,
     KEY_SEED,
-    KEY_PARENT
+    KEY_PARENT,
+    KEY_PEER_CLIENT
 };
 
 static struct {
@@ -36,6 +37,8 @@ static struct {
     unsigned set_count;
     uint64_t seed;
     bool dies_with_parent;
+    struct server_peer_address peers[DESCRIPTION_NODES_MAX];
+    uint32_t peer_count;
 } serve;
 
 static const struct argp_option serve_options[] = {
@@ -47,6 +50,7 @@ static const struct argp_option serve_options[] = {
     {"set", KEY_SET, "KEY=VALUE", 0, "Any key of the configuration, e.g. --set log.segment_size=16MiB", 0},
     {"seed", KEY_SEED, "N", 0, "Draw random numbers from this seed (tests; never in production)", 0},
     {"exit-with-parent", KEY_PARENT, NULL, OPTION_HIDDEN, "", 0},
+    {"peer-client", KEY_PEER_CLIENT, "ID=ADDRESS", OPTION_HIDDEN, "", 0},
     {0},
 };
 
@@ -57,6 +61,22 @@ static void serve_set(const char *path, const char *value, struct argp_state *st
     }
     serve.set_paths[serve.set_count] = path;
     serve.set_values[serve.set_count++] = value;
+}
+
+/* From `holdfast dev`, which knows where the other nodes listen in this run. */
+static void serve_peer(char *text, struct argp_state *state)
+{
+    struct server_peer_address *peer = &serve.peers[serve.peer_count];
+    char *equals = strchr(text, '=');
+    if (equals == NULL || serve.peer_count == DESCRIPTION_NODES_MAX) {
+        verb_usage_error(state, "--peer-client %s: expected ID=ADDRESS", text);
+    }
+    *equals = '\0';
+    if (quantity_number(text, 1, UINT64_MAX, &peer->node_id) != 0) {
+        verb_usage_error(state, "--peer-client: %s", hf_error_text());
+    }
+    peer->client_address = equals + 1;
+    serve.peer_count++;
 }
 
 static error_t serve_parse(int key, char *text, struct argp_state *state)
@@ -90,6 +110,9 @@ static error_t serve_parse(int key, char *text, struct argp_state *state)
         if (quantity_number(text, 1, UINT64_MAX, &serve.seed) != 0) {
             verb_usage_error(state, "--seed: %s", hf_error_text());
         }
+        return 0;
+    case KEY_PEER_CLIENT:
+        serve_peer(text, state);
         return 0;
     case KEY_PARENT:
         serve.dies_with_parent = true;
@@ -242,6 +265,8 @@ static int process_open_server(struct process *process, const struct config *con
         .clients_max = (uint32_t)config->clients_max,
         .request_timeout_ms = (uint32_t)config->request_timeout_ms,
         .process_id = getpid(),
+        .peer_addresses = serve.peers,
+        .peer_address_count = serve.peer_count,
         .shutdown = process_stop,
         .arg = process,
     };

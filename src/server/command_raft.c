@@ -10,6 +10,7 @@
 #include "server/machine.h"
 #include "server/outcome.h"
 #include "server/server_state.h"
+#include "server/status_json.h"
 
 #define COMMAND_RAFT_LOG_COUNT     10 /* entries shown unless COUNT says otherwise */
 #define COMMAND_RAFT_LOG_COUNT_MAX 1000
@@ -79,7 +80,7 @@ static void command_raft_peers(struct server *server, struct reply *reply)
         peer_status(node_peers(server->node), member->id, &status);
         reply_map(reply, 4);
         command_raft_pair(reply, "node", member->id);
-        command_raft_text(reply, "address", member->client_address);
+        command_raft_text(reply, "address", status_json_peer_address(&server->options, member));
         reply_bulk_text(reply, "up");
         reply_boolean(reply, status.up);
         command_raft_text(reply, "error", status.last_error);

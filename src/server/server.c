@@ -159,7 +159,7 @@ static void server_status(void *arg, struct buffer *out)
 void server_status_json(struct server *server, struct buffer *out)
 {
     const struct status_addresses addresses = {server_client_address(server), server_http_address(server),
-                                               server->options.process_id};
+                                               server->options.process_id, &server->options};
     status_json_write(server->node, &addresses, out);
 }
 

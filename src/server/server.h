@@ -14,6 +14,12 @@
 
 struct server;
 
+/* Where another node's clients find it in this run, when that is not what the cluster recorded. */
+struct server_peer_address {
+    uint64_t node_id;
+    const char *client_address;
+};
+
 struct server_options {
     const char *client_address;  /* "host:port" */
     const char *http_address;    /* NULL or "": no HTTP port */
@@ -23,7 +29,9 @@ struct server_options {
     const char *const *config_names;
     const char *const *config_values;
     uint32_t config_count;
-    int64_t process_id; /* for status */
+    int64_t process_id;                               /* for status */
+    const struct server_peer_address *peer_addresses; /* lent for the server's life */
+    uint32_t peer_address_count;
     /* SHUTDOWN was received: end the process in an orderly way. */
     void (*shutdown)(void *arg);
     void *arg;

@@ -45,7 +45,17 @@ static json_t *groups_json(struct node *node)
     return groups;
 }
 
-static json_t *peers_json(struct node *node)
+const char *status_json_peer_address(const struct server_options *options, const struct description_node *member)
+{
+    for (uint32_t i = 0; i < options->peer_address_count; i++) {
+        if (options->peer_addresses[i].node_id == member->id) {
+            return options->peer_addresses[i].client_address;
+        }
+    }
+    return member->client_address;
+}
+
+static json_t *peers_json(struct node *node, const struct server_options *options)
 {
     json_t *peers = json_array();
     const struct description *description = node_description(node);
@@ -56,7 +66,8 @@ static json_t *peers_json(struct node *node)
             continue;
         }
         json_array_append_new(peers, json_pack("{s:I, s:s, s:b, s:s}", "node", (json_int_t)member->id, "address",
-                                               member->client_address, "up", status.up, "error", status.last_error));
+                                               status_json_peer_address(options, member), "up", status.up, "error",
+                                               status.last_error));
     }
     return peers;
 }
@@ -89,11 +100,11 @@ void status_json_write(struct node *node, const struct status_addresses *address
     struct hf_log_stat stat;
     description_cluster_id_text(description, cluster);
     hf_log_stat(node_log(node), &stat);
-    json_t *json = json_pack("{s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "node",
-                             (json_int_t)node_id(node), "pid", (int)addresses->process_id, "cluster", cluster,
-                             "version", HF_VERSION, "address", addresses->client, "http", addresses->http, "peer",
-                             self->peer_address, "io", stat.io_name, "groups", groups_json(node), "peers",
-                             peers_json(node), "log", log_json(&stat), "memory", memory_json(node_ledger(node)));
+    json_t *json = json_pack(
+        "{s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "node", (json_int_t)node_id(node), "pid",
+        (int)addresses->process_id, "cluster", cluster, "version", HF_VERSION, "address", addresses->client, "http",
+        addresses->http, "peer", self->peer_address, "io", stat.io_name, "groups", groups_json(node), "peers",
+        peers_json(node, addresses->options), "log", log_json(&stat), "memory", memory_json(node_ledger(node)));
     char *text = json_dumps(json, JSON_COMPACT);
     buffer_append_text(out, text);
     free(text);

@@ -1,8 +1,11 @@
 """`holdfast dev`: what it prints, what it restarts, what it leaves behind."""
+import contextlib
+import json
 import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -145,6 +148,43 @@ class TheEnd(cluster.TestCase):
         with again.client(3) as client:
             self.assertEqual(client('GET', 'kept'), b'here')
         self.assertEqual(again.stop(), 0)
+
+    def test_named_data_may_come_back_with_another_port(self):
+        folder = self.folder() / 'data'
+        dev = self.open(Dev, '--data', folder)
+        with dev.client(2) as client:
+            self.assertEqual(client('SET', 'kept', 'here'), Status('OK'))
+        self.assertEqual(dev.stop(), 0)
+        # Somebody else is at the old ports now: nobody may look there.
+        stranger = self.open(Dev, nodes=3, groups=1, port=dev.port)
+        again = self.open(Dev, '--data', folder)
+        self.assertNotEqual(again.port, dev.port)
+        with again.client(3) as client:
+            self.assertEqual(client('GET', 'kept'), b'here')
+        for number in (1, 2, 3):
+            status = again.status(number)
+            self.assertEqual({peer['node']: peer['address'] for peer in status['peers']},
+                             {k: again.address(k) for k in (1, 2, 3) if k != number})
+        shown = cluster.run('status', '--json', '--address', again.address(1))
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertEqual({node['pid'] for node in json.loads(shown.stdout)['nodes']},
+                         set(cluster.children_of(again.pid)))
+        self.assertEqual(again.stop(), 0)
+        self.assertEqual(stranger.stop(), 0)
+
+    def test_a_recorded_port_in_use_is_refused_with_its_directory(self):
+        folder = self.folder() / 'data'
+        dev = self.open(Dev, '--data', folder, nodes=1, groups=1)
+        http = dev.nodes[0]['http']
+        self.assertEqual(dev.stop(), 0)
+        with contextlib.closing(socket.socket()) as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(('127.0.0.1', int(http.rpartition(':')[2])))
+            taken.listen()
+            other = cluster.run('dev', '--json', '--nodes', 1, '--groups', 1, '--data', folder, '--port', dev.port)
+        self.assertEqual(other.returncode, 1)
+        self.assertIn(http, other.stderr)
+        self.assertIn(str(folder), other.stderr)
 
     def test_data_of_another_shape_is_refused(self):
         folder = self.folder() / 'data'
