@@ -44,9 +44,15 @@ static enum MHD_Result http_request(void *arg, struct MHD_Connection *connection
     const char *type = "text/plain; charset=utf-8";
     (void)version;
     (void)upload;
-    (void)request;
-    *upload_size = 0; /* bodies are not read: nothing here takes one */
-    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+    bool is_read = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    if (is_read && *request == NULL) {
+        *request = http; /* answering before the end of a request would cost the connection */
+        return MHD_YES;
+    }
+    if (*upload_size != 0) {
+        return MHD_NO; /* nothing here takes a body */
+    }
+    if (!is_read) {
         status = MHD_HTTP_METHOD_NOT_ALLOWED;
         buffer_append_text(&body, "only GET and HEAD\n");
     } else if (strcmp(path, "/health") == 0) {
@@ -68,11 +74,23 @@ static enum MHD_Result http_request(void *arg, struct MHD_Connection *connection
 
 /* ---- turns ---- */
 
+static unsigned http_connection_count(const struct http *http)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    return info != NULL ? info->num_connections : 0;
+}
+
 static void http_run(void *arg)
 {
     struct http *http = arg;
     MHD_UNSIGNED_LONG_LONG timeout_ms;
-    MHD_run(http->daemon);
+    unsigned before;
+    /* At its limit the library stops listening, and begins again in the run after a connection ended: without that run
+     * nothing would ever wake it. */
+    do {
+        before = http_connection_count(http);
+        MHD_run(http->daemon);
+    } while (http_connection_count(http) < before);
     if (MHD_get_timeout(http->daemon, &timeout_ms) == MHD_YES) {
         loop_timer_set(http->loop, &http->timer, loop_now_ms(http->loop) + timeout_ms);
     } else {
