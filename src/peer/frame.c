@@ -26,6 +26,11 @@ void frame_seal(uint8_t *target, const struct frame_header *header)
     bytes_put_u32(target + 4, frame_checksum(target, header->size));
 }
 
+bool frame_is_skipped(uint8_t kind)
+{
+    return kind >= FRAME_KIND_SKIPPED_MIN && kind != FRAME_FEATURES;
+}
+
 static int frame_check_kind(uint8_t kind)
 {
     if (kind == 0 || (kind > FRAME_KIND_KNOWN_MAX && kind < FRAME_KIND_SKIPPED_MIN)) {

@@ -16,10 +16,12 @@
  *
  * A receiver closes the connection on: a size above the limit, a bad CRC, an unknown flag, a message above
  * PEER_MESSAGE_SIZE_MAX, a fragment out of order, more than PEER_STREAMS_MAX unfinished messages, any frame before the
- * handshake. An unknown kind is skipped when it is ≥ 128, refused otherwise. Order is kept within a group and class. */
+ * handshake. An unknown kind is skipped when it is ≥ 128, refused otherwise; the known ones
+ * above 128 are those that an older program may skip. Order is kept within a group and class. */
 #ifndef PEER_FRAME_H
 #define PEER_FRAME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "holdfast/bytes.h"
@@ -51,7 +53,8 @@ enum frame_kind {
     FRAME_CLOCK = 9,      /* wall clock exchange: see node/clock.h */
     FRAME_KEEPALIVE = 10, /* nothing; shows that the connection lives */
     FRAME_STATUS = 11,    /* status request for `holdfast status` of other nodes: see node/status.h */
-    FRAME_STATUS_REPLY = 12
+    FRAME_STATUS_REPLY = 12,
+    FRAME_FEATURES = 128 /* what a node's program understands: see node/members.h. Older ones skip it */
 };
 #define FRAME_KIND_KNOWN_MAX 12u
 
@@ -71,6 +74,8 @@ void frame_seal(uint8_t *target, const struct frame_header *header);
 /* Reads FRAME_HEADER_SIZE bytes. HF_EPROTOCOL: a size, flag, kind or message size that no sender may write. The
  * checksum needs the payload: see frame_check. */
 int frame_header_decode(const uint8_t *source, struct frame_header *out);
+/* Whether a message of this kind goes to its owner, or is passed because a later version sent it. */
+bool frame_is_skipped(uint8_t kind);
 /* Verifies the checksum of a whole frame. HF_EPROTOCOL. */
 int frame_check(const uint8_t *frame, const struct frame_header *header);
 /* 0 for a kind that may travel inside a vector; HF_EPROTOCOL. */

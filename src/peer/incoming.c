@@ -131,7 +131,7 @@ static int incoming_take_vector(const struct frame_header *vector, struct hf_byt
             return error_raise(HF_EPROTOCOL, "a message of %" PRIu32 " bytes in a vector", header.size);
         }
         int rc = frame_check_vector_kind(header.kind);
-        if (rc == 0 && header.kind < FRAME_KIND_SKIPPED_MIN) {
+        if (rc == 0 && !frame_is_skipped(header.kind)) {
             rc = deliver(arg, &header, message);
         }
         if (rc != 0) {
@@ -149,7 +149,7 @@ static int incoming_take_frame(struct incoming *incoming, const uint8_t *frame, 
         return rc;
     }
     struct hf_bytes payload = bytes_of(frame + FRAME_HEADER_SIZE, header->size);
-    if (header->kind >= FRAME_KIND_SKIPPED_MIN) {
+    if (frame_is_skipped(header->kind)) {
         return 0; /* a later version's: its fragments need not be put together to be ignored */
     }
     if (header->kind == FRAME_VECTOR) {

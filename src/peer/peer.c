@@ -123,6 +123,11 @@ static void peer_came_up(void *arg, struct connection *connection)
 {
     struct peer_hub *hub = arg;
     struct peer *peer = connection->owner;
+    if (peer == NULL) { /* a visitor that stays */
+        peer_take_pending(hub, connection);
+        connection_close(connection);
+        return;
+    }
     if (peer->attempt == connection) {
         peer->attempt = NULL;
     } else {
@@ -147,16 +152,22 @@ static int peer_greeted(void *arg, struct connection *connection, const struct h
     struct peer_hub *hub = arg;
     uint64_t node_id = remote->identity.node_id;
     struct peer *peer = peer_of(hub, node_id);
+    if (node_id == PEER_NODE_VISITOR && !connection->is_dialer) {
+        return 0;
+    }
     if (peer == NULL) {
-        return error_raise(HF_ENOTFOUND, "node %" PRIu64 " is not a member that node %" PRIu64 " knows", node_id,
-                           hub->identity.node_id);
+        int rc = hub->callbacks.admit(hub->arg, node_id, remote->identity.node_incarnation);
+        return rc != 0 ? rc
+                       : error_raise(HF_ENOTFOUND, "node %" PRIu64 " is not a member that node %" PRIu64 " knows",
+                                     node_id, hub->identity.node_id);
     }
     connection->owner = peer;
-    if (peer->is_dialed && !connection->is_dialer) {
-        return error_raise(HF_EPROTOCOL, "node %" PRIu64 " dials node %" PRIu64 ", but the higher id does", node_id,
-                           hub->identity.node_id);
+    int rc = hub->callbacks.admit(hub->arg, node_id, remote->identity.node_incarnation);
+    if (rc == 0 && peer->is_dialed && !connection->is_dialer) {
+        rc = error_raise(HF_EPROTOCOL, "node %" PRIu64 " dials node %" PRIu64 ", but the higher id does", node_id,
+                         hub->identity.node_id);
     }
-    return hub->callbacks.admit(hub->arg, node_id, remote->identity.node_incarnation);
+    return rc;
 }
 
 static void peer_received(void *arg, struct connection *connection, const struct frame_header *header,
@@ -178,8 +189,12 @@ static void peer_ended(void *arg, struct connection *connection, int result)
     assert(result < 0);
     if (peer != NULL) {
         peer_note_error(peer, text);
-    } else {
+    } else if (result != HF_ECANCELLED) { /* a visitor leaves with this one */
         TRACE(TRACE_WARN, "peer", "node %" PRIu64 ": a connection was refused: %s", hub->identity.node_id, text);
+    }
+    if (peer != NULL && result == HF_EREMOVED && hub->callbacks.removed != NULL) {
+        error_raise(result, "%s", text);
+        hub->callbacks.removed(hub->arg, peer->node_id);
     }
     if (peer != NULL && peer->connection == connection) {
         peer_redial_later(peer);
@@ -420,6 +435,59 @@ int peer_hub_add(struct peer_hub *hub, uint64_t node_id, const char *address)
         loop_timer_set(hub->loop, &peer->redial, loop_now_ms(hub->loop));
     }
     return 0;
+}
+
+/* Accepted connections of a node that shook hands already, and wait for its KEEPALIVE. */
+static void peer_drop_pending(struct peer *peer)
+{
+    list_each_safe (&peer->hub->pending, item) {
+        struct connection *connection = list_entry(item, struct connection, link);
+        if (connection->owner == peer) {
+            peer_take_pending(peer->hub, connection);
+            connection_close(connection);
+        }
+    }
+}
+
+static void peer_disconnect(struct peer *peer)
+{
+    loop_timer_stop(peer->hub->loop, &peer->redial);
+    connection_close(peer->attempt);
+    peer->attempt = NULL;
+    peer_drop_pending(peer);
+    if (peer->connection != NULL) {
+        peer_go_down(peer);
+    }
+}
+
+int peer_hub_set_address(struct peer_hub *hub, uint64_t node_id, const char *address)
+{
+    struct peer *peer = peer_of(hub, node_id);
+    if (peer == NULL || strlen(address) >= sizeof(peer->address)) {
+        return error_raise(HF_EINVALID, "node %" PRIu64 " cannot move to \"%.128s\"", node_id, address);
+    }
+    if (strcmp(peer->address, address) == 0) {
+        return 0;
+    }
+    snprintf(peer->address, sizeof(peer->address), "%s", address);
+    peer_disconnect(peer);
+    peer->backoff_ms = PEER_RECONNECT_MIN_MS;
+    peer_redial_later(peer);
+    return 0;
+}
+
+void peer_hub_remove(struct peer_hub *hub, uint64_t node_id)
+{
+    struct peer *peer = peer_of(hub, node_id);
+    if (peer == NULL) {
+        return;
+    }
+    peer_disconnect(peer);
+    peer_close_list(&peer->ghosts);
+    outgoing_drop(&peer->outgoing);
+    list_remove(&peer->link);
+    map_remove(&hub->by_node, node_id);
+    free(peer);
 }
 
 const char *peer_hub_address(const struct peer_hub *hub)

@@ -33,6 +33,8 @@
 #define PEER_HANDSHAKE_MAX_MS       2000u /* from dialing or accepting until the connection is up */
 #define PEER_PENDING_MAX            64u   /* accepted connections before their handshake; beyond it the oldest goes */
 #define PEER_CLUSTER_ID_SIZE        16u
+#define PEER_NODE_VISITOR           0u         /* the node id of who only asks who answers: see peer/visit.h */
+#define PEER_NODE_JOINING           UINT64_MAX /* the node id of who has none yet */
 
 struct peer_hub;
 
@@ -69,8 +71,11 @@ struct peer_callbacks {
     /* A whole message; payload lent for the call. */
     void (*received)(void *arg, uint64_t node_id, enum frame_kind kind, uint64_t group, uint64_t group_incarnation,
                      struct hf_bytes payload);
-    /* May this identity connect (its incarnation is the one we know)? 0 or HF_EMISMATCH with text. */
+    /* May this identity connect (its incarnation is the one we know)? 0 or HF_EMISMATCH with text. Asked about nodes
+     * that are no peers too: HF_EREMOVED with text for one that was; 0: it gets the hub's refusal. */
     int (*admit)(void *arg, uint64_t node_id, uint64_t node_incarnation);
+    /* A peer says that we are no member any more (HF_EREMOVED, with its text). May be NULL. */
+    void (*removed)(void *arg, uint64_t node_id);
 };
 
 /* Listens on listen_address. Fails with HF_EBUSY when the port is in use. */
@@ -81,6 +86,11 @@ int peer_hub_open(struct loop *loop, const struct peer_identity *identity, const
 void peer_hub_close(struct peer_hub *hub);
 /* Adds a node to talk to (dials when our id is the higher one). */
 int peer_hub_add(struct peer_hub *hub, uint64_t node_id, const char *address);
+/* The node moved: its connection ends, and the next one is dialed to the new address. */
+int peer_hub_set_address(struct peer_hub *hub, uint64_t node_id, const char *address);
+/* Talks to a node no more: `down` is called when it was up, from inside the call. Not from inside a callback of the hub
+ * or of a message. */
+void peer_hub_remove(struct peer_hub *hub, uint64_t node_id);
 /* Where the hub listens, with the port that was bound; lent until closed. */
 const char *peer_hub_address(const struct peer_hub *hub);
 /* Takes the message over. When the connection is down it is released at once (from the turn's end, not from here). */
