@@ -60,6 +60,7 @@ class Simulate:
 GUARDS = 'test_replica_guards'
 RULES = 'test_replica_rules'
 INSTALL = 'test_replica_install'
+MEMBERS = 'test_member_scenes'
 CRASH = 'test_log_crash'
 DAMAGE = 'test_log_damage'
 FAILURE = 'test_log_failure'
@@ -90,6 +91,10 @@ TESTS = {
     'SNAPSHOT_OF_AN_OLDER_LEADER': [Kill(INSTALL, '^an_install_waits_for_a_leader')],
     'SNAPSHOT_REPORTED_BEFORE_IMPORT': [Kill(INSTALL, '^H7_the_order')],
     'SNAPSHOT_IMPORTED_BEFORE_RESET': [Kill(INSTALL, '^H7_the_order')],
+    'WIPED_NODE_ADMITTED': [Kill(MEMBERS, '^H18_')],
+    'PROMOTED_BEFORE_CAUGHT_UP': [Kill(MEMBERS, '^H14_a_node_that_does_not_catch_up')],
+    'CHANGE_OF_TWO': [Kill(RULES, '^R14_')],
+    'ADDRESS_NOT_CHECKED': [Kill(MEMBERS, '^nobody_joins_from')],
     'READ_WITHOUT_ROUND': [Kill(RULES, '^P3_a_read_waits_for_a_majority')],
     'READ_BEFORE_OWN_TERM': [Kill(RULES, '^P3_a_read_waits_until_an_entry')],
     'LOG_ACK_BEFORE_DURABLE': [Kill(CRASH, '^P1_')],

@@ -26,6 +26,10 @@
     X(SNAPSHOT_OF_AN_OLDER_LEADER, "an install is fed in a term before its offer")             \
     X(SNAPSHOT_REPORTED_BEFORE_IMPORT, "H7: reported before the state is taken in")            \
     X(SNAPSHOT_IMPORTED_BEFORE_RESET, "H7: taken in before the reset is durable")              \
+    X(WIPED_NODE_ADMITTED, "H18: a wiped node is admitted under its old identity")             \
+    X(PROMOTED_BEFORE_CAUGHT_UP, "H14: a stand-by votes before it has caught up")              \
+    X(CHANGE_OF_TWO, "H14: a change that touches two members is accepted")                     \
+    X(ADDRESS_NOT_CHECKED, "members: nobody is called at a new address")                       \
     X(READ_WITHOUT_ROUND, "P3: a leader answers a read without asking the voters")             \
     X(READ_BEFORE_OWN_TERM, "P3: a read index is given before an entry of the term commits")   \
     X(LOG_ACK_BEFORE_DURABLE, "P1: the log acknowledges when a write was submitted")           \

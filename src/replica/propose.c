@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/mutation.h"
 #include "replica/replica_configuration.h"
 #include "replica/step.h"
 
@@ -93,8 +94,9 @@ done:
     return rc;
 }
 
-/* One server at a time, and never back to a lone voter: libraft elects it in a term that others may have used. */
-static int propose_check_members(const struct replica *replica, const struct replica_member *members, unsigned count)
+/* One server at a time, and back to a lone voter only when that was asked for: its loss loses everything. */
+static int propose_check_members(const struct replica *replica, const struct replica_member *members, unsigned count,
+                                 unsigned voters_min)
 {
     int rc = replica_configuration_check(members, count);
     if (rc != 0) {
@@ -102,16 +104,18 @@ static int propose_check_members(const struct replica *replica, const struct rep
     }
     struct replica_member current[REPLICA_MEMBERS_MAX];
     unsigned current_count = replica_configuration_from_raft(&replica->engine.raft.configuration, current);
-    if (replica_configuration_distance(current, current_count, members, count) != 1) {
+    if (replica_configuration_distance(current, current_count, members, count) != 1 && !MUTATED(CHANGE_OF_TWO)) {
         return error_raise(HF_EINVALID, "a change of configuration touches exactly one member");
     }
-    if (replica_configuration_voters(members, count) < 2 && replica_configuration_voters(current, current_count) >= 2) {
+    if (replica_configuration_voters(members, count) < voters_min &&
+        replica_configuration_voters(current, current_count) >= 2) {
         return error_raise(HF_EUNSAFE, "group %" PRIu64 " keeps at least two voters", replica->options.group);
     }
     return 0;
 }
 
-int propose_configuration(struct replica *replica, const struct replica_member *members, unsigned count)
+int propose_configuration(struct replica *replica, const struct replica_member *members, unsigned count,
+                          unsigned voters_min)
 {
     int rc = propose_check(replica);
     if (rc != 0) {
@@ -121,7 +125,7 @@ int propose_configuration(struct replica *replica, const struct replica_member *
         return error_raise(HF_EBUSY, "no entry of term %llu of group %" PRIu64 " is committed yet",
                            raft_current_term(&replica->engine.raft), replica->options.group);
     }
-    rc = propose_check_members(replica, members, count);
+    rc = propose_check_members(replica, members, count, voters_min);
     if (rc != 0) {
         return rc;
     }

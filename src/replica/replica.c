@@ -368,7 +368,14 @@ int replica_submit(struct replica *replica, const struct hf_bytes *payloads, uns
 
 int replica_submit_configuration(struct replica *replica, const struct replica_member *members, unsigned count)
 {
-    int rc = propose_configuration(replica, members, count);
+    int rc = propose_configuration(replica, members, count, 2);
+    step_settle(replica);
+    return rc;
+}
+
+int replica_submit_lone_configuration(struct replica *replica, const struct replica_member *members, unsigned count)
+{
+    int rc = propose_configuration(replica, members, count, 1);
     step_settle(replica);
     return rc;
 }
@@ -492,6 +499,7 @@ void replica_status(const struct replica *replica, struct replica_status *out)
         .durable_index = replica->appends.durable_index,
         .first_index = is_readable ? state.first_index : 0,
         .snapshot_index = raft->trail.snapshot.index,
+        .is_changing = raft->configuration_uncommitted_index != 0,
         .transferring = step_is_leader(replica) && raft_transferee(raft) != 0,
         .is_ready = step_is_ready(replica),
     };

@@ -116,6 +116,8 @@ int replica_submit(struct replica *replica, const struct hf_bytes *payloads, uns
                    uint64_t *index, uint64_t *term);
 /* Proposes a configuration; alone, one at a time, only after an entry of the own term committed. */
 int replica_submit_configuration(struct replica *replica, const struct replica_member *members, unsigned count);
+/* The same, also when it leaves a single voter where there were more (HF_EUNSAFE otherwise): somebody asked for it. */
+int replica_submit_lone_configuration(struct replica *replica, const struct replica_member *members, unsigned count);
 /* Hands leadership to a node (0: any that is caught up). */
 int replica_transfer(struct replica *replica, uint64_t to_node);
 
@@ -167,6 +169,7 @@ struct replica_status {
     uint64_t snapshot_index; /* of the newest that the engine knows of; 0: none */
     unsigned member_count;
     struct replica_member members[REPLICA_MEMBERS_MAX];
+    bool is_changing; /* the latest configuration is not committed yet, as far as it is known here */
     bool transferring;
     bool is_ready; /* leader with an entry of its term committed */
 };
