@@ -3,16 +3,25 @@
 #include <inttypes.h>
 
 #include "base/trace.h"
+#include "node/members.h"
 
-uint32_t balance_choice(const struct node *node, const struct hosted_group *group, uint32_t i)
+/* The members that should be voters, in the order in which they should lead the group. */
+static uint32_t balance_choices(struct node *node, const struct hosted_group *group,
+                                struct node_peer *out[MEMBERSHIP_MEMBERS_MAX])
 {
+    struct node_peer *voters[MEMBERSHIP_MEMBERS_MAX];
+    uint32_t count = members_voters(node, voters);
     uint32_t ordinal = group->ordinal != UINT32_MAX ? group->ordinal : node->description->group_count;
-    return (uint32_t)(((uint64_t)ordinal + i) % node->description->node_count);
+    for (uint32_t i = 0; i < count; i++) {
+        out[i] = voters[((uint64_t)ordinal + i) % count];
+    }
+    return count;
 }
 
-bool balance_stands_first(const struct node *node, const struct hosted_group *group)
+bool balance_stands_first(struct node *node, const struct hosted_group *group)
 {
-    return node->description->nodes[balance_choice(node, group, 0)].id == node->id;
+    struct node_peer *choices[MEMBERSHIP_MEMBERS_MAX];
+    return balance_choices(node, group, choices) > 0 && choices[0] == node->self;
 }
 
 /* Connected for a while, with a clock that agrees with the others'. */
@@ -25,7 +34,7 @@ static bool balance_is_fit(const struct node *node, const struct node_peer *peer
     /* Their clock against the median: their offset to ours, and ours to the median. */
     if (clock_peer_offset_ms(&peer->clock, &offset_ms)) {
         offset_ms += node->counters.clock_offset_ms;
-        return node->description->node_count < 3 ||
+        return node->membership.count < 3 ||
                (offset_ms <= (int64_t)NODE_CLOCK_SKEW_MAX_MS && offset_ms >= -(int64_t)NODE_CLOCK_SKEW_MAX_MS);
     }
     return true;
@@ -35,8 +44,13 @@ static bool balance_holds_the_log(const struct hosted_group *group, const struct
                                   const struct replica_status *status)
 {
     uint64_t match_index = 0;
-    return replica_match_index(group->replica, peer->id, &match_index) == 0 &&
-           match_index + BALANCE_LAG_MAX >= status->last_index;
+    for (unsigned i = 0; i < status->member_count; i++) {
+        if (status->members[i].node_id == peer->id && status->members[i].role == REPLICA_ROLE_VOTER) {
+            return replica_match_index(group->replica, peer->id, &match_index) == 0 &&
+                   match_index + BALANCE_LAG_MAX >= status->last_index;
+        }
+    }
+    return false;
 }
 
 /* The best node for a group as its leader sees it: NULL when this one should go on. must_leave: any fit node is better
@@ -44,16 +58,17 @@ static bool balance_holds_the_log(const struct hosted_group *group, const struct
 static struct node_peer *balance_target(struct node *node, const struct hosted_group *group,
                                         const struct replica_status *status, bool must_leave)
 {
-    for (uint32_t i = 0; i < node->description->node_count; i++) {
-        struct node_peer *peer = &node->peers[balance_choice(node, group, i)];
-        if (peer == node->self) {
+    struct node_peer *choices[MEMBERSHIP_MEMBERS_MAX];
+    uint32_t count = balance_choices(node, group, choices);
+    for (uint32_t i = 0; i < count; i++) {
+        if (choices[i] == node->self) {
             if (must_leave) {
                 continue;
             }
             return NULL;
         }
-        if (balance_is_fit(node, peer) && balance_holds_the_log(group, peer, status)) {
-            return peer;
+        if (balance_is_fit(node, choices[i]) && balance_holds_the_log(group, choices[i], status)) {
+            return choices[i];
         }
     }
     return NULL;
@@ -63,7 +78,8 @@ bool balance_is_unfit(struct node *node)
 {
     struct hf_log_stat stat;
     hf_log_stat(node->log, &stat);
-    return node->is_leaving || node->clock_is_off || stat.oldest_unsynced_ns > (uint64_t)BALANCE_STALL_MS * 1000000;
+    return node->is_leaving || !members_is_voter(node, node->id) || node->clock_is_off ||
+           stat.oldest_unsynced_ns > (uint64_t)BALANCE_STALL_MS * 1000000;
 }
 
 static void balance_group(struct node *node, struct hosted_group *group, bool must_leave)
@@ -77,7 +93,7 @@ static void balance_group(struct node *node, struct hosted_group *group, bool mu
         return;
     }
     /* Cheap questions first: most leaders are where they belong. */
-    if (!must_leave && &node->peers[balance_choice(node, group, 0)] == node->self) {
+    if (!must_leave && balance_stands_first(node, group)) {
         group->balance_attempts = 0;
         return;
     }
@@ -99,7 +115,7 @@ static void balance_group(struct node *node, struct hosted_group *group, bool mu
 
 void balance_run(struct node *node)
 {
-    if (node->description->node_count == 1 || node->phase != NODE_RUNNING) {
+    if (node->membership.count == 1 || node->phase != NODE_RUNNING) {
         return;
     }
     uint32_t count = node->groups_open < BALANCE_GROUPS_PER_RUN ? node->groups_open : BALANCE_GROUPS_PER_RUN;

@@ -1,12 +1,12 @@
 /* Who should lead: the leaders of the groups spread over the nodes, and nobody leads who should not.
  *
- * The group with ordinal k belongs with the first node in the order nodes[k], nodes[k + 1], … (modulo their number, in
- * the description's order; the system group after the last ordinal) that is connected, has a good clock and holds the
- * log. A leader that knows a better one hands over. So every leader decides for itself, and with all nodes up each
- * leads its share.
+ * The group with ordinal k belongs with the first node in the order voters[k], voters[k + 1], … (modulo their number,
+ * in the order of their ids; the system group after the last ordinal) that is connected, has a good clock, holds the
+ * log and is a voter of the group already. A leader that knows a better one hands over. So every leader decides for
+ * itself, and with all nodes up each leads its share.
  *
- * A node that should not lead (it is leaving, its clock is off, its log has not finished a write for too long) says so
- * to the others, and hands what it leads to any node that is fit.
+ * A node that should not lead (it is leaving, it should not be a voter, its clock is off, its log has not finished a
+ * write for too long) says so to the others, and hands what it leads to any node that is fit.
  *
  * A transfer that does not succeed is tried again after a time that doubles. Leadership that was given on purpose
  * (node_transfer) stays for BALANCE_HOLD_MS.
@@ -31,10 +31,8 @@
 void balance_run(struct node *node);
 /* Whether this node should lead nothing. */
 bool balance_is_unfit(struct node *node);
-/* The position of the i-th choice for a group. */
-uint32_t balance_choice(const struct node *node, const struct hosted_group *group, uint32_t i);
 
 /* After a start, the group's first choice stands for election before the others. */
-bool balance_stands_first(const struct node *node, const struct hosted_group *group);
+bool balance_stands_first(struct node *node, const struct hosted_group *group);
 
 #endif

@@ -15,7 +15,11 @@
 struct directory {
     struct directory_identity identity;
     struct description *description;
+    struct membership membership;
+    bool has_members; /* from a file of their own */
+    struct io *io;
     struct file *lock;
+    char *path;
     char *log_path;
 };
 
@@ -171,43 +175,118 @@ static int directory_check_unused(struct io *io, const char *path)
     return rc;
 }
 
+/* What makes a directory a node's: the description, the members when they are other than the description's, and last
+ * the identity. The directory is locked. */
+static int directory_publish(struct io *io, const char *path, const struct description *description,
+                             const struct membership *membership, const struct directory_identity *identity)
+{
+    struct buffer bytes = {0};
+    uint8_t node[DIRECTORY_NODE_SIZE];
+    description_encode(description, &bytes);
+    int rc = directory_publish_file(io, path, "cluster", buffer_bytes(&bytes));
+    if (rc == 0 && membership != NULL) {
+        buffer_clear(&bytes);
+        membership_encode(membership, &bytes);
+        rc = directory_publish_file(io, path, "members", buffer_bytes(&bytes));
+    }
+    if (rc == 0) {
+        directory_encode_node(identity, node);
+        rc = directory_publish_file(io, path, "node", bytes_of(node, sizeof(node)));
+    }
+    buffer_close(&bytes);
+    return rc;
+}
+
+static int directory_enter(struct io *io, const char *path, struct file **lock)
+{
+    int rc = directory_create(io, path);
+    if (rc == 0) {
+        rc = directory_lock(io, path, lock);
+    }
+    if (rc == 0) {
+        rc = directory_check_unused(io, path);
+    }
+    return rc;
+}
+
+static uint64_t directory_draw_incarnation(struct io *io)
+{
+    uint64_t incarnation = 0;
+    while (incarnation == 0) {
+        io_random(io, &incarnation, sizeof(incarnation));
+    }
+    return incarnation;
+}
+
 int directory_format(struct io *io, const char *path, const struct description *description, uint64_t node_id)
+{
+    struct file *lock = NULL;
+    struct directory_identity identity = {.node_id = node_id, .created_ms = io_wall_ms(io)};
+    if (description_node(description, node_id) == NULL) {
+        return error_raise(HF_EINVALID, "the cluster description has no node %" PRIu64, node_id);
+    }
+    int rc = directory_enter(io, path, &lock);
+    if (rc == 0) {
+        memcpy(identity.cluster_id, description->cluster_id, PEER_CLUSTER_ID_SIZE);
+        identity.node_incarnation = directory_draw_incarnation(io);
+        rc = directory_publish(io, path, description, NULL, &identity);
+    }
+    file_close(lock);
+    return rc;
+}
+
+/* ---- Joining ---- */
+
+int directory_join_begin(struct io *io, const char *path, const uint8_t cluster_id[PEER_CLUSTER_ID_SIZE],
+                         uint64_t *incarnation)
 {
     struct buffer bytes = {0};
     struct file *lock = NULL;
     uint8_t node[DIRECTORY_NODE_SIZE];
-    struct directory_identity identity = {.node_id = node_id, .created_ms = io_wall_ms(io)};
-    int rc;
-    if (description_node(description, node_id) == NULL) {
-        rc = error_raise(HF_EINVALID, "the cluster description has no node %" PRIu64, node_id);
-        goto done;
-    }
-    rc = directory_create(io, path);
+    struct directory_identity identity = {0};
+    char *name = text_format("%s/joining", path);
+    int rc = directory_enter(io, path, &lock);
     if (rc != 0) {
         goto done;
     }
-    rc = directory_lock(io, path, &lock);
-    if (rc != 0) {
+    rc = directory_read_file(io, name, 64 * 1024, &bytes);
+    if (rc == 0 && directory_decode_node(buffer_bytes(&bytes), &identity) == 0 &&
+        memcmp(identity.cluster_id, cluster_id, PEER_CLUSTER_ID_SIZE) == 0) {
+        *incarnation = identity.node_incarnation;
         goto done;
     }
-    rc = directory_check_unused(io, path);
-    if (rc != 0) {
-        goto done;
-    }
-    description_encode(description, &bytes);
-    rc = directory_publish_file(io, path, "cluster", buffer_bytes(&bytes));
-    if (rc != 0) {
-        goto done;
-    }
-    memcpy(identity.cluster_id, description->cluster_id, PEER_CLUSTER_ID_SIZE);
-    while (identity.node_incarnation == 0) {
-        io_random(io, &identity.node_incarnation, sizeof(identity.node_incarnation));
-    }
+    /* None yet, or of an attempt that is of no use: nobody has acknowledged anything under it. */
+    identity =
+        (struct directory_identity){.node_incarnation = directory_draw_incarnation(io), .created_ms = io_wall_ms(io)};
+    memcpy(identity.cluster_id, cluster_id, PEER_CLUSTER_ID_SIZE);
     directory_encode_node(&identity, node);
-    rc = directory_publish_file(io, path, "node", bytes_of(node, sizeof(node)));
+    rc = directory_publish_file(io, path, "joining", bytes_of(node, sizeof(node)));
+    *incarnation = identity.node_incarnation;
 done:
     file_close(lock);
     buffer_close(&bytes);
+    free(name);
+    return rc;
+}
+
+int directory_join_finish(struct io *io, const char *path, const struct description *description,
+                          const struct membership *membership, uint64_t node_id, uint64_t incarnation)
+{
+    struct file *lock = NULL;
+    const struct membership_member *member = membership_find(membership, node_id);
+    struct directory_identity identity = {
+        .node_id = node_id, .node_incarnation = incarnation, .created_ms = io_wall_ms(io)};
+    if (member == NULL || member->incarnation != incarnation ||
+        memcmp(membership->cluster_id, description->cluster_id, PEER_CLUSTER_ID_SIZE) != 0) {
+        return error_raise(HF_EMISMATCH, "the cluster's list of members does not name node %" PRIu64 " as it joined",
+                           node_id);
+    }
+    int rc = directory_enter(io, path, &lock);
+    if (rc == 0) {
+        memcpy(identity.cluster_id, description->cluster_id, PEER_CLUSTER_ID_SIZE);
+        rc = directory_publish(io, path, description, membership, &identity);
+    }
+    file_close(lock);
     return rc;
 }
 
@@ -258,19 +337,61 @@ done:
     return rc;
 }
 
+/* The members as this node knew them last. */
+static int directory_read_members(struct io *io, const char *path, const struct description *description,
+                                  struct membership *out, bool *has_members)
+{
+    char *name = text_format("%s/members", path);
+    struct buffer bytes = {0};
+    int rc = directory_read_file(io, name, MEMBERSHIP_SIZE_MAX, &bytes);
+    if (rc == HF_ENOTFOUND) {
+        membership_begin(description, out);
+        rc = 0;
+        goto done;
+    }
+    if (rc == 0) {
+        *has_members = true;
+        rc = membership_decode(buffer_bytes(&bytes), out);
+    }
+    if (rc == 0 && memcmp(out->cluster_id, description->cluster_id, PEER_CLUSTER_ID_SIZE) != 0) {
+        rc = error_raise(HF_EMISMATCH, "it belongs to another cluster");
+    }
+    if (rc != 0) {
+        rc = error_wrap(rc, "%s", name);
+    }
+done:
+    buffer_close(&bytes);
+    free(name);
+    return rc;
+}
+
+static int directory_check_member(const struct directory *directory, const char *path)
+{
+    uint64_t node_id = directory->identity.node_id;
+    if (membership_find(&directory->membership, node_id) != NULL) {
+        return 0;
+    }
+    if (membership_was_removed(&directory->membership, node_id) && directory->membership.version > 1) {
+        return error_raise(HF_EREMOVED, "%s: node %" PRIu64 " was removed from its cluster", path, node_id);
+    }
+    return error_raise(HF_EMISMATCH, "%s: the cluster has no node %" PRIu64, path, node_id);
+}
+
+int directory_write_members(struct directory *directory, const struct membership *membership)
+{
+    struct buffer bytes = {0};
+    membership_encode(membership, &bytes);
+    int rc = directory_publish_file(directory->io, directory->path, "members", buffer_bytes(&bytes));
+    buffer_close(&bytes);
+    return rc;
+}
+
 /* Publishes what was read once more: the process that wrote it may have failed to make the names durable, and then only
  * the page cache shows them (HAZARDS row 1, for folders). Without room nothing is changed, and nothing is worse. */
 static int directory_publish_again(struct io *io, const char *path, const struct directory *directory)
 {
-    struct buffer bytes = {0};
-    uint8_t node[DIRECTORY_NODE_SIZE];
-    description_encode(directory->description, &bytes);
-    int rc = directory_publish_file(io, path, "cluster", buffer_bytes(&bytes));
-    if (rc == 0) {
-        directory_encode_node(&directory->identity, node);
-        rc = directory_publish_file(io, path, "node", bytes_of(node, sizeof(node)));
-    }
-    buffer_close(&bytes);
+    const struct membership *membership = directory->has_members ? &directory->membership : NULL;
+    int rc = directory_publish(io, path, directory->description, membership, &directory->identity);
     return rc == HF_ENOSPACE ? 0 : rc;
 }
 
@@ -294,14 +415,19 @@ int directory_open(struct io *io, const char *path, struct directory **out)
         rc = error_raise(HF_EMISMATCH, "%s: the files \"node\" and \"cluster\" belong to different clusters", path);
         goto done;
     }
-    if (description_node(directory->description, directory->identity.node_id) == NULL) {
-        rc = error_raise(HF_EMISMATCH, "%s: the cluster has no node %" PRIu64, path, directory->identity.node_id);
+    rc = directory_read_members(io, path, directory->description, &directory->membership, &directory->has_members);
+    if (rc == 0) {
+        rc = directory_check_member(directory, path);
+    }
+    if (rc != 0) {
         goto done;
     }
     rc = directory_publish_again(io, path, directory);
     if (rc != 0) {
         goto done;
     }
+    directory->io = io;
+    directory->path = text_format("%s", path);
     directory->log_path = text_format("%s/log", path);
     *out = directory;
     directory = NULL;
@@ -317,6 +443,7 @@ void directory_close(struct directory *directory)
     }
     file_close(directory->lock);
     description_close(directory->description);
+    free(directory->path);
     free(directory->log_path);
     free(directory);
 }
@@ -329,6 +456,11 @@ const struct directory_identity *directory_identity(const struct directory *dire
 const struct description *directory_description(const struct directory *directory)
 {
     return directory->description;
+}
+
+const struct membership *directory_membership(const struct directory *directory)
+{
+    return &directory->membership;
 }
 
 const char *directory_log_path(const struct directory *directory)

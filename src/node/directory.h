@@ -3,6 +3,8 @@
  *   LOCK      held while a process uses the directory
  *   node      identity of this node, format below
  *   cluster   the cluster description (node/description.h)
+ *   members   the members as this node knew them last (node/membership.h); missing: those of the description
+ *   joining   an identity without a node id, while the node joins: repeated, a join goes on where it stopped
  *   log/      the log of all groups
  *
  * File `node`, version 1 (little-endian): 0: magic "HFNODE\0\1" (8) · 8: format version u32 = 1 · 12: CRC-32C u32 of
@@ -15,7 +17,7 @@
 #ifndef NODE_DIRECTORY_H
 #define NODE_DIRECTORY_H
 
-#include "node/description.h"
+#include "node/membership.h"
 
 struct directory_identity {
     uint8_t cluster_id[PEER_CLUSTER_ID_SIZE];
@@ -29,13 +31,25 @@ struct directory_identity {
  * when there is a log without an identity. */
 int directory_format(struct io *io, const char *path, const struct description *description, uint64_t node_id);
 
+/* A node that joins a running cluster. Begin locks nothing: it checks that the directory is unused (as
+ * directory_format), and writes the incarnation under which the cluster is asked, or finds that of an earlier attempt
+ * with the same cluster. Finish formats the directory once the cluster has answered with an id. */
+int directory_join_begin(struct io *io, const char *path, const uint8_t cluster_id[PEER_CLUSTER_ID_SIZE],
+                         uint64_t *incarnation);
+int directory_join_finish(struct io *io, const char *path, const struct description *description,
+                          const struct membership *membership, uint64_t node_id, uint64_t incarnation);
+
 struct directory;
-/* Locks and reads. HF_ENOTFOUND not formatted; HF_EBUSY in use; HF_EVERSION; HF_ECORRUPT; HF_EMISMATCH when the two
- * files disagree. */
+/* Locks and reads. HF_ENOTFOUND not formatted; HF_EBUSY in use; HF_EVERSION; HF_ECORRUPT; HF_EMISMATCH when the
+ * files disagree; HF_EREMOVED when the node was removed from its cluster. */
 int directory_open(struct io *io, const char *path, struct directory **out);
 void directory_close(struct directory *directory);
 const struct directory_identity *directory_identity(const struct directory *directory);
 const struct description *directory_description(const struct directory *directory);
+/* As read when the directory was opened. */
+const struct membership *directory_membership(const struct directory *directory);
+/* Publishes the members: durable when it returns. */
+int directory_write_members(struct directory *directory, const struct membership *membership);
 const char *directory_log_path(const struct directory *directory);
 
 #endif

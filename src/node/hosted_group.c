@@ -266,7 +266,7 @@ void hosted_group_close(struct hosted_group *group)
     proposal_pending_close(&group->pending);
     forward_table_close(&group->forwards);
     reads_close(&group->reads);
-    for (uint32_t i = 0; group->answers != NULL && i < group->node->description->node_count; i++) {
+    for (uint32_t i = 0; group->answers != NULL && i < group->node->peer_count; i++) {
         buffer_close(&group->answers[i]);
     }
     free(group->answers);

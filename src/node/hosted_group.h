@@ -52,6 +52,12 @@ struct hosted_group {
     uint64_t data_bytes;     /* as counted into the node's sum */
     uint64_t retry_ms;       /* when a passing refusal is tried again; 0: none */
 
+    uint64_t settled_version; /* of the membership that the configuration agreed with, as leader of settled_term */
+    uint64_t settled_term;
+    uint64_t round_index; /* where the log ended at the leader's last look: node/reconcile.h */
+    uint64_t round_term;
+    uint64_t round_ms;
+
     uint64_t led_since_ms;
     uint64_t balance_next_ms;
     uint32_t balance_attempts;

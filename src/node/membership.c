@@ -398,21 +398,29 @@ int membership_change_decode(enum membership_change_kind kind, struct hf_bytes b
     return rc;
 }
 
-void membership_outcome_encode(const struct membership_outcome *outcome, struct buffer *out)
+void membership_outcome_encode(const struct membership_outcome *outcome, const struct membership *joined,
+                               struct buffer *out)
 {
+    struct buffer members = {0};
+    if (joined != NULL) {
+        membership_encode(joined, &members);
+    }
     buffer_append_u32(out, (uint32_t)outcome->result);
     buffer_append_u64(out, outcome->node_id);
     buffer_append_u64(out, outcome->version);
     buffer_append_sized(out, bytes_of_text(outcome->text));
+    buffer_append_sized(out, buffer_bytes(&members));
+    buffer_close(&members);
 }
 
-int membership_outcome_decode(struct hf_bytes bytes, struct membership_outcome *out)
+int membership_outcome_decode(struct hf_bytes bytes, struct membership_outcome *out, struct hf_bytes *members)
 {
     struct cursor cursor = cursor_of(bytes);
     *out = (struct membership_outcome){.result = (int32_t)cursor_u32(&cursor)};
     out->node_id = cursor_u64(&cursor);
     out->version = cursor_u64(&cursor);
     struct hf_bytes text = cursor_sized(&cursor, MEMBERSHIP_TEXT_MAX - 1);
+    *members = cursor_sized(&cursor, MEMBERSHIP_SIZE_MAX);
     int rc = cursor_finish(&cursor, "the outcome of a change of members");
     if (rc == 0 && text.size > 0) {
         memcpy(out->text, text.data, text.size);

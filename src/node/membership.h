@@ -105,9 +105,12 @@ void membership_encode(const struct membership *membership, struct buffer *out);
 int membership_decode(struct hf_bytes bytes, struct membership *out); /* HF_ECORRUPT, HF_EVERSION */
 void membership_change_encode(const struct membership_change *change, struct buffer *out); /* the body */
 int membership_change_decode(enum membership_change_kind kind, struct hf_bytes body, struct membership_change *out);
-/* The reply of the machine to a change: result i32, node id u64, version u64, sized text. */
-void membership_outcome_encode(const struct membership_outcome *outcome, struct buffer *out);
-int membership_outcome_decode(struct hf_bytes bytes, struct membership_outcome *out); /* HF_EPROTOCOL */
+/* The reply of the machine to a change: result i32, node id u64, version u64, sized text, then the sized encoding of
+ * the membership after a JOIN that was accepted (empty otherwise): what the new node begins with. */
+void membership_outcome_encode(const struct membership_outcome *outcome, const struct membership *joined,
+                               struct buffer *out);
+/* members: lent from bytes. HF_EPROTOCOL. */
+int membership_outcome_decode(struct hf_bytes bytes, struct membership_outcome *out, struct hf_bytes *members);
 
 const char *membership_role_name(enum membership_role role);
 

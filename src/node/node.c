@@ -11,6 +11,8 @@
 #include "base/trace.h"
 #include "net/address.h"
 #include "node/balance.h"
+#include "node/member_change.h"
+#include "node/members.h"
 #include "node/node_state.h"
 #include "node/relay.h"
 #include "node/router.h"
@@ -20,12 +22,7 @@
 
 struct node_peer *node_peer(struct node *node, uint64_t node_id)
 {
-    for (uint32_t i = 0; i < node->description->node_count; i++) {
-        if (node->peers[i].id == node_id) {
-            return &node->peers[i];
-        }
-    }
-    return NULL;
+    return members_slot(node, node_id);
 }
 
 struct hosted_group *node_hosted_group(const struct node *node, uint64_t group)
@@ -60,7 +57,7 @@ void node_send(struct node *node, uint64_t to_node, struct peer_message *message
 
 /* ---- Refusals: answers that may not be given from inside the call ---- */
 
-static void node_refuse(struct node *node, struct proposal_owner owner, int result, uint64_t group)
+void node_refuse(struct node *node, struct proposal_owner owner, int result, uint64_t group)
 {
     if (node->phase == NODE_CLOSING) {
         proposal_answer(owner, HF_ECLOSED, (struct hf_bytes){0}, 0);
@@ -70,7 +67,9 @@ static void node_refuse(struct node *node, struct proposal_owner owner, int resu
         node->refusal_capacity = node->refusal_capacity > 0 ? node->refusal_capacity * 2 : 64;
         node->refusals = memory_resize(node->refusals, node->refusal_capacity * sizeof(*node->refusals));
     }
-    node->refusals[node->refusal_count++] = (struct node_refusal){owner, result, group};
+    /* A client's command says enough with its code; a change of members is refused for reasons that need words. */
+    char *text = group == NODE_SYSTEM_GROUP ? text_format("%s", hf_error_text()) : NULL;
+    node->refusals[node->refusal_count++] = (struct node_refusal){owner, result, group, text};
 }
 
 static void node_answer_refusals(struct node *node)
@@ -80,8 +79,13 @@ static void node_answer_refusals(struct node *node)
     node->refusals = NULL;
     node->refusal_count = node->refusal_capacity = 0;
     for (size_t i = 0; i < count; i++) {
-        error_raise(refusals[i].result, "group %" PRIu64 " did not take the command: %s", refusals[i].group,
-                    hf_error_name(refusals[i].result));
+        if (refusals[i].text != NULL) {
+            error_raise(refusals[i].result, "%s", refusals[i].text);
+            free(refusals[i].text);
+        } else {
+            error_raise(refusals[i].result, "group %" PRIu64 " did not take the command: %s", refusals[i].group,
+                        hf_error_name(refusals[i].result));
+        }
         proposal_answer(refusals[i].owner, refusals[i].result, (struct hf_bytes){0}, 0);
     }
     free(refusals);
@@ -97,11 +101,12 @@ static void node_peer_up(void *arg, uint64_t node_id, uint64_t epoch)
         return;
     }
     peer->is_up = true;
-    peer->epoch = epoch;
+    peer->epoch = ++node->epoch_last;
     peer->up_since_ms = loop_now_ms(node->loop);
     peer->clock_asked_ms = 0;
     peer->is_unfit = false;
     clock_peer_forget(&peer->clock);
+    members_peer_up(node, peer);
     for (uint32_t i = 0; i < node->groups_open; i++) {
         if (node->groups[i].replica != NULL && !node->groups[i].is_failed) {
             replica_peer_changed(node->groups[i].replica, node_id, true);
@@ -118,6 +123,7 @@ static void node_peer_down(void *arg, uint64_t node_id, uint64_t epoch)
         return;
     }
     peer->is_up = false;
+    peer->down_since_ms = loop_now_ms(node->loop);
     clock_peer_forget(&peer->clock);
     for (uint32_t i = 0; i < node->groups_open; i++) {
         if (node->groups[i].replica != NULL && !node->groups[i].is_failed) {
@@ -128,11 +134,19 @@ static void node_peer_down(void *arg, uint64_t node_id, uint64_t epoch)
     }
 }
 
+static void node_told_removed(void *arg, uint64_t node_id)
+{
+    members_hear_removed(arg, node_id, hf_error_text());
+}
+
 static int node_dispatch(struct node *node, struct node_peer *peer, enum frame_kind kind, uint64_t group_id,
                          uint64_t group_incarnation, struct hf_bytes payload)
 {
     if (kind == FRAME_CLOCK) {
         return upkeep_receive_clock(node, peer, payload);
+    }
+    if (kind == FRAME_FEATURES) {
+        return members_receive_features(peer, payload);
     }
     struct hosted_group *group = node_hosted_group(node, group_id);
     if (group == NULL || group->incarnation != group_incarnation) {
@@ -253,6 +267,7 @@ static void node_end_turn(void *arg)
     struct node *node = arg;
     for (unsigned pass = 0; pass < NODE_TURN_PASSES_MAX; pass++) {
         node_answer_refusals(node);
+        members_follow(node);
         node_flush_touched(node);
         if (node->phase == NODE_RUNNING) {
             hf_log_turn(node->log);
@@ -327,15 +342,6 @@ static void node_set_defaults(struct node_options *options)
     }
 }
 
-static void node_fill_peers(struct node *node)
-{
-    for (uint32_t i = 0; i < node->description->node_count; i++) {
-        node->peers[i] = (struct node_peer){.id = node->description->nodes[i].id, .position = i};
-    }
-    node->self = node_peer(node, node->id);
-    node->self->incarnation = directory_identity(node->directory)->node_incarnation;
-}
-
 int node_check_address(struct io *io, const char *what, const char *address)
 {
     struct address parsed;
@@ -351,33 +357,14 @@ int node_check_address(struct io *io, const char *what, const char *address)
     return rc;
 }
 
-static int node_open_hub(struct node *node)
+int node_listen(struct node *node, const char *address)
 {
-    const struct directory_identity *self = directory_identity(node->directory);
-    struct peer_identity identity = {.node_id = node->id,
-                                     .node_incarnation = self->node_incarnation,
-                                     .routing_version = node->description->routing_version};
-    static const struct peer_callbacks callbacks = {
-        .up = node_peer_up, .down = node_peer_down, .received = node_received, .admit = upkeep_admit};
-    if (node->description->node_count == 1) {
-        return 0; /* nobody to talk to, so no door either */
-    }
-    memcpy(identity.cluster_id, self->cluster_id, PEER_CLUSTER_ID_SIZE);
-    const char *listen = node->options.peer_listen != NULL
-                             ? node->options.peer_listen
-                             : description_node(node->description, node->id)->peer_address;
-    io_random(node->io, &identity.seed, sizeof(identity.seed));
-    int rc = node_check_address(node->io, "peer", listen);
-    if (rc != 0) {
-        return rc;
-    }
-    rc = peer_hub_open(node->loop, &identity, listen, &callbacks, node, &node->hub);
-    for (uint32_t i = 0; i < node->description->node_count && rc == 0; i++) {
-        if (&node->peers[i] != node->self) {
-            rc = peer_hub_add(node->hub, node->peers[i].id, node->description->nodes[i].peer_address);
-        }
-    }
-    return rc;
+    static const struct peer_callbacks callbacks = {.up = node_peer_up,
+                                                    .down = node_peer_down,
+                                                    .received = node_received,
+                                                    .admit = members_admit,
+                                                    .removed = node_told_removed};
+    return peer_hub_open(node->loop, &node->identity, address, &callbacks, node, &node->hub);
 }
 
 static int node_open_log(struct node *node)
@@ -431,6 +418,7 @@ int node_open(struct io *io, struct loop *loop, const struct node_options *optio
     node->arg = arg;
     node->commands = memory_new(NODE_ENTRY_COMMANDS_MAX * sizeof(*node->commands));
     list_init(&node->touched);
+    list_init(&node->changes);
     node_set_defaults(&node->options);
     ledger_init(&node->ledger, options->memory_limit_bytes);
     int rc = directory_open(io, options->directory, &node->directory);
@@ -439,8 +427,8 @@ int node_open(struct io *io, struct loop *loop, const struct node_options *optio
     }
     node->description = directory_description(node->directory);
     node->id = directory_identity(node->directory)->node_id;
-    node_fill_peers(node);
-    rc = node_open_hub(node);
+    members_begin(node);
+    rc = members_open_hub(node);
     if (rc != 0) {
         goto done;
     }
@@ -489,6 +477,8 @@ void node_close(struct node *node)
     for (uint32_t i = 0; i < node->groups_open; i++) {
         hosted_group_answer_all(&node->groups[i], HF_ECLOSED);
     }
+    member_change_close(node);
+    members_close(node);
     peer_hub_close(node->hub);
     for (uint32_t i = 0; i < node->groups_open; i++) {
         hosted_group_close(&node->groups[i]);

@@ -23,6 +23,7 @@
 #include "holdfast/log.h"
 #include "net/loop.h"
 #include "node/description.h"
+#include "node/membership.h"
 #include "peer/peer.h"
 #include "replica/replica.h"
 
@@ -129,6 +130,19 @@ void node_leave(struct node *node);
 bool node_is_leading(const struct node *node); /* any group */
 /* Voters that hold the index of a group (WAIT). Asked where the group is led; 0 elsewhere. */
 unsigned node_voters_at(const struct node *node, uint64_t group, uint64_t index);
+/* ---- Members ---- */
+
+/* Changes the members (node/membership.h). A new address is called first, and the node that answers there must be the
+ * one that is meant; taking a vote away needs a majority of the rest within reach, unless forced. result 0: the reply
+ * is a membership_outcome, which says what the cluster decided. Otherwise nothing was proposed, or HF_EINDETERMINATE.
+ */
+void node_change_members(struct node *node, const struct membership_change *change, node_done *done, void *arg);
+/* What would be answered now, without doing it; addresses are not called. 0 or the error. */
+int node_check_change(const struct node *node, const struct membership_change *change);
+/* The newest that this node knows; lent until the next turn. */
+const struct membership *node_membership(const struct node *node);
+bool node_is_removed(const struct node *node);
+
 void *node_machine(struct node *node, uint64_t group); /* NULL: no routed group has this id */
 
 /* ---- Status ---- */

@@ -13,11 +13,13 @@
 enum node_phase { NODE_RUNNING, NODE_FAILED, NODE_CLOSING };
 
 struct node_peer {
-    uint64_t id;
-    uint32_t position; /* in the description */
+    uint64_t id;       /* 0: the slot is free */
+    uint32_t position; /* of the slot */
     bool is_up;
     uint64_t epoch;
     uint64_t up_since_ms;
+    uint64_t down_since_ms;
+    uint32_t features;    /* what its program supports, as far as it said */
     uint64_t incarnation; /* under which it was seen first; 0: never seen */
     uint64_t clock_asked_ms;
     bool is_unfit; /* it says that it should not lead */
@@ -29,6 +31,7 @@ struct node_refusal {
     struct proposal_owner owner;
     int result;
     uint64_t group;
+    char *text; /* NULL: none but the code's */
 };
 
 /* Who asked for a forwarded command: the owner of the command on the leader's side. */
@@ -52,7 +55,7 @@ struct node {
     const struct description *description;
     uint64_t id;
     struct hf_log *log;
-    struct peer_hub *hub; /* NULL: a cluster of one */
+    struct peer_hub *hub; /* NULL: a cluster of one without a door */
     struct loop_watch *watch;
     struct loop_hook turn_end;
     struct loop_timer group_timer; /* the first of `deadlines` */
@@ -60,7 +63,11 @@ struct node {
     struct loop_timer upkeep_timer;
     bool is_hooked;
 
-    struct node_peer peers[DESCRIPTION_NODES_MAX]; /* by position in the description, this node among them */
+    struct membership membership;                   /* the newest that is known here: node/members.h */
+    struct node_peer peers[MEMBERSHIP_MEMBERS_MAX]; /* slots, this node's among them */
+    uint32_t peer_count;                            /* slots that were ever used */
+    uint64_t epoch_last;                            /* of a connection, over all slots */
+    struct peer_identity identity;                  /* how this node introduces itself */
     struct node_peer *self;
     struct hosted_group *groups; /* group_count + 1, the system group first */
     uint32_t groups_open;
@@ -88,7 +95,18 @@ struct node {
     bool is_unfit; /* should not lead: it leaves, its clock is off, or its log is stuck; the others were told */
     bool is_turn_posted;
     bool system_in_flight;
+
+    uint64_t members_retry_ms; /* the membership could not be written: tried again then; 0: it was */
+    struct visit *visit;       /* asks whether this node is still a member */
+    uint64_t visited;
+    uint64_t ask_next_ms;
+    uint32_t ask_cursor;
+    char removal_text[160]; /* why this node believes that it was removed */
+    bool is_removed;
+    struct list changes; /* of members, whose address is being checked: node/member_change.h */
+    uint32_t change_count;
     uint32_t balance_cursor;
+    uint32_t reconcile_cursor;
     uint64_t opened_ms;
     struct clock_self clock_self;
     bool clock_is_off;
@@ -99,6 +117,10 @@ struct node_peer *node_peer(struct node *node, uint64_t node_id); /* NULL: not o
 struct hosted_group *node_hosted_group(const struct node *node, uint64_t group);
 /* Something that this process must not outlive: from the next turn's end on nothing is fed or sent any more. */
 void node_fail(struct node *node, int result, const char *text);
+/* Answers in a turn, with the text of the last error. */
+void node_refuse(struct node *node, struct proposal_owner owner, int result, uint64_t group);
+/* Opens the hub. */
+int node_listen(struct node *node, const char *address);
 /* Sends a message, or drops it when the node no longer speaks. */
 void node_send(struct node *node, uint64_t to_node, struct peer_message *message);
 

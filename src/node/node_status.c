@@ -23,6 +23,14 @@ struct ledger *node_ledger(struct node *node)
 {
     return &node->ledger;
 }
+const struct membership *node_membership(const struct node *node)
+{
+    return &node->membership;
+}
+bool node_is_removed(const struct node *node)
+{
+    return node->is_removed;
+}
 void node_counters(const struct node *node, struct node_counters *out)
 {
     *out = node->counters;

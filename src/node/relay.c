@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/trace.h"
 #include "node/node_state.h"
+#include "node/system_group.h"
 
 /* A FRAME_FORWARD or FRAME_FORWARD_REPLY on its way into the hub. */
 struct relay_message {
@@ -288,9 +289,8 @@ static struct relay_ticket *relay_ticket_take(struct hosted_group *group, struct
 
 static void relay_answer(struct hosted_group *group, struct node_peer *peer, const struct forward_answer *answer)
 {
-    struct node *node = group->node;
     if (group->answers == NULL) {
-        group->answers = memory_new(node->description->node_count * sizeof(*group->answers));
+        group->answers = memory_new(MEMBERSHIP_MEMBERS_MAX * sizeof(*group->answers));
     }
     struct buffer *payload = &group->answers[peer->position];
     forward_append_answer(payload, answer);
@@ -333,7 +333,8 @@ static void relay_serve(struct hosted_group *group, struct node_peer *from, cons
         if (rc == 0) {
             proposal_answer(owner, 0, (struct hf_bytes){0}, 0);
         }
-    } else if (group->ordinal == UINT32_MAX && request->kind != FORWARD_INDEX) {
+    } else if (group->ordinal == UINT32_MAX && request->kind != FORWARD_INDEX &&
+               !(request->kind == FORWARD_PROPOSE && system_group_is_change(request->command))) {
         rc = error_raise(HF_EINVALID, "the system group takes no commands from outside");
     } else if (request->kind == FORWARD_PROPOSE) {
         rc = hosted_group_propose(group, request->command, owner, true);
@@ -364,7 +365,7 @@ int relay_receive_requests(struct hosted_group *group, struct node_peer *from, s
 void relay_flush_answers(struct hosted_group *group)
 {
     struct node *node = group->node;
-    for (uint32_t i = 0; group->answers != NULL && i < node->description->node_count; i++) {
+    for (uint32_t i = 0; group->answers != NULL && i < node->peer_count; i++) {
         if (group->answers[i].size > 0) {
             relay_send(group, node->peers[i].id, FRAME_FORWARD_REPLY, &group->answers[i]);
         }

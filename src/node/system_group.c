@@ -136,7 +136,8 @@ static int system_group_apply_command(struct system_group *system, const struct 
         return 0;
     default:
         membership_apply(&system->membership, &command->change, &outcome);
-        membership_outcome_encode(&outcome, reply);
+        membership_outcome_encode(
+            &outcome, command->kind == SYSTEM_JOIN && outcome.result == 0 ? &system->membership : NULL, reply);
         return 0;
     }
 }
@@ -233,6 +234,12 @@ void system_group_register(uint64_t node_id, uint64_t incarnation, struct buffer
     system_group_begin(SYSTEM_REGISTER, command);
     buffer_append_u64(command, node_id);
     buffer_append_u64(command, incarnation);
+}
+
+bool system_group_is_change(struct hf_bytes command)
+{
+    struct system_command read;
+    return system_group_read_command(command, &read) == 0 && read.kind >= SYSTEM_JOIN && read.kind <= SYSTEM_ADDRESS;
 }
 
 void system_group_change(const struct membership_change *change, struct buffer *command)

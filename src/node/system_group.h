@@ -47,6 +47,8 @@ const struct membership *system_group_membership(const struct system_group *syst
 /* Commands for node_propose's path. */
 void system_group_describe(const struct description *description, struct buffer *command);
 void system_group_register(uint64_t node_id, uint64_t incarnation, struct buffer *command);
+/* Whether it is a change of the members, well formed: what other nodes may send here on behalf of people. */
+bool system_group_is_change(struct hf_bytes command);
 void system_group_change(const struct membership_change *change, struct buffer *command);
 
 /* Reads what an entry registers without applying it. A registration that is only in our log is as true as a committed

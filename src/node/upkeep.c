@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 #include "node/balance.h"
+#include "node/members.h"
+#include "node/reconcile.h"
 #include "node/system_group.h"
 
 #define UPKEEP_SCAN_BYTES (1u << 20)
@@ -34,12 +36,14 @@ static void upkeep_propose_system(struct node *node)
     if (!system_group_has_description(system)) {
         system_group_describe(node->description, &command);
     } else {
-        for (uint32_t i = 0; i < node->description->node_count && command.size == 0; i++) {
+        for (uint32_t i = 0; i < node->peer_count && command.size == 0; i++) {
             const struct node_peer *peer = &node->peers[i];
-            if (peer->incarnation != 0 && system_group_incarnation(system, peer->id) == 0) {
+            const struct membership_member *member = membership_find(system_group_membership(system), peer->id);
+            if (peer->incarnation != 0 && member != NULL && member->incarnation == 0) {
                 system_group_register(peer->id, peer->incarnation, &command);
             }
         }
+        reconcile_system(node, &command);
     }
     if (command.size > 0) {
         struct proposal_owner owner = {upkeep_system_done, node};
@@ -147,11 +151,11 @@ int upkeep_receive_clock(struct node *node, struct node_peer *peer, struct hf_by
 /* Asks the others for their time, and judges our own clock against the median of all. */
 static void upkeep_check_clocks(struct node *node)
 {
-    int64_t offsets_ms[DESCRIPTION_NODES_MAX] = {0}; /* our own is the first */
+    int64_t offsets_ms[MEMBERSHIP_MEMBERS_MAX] = {0}; /* our own is the first */
     size_t count = 1;
     uint64_t now_ms = loop_now_ms(node->loop);
     bool jumped = clock_self_jumped(&node->clock_self, io_monotonic_ns(node->io), io_wall_ms(node->io));
-    for (uint32_t i = 0; i < node->description->node_count; i++) {
+    for (uint32_t i = 0; i < node->peer_count; i++) {
         struct node_peer *peer = &node->peers[i];
         if (peer == node->self || !peer->is_up) {
             continue;
@@ -167,34 +171,13 @@ static void upkeep_check_clocks(struct node *node)
         count += clock_peer_offset_ms(&peer->clock, &offsets_ms[count]);
     }
     /* With two clocks nobody can tell which one is wrong. */
-    if (count < 3 || count <= node->description->node_count / 2) {
+    if (count < 3 || count <= node->membership.count / 2) {
         node->clock_is_off = false;
         node->counters.clock_offset_ms = 0;
         return;
     }
     node->counters.clock_offset_ms = -clock_median_ms(offsets_ms, count);
     node->clock_is_off = llabs(node->counters.clock_offset_ms) > (int64_t)NODE_CLOCK_SKEW_MAX_MS;
-}
-
-int upkeep_admit(void *arg, uint64_t node_id, uint64_t node_incarnation)
-{
-    struct node *node = arg;
-    struct node_peer *peer = node_peer(node, node_id);
-    if (peer == NULL || peer == node->self) {
-        return error_raise(HF_EMISMATCH, "node %" PRIu64 " is not another node of this cluster", node_id);
-    }
-    uint64_t registered = system_group_incarnation(upkeep_system(node), node_id);
-    uint64_t known = registered != 0 ? registered : peer->incarnation;
-    if (known != 0 && known != node_incarnation) {
-        return error_raise(
-            HF_EMISMATCH,
-            "node %" PRIu64 " comes with incarnation %016" PRIx64 " but is known as %016" PRIx64
-            ": its data directory was formatted anew, so it may have lost what it acknowledged and must not "
-            "vote. next: restore its data directory",
-            node_id, node_incarnation, known);
-    }
-    peer->incarnation = node_incarnation;
-    return 0;
 }
 
 /* ---- The interval ---- */
@@ -206,7 +189,7 @@ void upkeep_tell_fitness(struct node *node)
         return;
     }
     node->is_unfit = is_unfit;
-    for (uint32_t i = 0; i < node->description->node_count; i++) {
+    for (uint32_t i = 0; i < node->peer_count; i++) {
         if (&node->peers[i] != node->self && node->peers[i].is_up) {
             upkeep_send_clock(node, &node->peers[i], (struct clock_message){.kind = CLOCK_NOTICE});
         }
@@ -236,5 +219,7 @@ void upkeep_run(struct node *node)
     upkeep_check_clocks(node);
     upkeep_tell_fitness(node);
     upkeep_propose_system(node);
+    members_run(node);
+    reconcile_run(node);
     balance_run(node);
 }

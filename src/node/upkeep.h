@@ -17,10 +17,6 @@ void upkeep_tell_fitness(struct node *node);
 /* FRAME_CLOCK: answers a question, or learns from an answer. */
 int upkeep_receive_clock(struct node *node, struct node_peer *peer, struct hf_bytes payload);
 
-/* Whether a node that shakes hands is the one we know: peer_callbacks.admit. The first incarnation that is seen counts,
- * even before the cluster has agreed on it. */
-int upkeep_admit(void *arg, uint64_t node_id, uint64_t node_incarnation);
-
 /* When the node starts, before anything is committed: its log already says under which incarnations the nodes are
  * known. HF_EMISMATCH when this node itself is known under another one. */
 int upkeep_scan_registrations(struct node *node);

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "node/directory.h"
+#include "node/joining.h"
 
 /* ---- Nodes ---- */
 
@@ -73,12 +74,11 @@ struct scene *scene_open(uint32_t nodes, uint32_t groups, const struct node_opti
         scene->options.log.segment_size_bytes = 1 << 20;
     }
     for (uint32_t i = 0; i < nodes; i++) {
-        char name[16];
-        snprintf(name, sizeof(name), "n%u", i + 1);
         scene->nodes[i] = (struct scene_node){.scene = scene, .id = i + 1};
-        scene->nodes[i].host = sim_host_add(scene->sim, name, NULL);
+        snprintf(scene->nodes[i].name, sizeof(scene->nodes[i].name), "n%u", i + 1);
+        scene->nodes[i].host = sim_host_add(scene->sim, scene->nodes[i].name, NULL);
         described[i].id = i + 1;
-        snprintf(described[i].peer_address, sizeof(described[i].peer_address), "%s:7000", name);
+        snprintf(described[i].peer_address, sizeof(described[i].peer_address), "%s:7000", scene->nodes[i].name);
     }
     int rc = description_create(sim_host_io(scene->nodes[0].host), described, nodes, groups, &scene->description);
     for (uint32_t i = 0; i < nodes && rc == 0; i++) {
@@ -173,7 +173,7 @@ void scene_wait_led(struct scene *scene, uint64_t limit_ms)
 
 /* ---- Calling ---- */
 
-enum scene_kind { SCENE_PROPOSE, SCENE_READ, SCENE_BARRIER };
+enum scene_kind { SCENE_PROPOSE, SCENE_READ, SCENE_BARRIER, SCENE_CHANGE };
 
 struct scene_call {
     struct scene_node *node;
@@ -181,6 +181,7 @@ struct scene_call {
     enum node_read_mode mode;
     uint64_t group;
     struct buffer command;
+    struct membership_change change;
     struct scene_answer *answer;
 };
 
@@ -195,6 +196,16 @@ static void scene_done(void *arg, int result, struct hf_bytes reply, uint64_t in
     answer->size = reply.size;
     answer->value = reply.size >= 8 ? bytes_get_u64(reply.data) : 0;
     answer->done_ns = sim_now_ns(call->node->scene->sim);
+    struct hf_bytes members;
+    if (result == 0 && call->kind == SCENE_CHANGE) {
+        int rc = membership_outcome_decode(reply, &answer->outcome, &members);
+        assert(rc == 0);
+        if (members.size > 0) {
+            rc = membership_decode(members, &call->node->scene->joined);
+            assert(rc == 0);
+        }
+        (void)rc;
+    }
     snprintf(answer->text, sizeof(answer->text), "%s", result != 0 ? hf_error_text() : "");
     buffer_close(&call->command);
     free(call);
@@ -208,6 +219,8 @@ static void scene_issue(void *arg)
         node_propose(node, call->group, buffer_bytes(&call->command), scene_done, call);
     } else if (call->kind == SCENE_READ) {
         node_read(node, call->group, call->mode, buffer_bytes(&call->command), scene_done, call);
+    } else if (call->kind == SCENE_CHANGE) {
+        node_change_members(node, &call->change, scene_done, call);
     } else {
         node_barrier(node, call->group, scene_done, call);
     }
@@ -271,4 +284,125 @@ int scene_get(struct scene_node *node, uint64_t group, uint32_t key, uint64_t *v
     scene_await(node->scene, &answer, 10000);
     *value = answer.value;
     return answer.result;
+}
+
+/* ---- Members ---- */
+
+void scene_change(struct scene_node *node, const struct membership_change *change, struct scene_answer *answer)
+{
+    struct scene_call *call = memory_new(sizeof(*call));
+    *answer = (struct scene_answer){0};
+    *call = (struct scene_call){.node = node, .kind = SCENE_CHANGE, .change = *change, .answer = answer};
+    loop_post(sim_host_loop(node->host), scene_issue, call);
+}
+
+struct membership_outcome scene_changed(struct scene_node *node, const struct membership_change *change)
+{
+    struct scene_answer answer;
+    scene_change(node, change, &answer);
+    scene_await(node->scene, &answer, 10000);
+    if (answer.result != 0) {
+        answer.outcome.result = answer.result;
+        snprintf(answer.outcome.text, sizeof(answer.outcome.text), "%s", answer.text);
+    }
+    return answer.outcome;
+}
+
+int scene_set_role(struct scene_node *node, uint64_t id, enum membership_role role, bool is_forced)
+{
+    struct membership_change change = {
+        .kind = MEMBERSHIP_ROLE, .node = {.id = id}, .role = role, .is_forced = is_forced};
+    int result = HF_ENOLEADER;
+    /* Refused before anything happened, for reasons that pass: a person would try again. */
+    for (unsigned i = 0; i < 20 && (result == HF_ENOLEADER || result == HF_ECONFLICT); i++) {
+        if (i > 0) {
+            scene_run_ms(node->scene, 100);
+        }
+        result = scene_changed(node, &change).result;
+    }
+    return result;
+}
+
+int scene_join_host(struct scene_node *node, struct scene_node *through, enum membership_role role, char why[256])
+{
+    struct scene *scene = node->scene;
+    struct joining *joining = NULL;
+    struct membership_outcome outcome = {0};
+    struct membership_change change = {
+        .kind = MEMBERSHIP_JOIN, .feature_level = DESCRIPTION_FEATURE_LEVEL_MAX, .role = role};
+    struct io *io = sim_host_io(node->host);
+    snprintf(change.node.peer_address, sizeof(change.node.peer_address), "%s:7000", node->name);
+    int rc = directory_join_begin(io, "/data", scene->description->cluster_id, &change.incarnation);
+    if (rc == 0) {
+        rc = joining_open(io, sim_host_loop(node->host), scene->description->cluster_id,
+                          scene->description->routing_version, change.incarnation, change.node.peer_address, &joining);
+    }
+    if (rc == 0) {
+        outcome = scene_changed(through, &change);
+        rc = outcome.result;
+        snprintf(why, 256, "%s", outcome.text);
+        joining_close(joining);
+    }
+    if (rc == 0) {
+        node->id = outcome.node_id;
+        rc = directory_join_finish(io, "/data", scene->description, &scene->joined, node->id, change.incarnation);
+    }
+    if (rc != 0 && outcome.result == 0) {
+        snprintf(why, 256, "%s", hf_error_text());
+    }
+    return rc;
+}
+
+struct scene_node *scene_join(struct scene *scene, struct scene_node *through, enum membership_role role, char why[256])
+{
+    assert(scene->node_count < SCENE_NODES_MAX);
+    struct scene_node *node = &scene->nodes[scene->node_count];
+    *node = (struct scene_node){.scene = scene};
+    snprintf(node->name, sizeof(node->name), "n%u", scene->node_count + 1);
+    node->host = sim_host_add(scene->sim, node->name, NULL);
+    scene->node_count++;
+    return scene_join_host(node, through, role, why) == 0 ? node : NULL;
+}
+
+int scene_role(struct scene_node *node, uint64_t group, uint64_t id)
+{
+    struct replica_status status;
+    replica_status(scene_group(node, group)->replica, &status);
+    for (unsigned i = 0; i < status.member_count; i++) {
+        if (status.members[i].node_id == id) {
+            return (int)status.members[i].role;
+        }
+    }
+    return -1;
+}
+
+struct scene_wish {
+    struct scene *scene;
+    uint64_t id;
+    int role;
+};
+
+static bool scene_has_role(void *arg)
+{
+    const struct scene_wish *wish = arg;
+    for (uint64_t group = 1; group <= wish->scene->group_count + 1; group++) {
+        struct scene_node *leader = scene_leader(wish->scene, group);
+        struct replica_status status;
+        if (leader == NULL || scene_role(leader, group, wish->id) != wish->role) {
+            return false;
+        }
+        replica_status(scene_group(leader, group)->replica, &status);
+        if (status.is_changing) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void scene_wait_role(struct scene *scene, uint64_t id, int role, uint64_t limit_ms)
+{
+    struct scene_wish wish = {scene, id, role};
+    bool came = sim_run_until(scene->sim, scene_has_role, &wish, limit_ms * SCENE_MS);
+    assert(came);
+    (void)came;
 }

@@ -223,10 +223,15 @@ static void an_outcome_is_read_back(void **state)
     struct membership_outcome outcome = {HF_EUNSAFE, 5, 8, "no"};
     struct membership_outcome read;
     struct buffer bytes = {0};
-    membership_outcome_encode(&outcome, &bytes);
-    assert_int_equal(membership_outcome_decode(buffer_bytes(&bytes), &read), 0);
+    struct membership membership = begin();
+    struct membership joined;
+    struct hf_bytes members;
+    membership_outcome_encode(&outcome, &membership, &bytes);
+    assert_int_equal(membership_outcome_decode(buffer_bytes(&bytes), &read, &members), 0);
     assert_memory_equal(&outcome, &read, sizeof(read));
-    assert_int_equal(membership_outcome_decode(bytes_of(bytes.data, bytes.size - 1), &read), HF_EPROTOCOL);
+    assert_int_equal(membership_decode(members, &joined), 0);
+    assert_memory_equal(&membership, &joined, sizeof(joined));
+    assert_int_equal(membership_outcome_decode(bytes_of(bytes.data, bytes.size - 1), &read, &members), HF_EPROTOCOL);
     buffer_close(&bytes);
 }
 
