@@ -193,7 +193,8 @@ struct hf_snapshot_info {
     char reason[160]; /* empty unless damaged */
 };
 /* All snapshots of a group (0: of all groups, in their order), newest first: by index, then by time. Damaged and
- * received ones are among them. The caller frees the list with hf_snapshot_list_free. Never blocks. */
+ * received ones are among them. About 4.5 KiB per snapshot; the caller frees it with hf_snapshot_list_free. Never
+ * blocks. */
 HF_API int hf_snapshot_list(struct hf_snapshot_store *store, uint64_t group, struct hf_snapshot_info **out,
                             size_t *count);
 HF_API void hf_snapshot_list_free(struct hf_snapshot_info *list);

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,6 +184,7 @@ struct snapshot_search {
     uint64_t group;
     uint64_t incarnation; /* 0: any */
     bool damaged_any;     /* a newer one was passed by because it is damaged */
+    char reason[160];     /* of the newest such one */
 };
 
 /* Copies of the headers of all local snapshots of the group, newest first: the search reads files, and must not hold
@@ -201,8 +203,9 @@ static struct snapshot_header *snapshot_candidates(struct hf_snapshot_store *sto
             if (search->incarnation == 0 || entry->incarnation == search->incarnation) {
                 headers[(*count)++] = entry->header;
             }
-        } else if (entry->origin == HF_SNAPSHOT_LOCAL && *count == 0) {
+        } else if (entry->origin == HF_SNAPSHOT_LOCAL && *count == 0 && !search->damaged_any) {
             search->damaged_any = true;
+            snprintf(search->reason, sizeof(search->reason), "%s", entry->reason);
         }
     }
     mutex_unlock(&store->mutex);
@@ -244,11 +247,15 @@ static int snapshot_search(struct hf_snapshot_store *store, uint64_t group, uint
     size_t at = 0;
     for (; at < count && rc != 0; at++) {
         rc = test(store, headers[at].id, out);
-        search.damaged_any = search.damaged_any || (rc != 0 && rc != HF_ENOTFOUND);
+        if (rc != 0 && rc != HF_ENOTFOUND && !search.damaged_any) {
+            search.damaged_any = true;
+            error_text_copy(search.reason, sizeof(search.reason));
+        }
     }
     if (rc == 0 && search.damaged_any) {
-        snapshot_store_report(store, HF_SNAPSHOT_EVENT_FELL_BACK, &headers[at - 1],
-                              "the newest snapshot cannot be used; this older one is taken instead");
+        char *text = text_format("the newest snapshot cannot be used (%s); this older one is taken", search.reason);
+        snapshot_store_report(store, HF_SNAPSHOT_EVENT_FELL_BACK, &headers[at - 1], text);
+        free(text);
     } else if (rc != 0 && search.damaged_any) {
         struct snapshot_header none = {.group = group};
         snapshot_store_report(store, HF_SNAPSHOT_EVENT_NONE_LEFT, &none, "no snapshot can be used");

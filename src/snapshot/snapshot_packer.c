@@ -16,6 +16,7 @@ struct packer_job {
     struct snapshot_codec *codec;
     uint8_t *application;
     uint32_t filled;
+    const uint8_t *source; /* what is packed: `application`, or the caller's own bytes */
     uint32_t number;
     uint8_t *section;
     size_t section_size;
@@ -74,7 +75,7 @@ static int packer_pack(void *arg)
     struct packer_job *job = arg;
     struct snapshot_section section = {
         .kind = SNAPSHOT_SECTION_CHUNK, .number = job->number, .application_size = job->filled};
-    int rc = snapshot_codec_pack(job->codec, job->application, job->filled, job->section + SNAPSHOT_FORMAT_SECTION_SIZE,
+    int rc = snapshot_codec_pack(job->codec, job->source, job->filled, job->section + SNAPSHOT_FORMAT_SECTION_SIZE,
                                  &section.payload_size, &section.compression);
     if (rc == 0) {
         snapshot_format_seal_section(job->section, &section, &job->packer->id);
@@ -113,7 +114,7 @@ static int packer_collect(struct snapshot_packer *packer, struct packer_job *job
 
 static int packer_dispatch(struct snapshot_packer *packer, struct packer_job *job)
 {
-    snapshot_digest_update(packer->digest, job->application, job->filled);
+    snapshot_digest_update(packer->digest, job->source, job->filled);
     job->number = packer->chunk_count++;
     job->waits = true;
     job->operation = (struct io_operation){.kind = IO_WORK, .work = packer_pack, .arg = job, .user = job};
@@ -138,7 +139,12 @@ int snapshot_packer_write(struct snapshot_packer *packer, const void *data, size
         struct packer_job *job = &packer->jobs[packer->filling];
         size_t piece = packer->format.chunk_size_bytes - job->filled;
         piece = piece < size ? piece : size;
-        memcpy(job->application + job->filled, at, piece);
+        if (packer->queue == NULL && piece == packer->format.chunk_size_bytes) {
+            job->source = at; /* a whole chunk that is packed before this call returns need not be copied */
+        } else {
+            memcpy(job->application + job->filled, at, piece);
+            job->source = job->application;
+        }
         job->filled += (uint32_t)piece;
         packer->application_bytes += piece;
         at += piece;
