@@ -57,9 +57,9 @@ test-sanitizers: setup build/sanitizers/build.ninja ## everything under the addr
 	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/sanitizers -LE e2e
 
 # The simulator has no threads: what runs only in it shows nothing here.
-test-threads: setup build/threads/build.ninja ## io, log, net and node under the thread sanitizer
+test-threads: setup build/threads/build.ninja ## io, log, net, node and snapshot under the thread sanitizer
 	@ninja -C build/threads
-	@HOLDFAST_TEST_SCALE=small $(NO_RANDOM_LAYOUT) $(CTEST) --test-dir build/threads -L 'io|log|net|node|contract' \
+	@HOLDFAST_TEST_SCALE=small $(NO_RANDOM_LAYOUT) $(CTEST) --test-dir build/threads -L 'io|log|net|node|snapshot|contract' \
 		-E 'test_log_items|test_sim_contract|test_session'
 
 test-asserts: setup build/asserts/build.ninja ## the cluster simulation on libraft with its assertions on
