@@ -141,7 +141,7 @@ void verb_usage(void)
                  (*verb)->arguments != NULL ? (*verb)->arguments : "");
         printf("  %-30s %s\n", name, (*verb)->summary);
     }
-    printf("\n'holdfast VERB --help' shows the options of one verb.\n");
+    printf("\n'holdfast help VERB' shows the options of one verb.\n");
 }
 
 /* How many words of argv name the verb (1 or 2), 0 when they do not. */
@@ -174,8 +174,27 @@ static int verb_run(const struct verb *verb, int words, int argc, char **argv)
     return verb->run(&common);
 }
 
+/* "help VERB" is "VERB --help". */
+static int verb_help(int argc, char **argv)
+{
+    char option[] = "--help";
+    char *words[5] = {argv[0], argv[2], argc > 3 ? argv[3] : NULL};
+    for (const struct verb *const *verb = verb_table; *verb != NULL; verb++) {
+        int count = verb_words(*verb, argc > 3 ? 3 : 2, words);
+        if (count > 0) {
+            words[count + 1] = option;
+            return verb_run(*verb, count, count + 2, words);
+        }
+    }
+    fprintf(stderr, "error: unknown verb '%s'\n  next: holdfast help\n", argv[2]);
+    return VERB_EXIT_USAGE;
+}
+
 int verb_main(int argc, char **argv)
 {
+    if (argc > 2 && strcmp(argv[1], "help") == 0) {
+        return verb_help(argc, argv);
+    }
     if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         verb_usage();
         return argc < 2 ? VERB_EXIT_USAGE : VERB_EXIT_OK;

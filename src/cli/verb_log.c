@@ -272,7 +272,8 @@ static int log_run(const struct verb_common *common, bool prints_records)
     io_close(io);
     free(directory);
     if (rc != 0) {
-        return verb_fail(rc, "holdfast log verify names every damaged place; nothing was changed");
+        return verb_fail(rc, rc == HF_ENOTFOUND ? "name a node's data directory, or the log folder in it"
+                                                : "holdfast log verify names every damaged place; nothing was changed");
     }
     if (!prints_records || common->json) {
         summary_print(common, &summary);

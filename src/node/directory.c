@@ -298,7 +298,7 @@ static int directory_read_identity(struct io *io, const char *path, struct direc
     struct buffer bytes = {0};
     int rc = directory_read_file(io, name, 64 * 1024, &bytes);
     if (rc == HF_ENOTFOUND) {
-        rc = error_raise(HF_ENOTFOUND, "%s is not a data directory. next: holdfast init", path);
+        rc = error_raise(HF_ENOTFOUND, "%s is not a data directory", path);
         goto done;
     }
     if (rc != 0) {

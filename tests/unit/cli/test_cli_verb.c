@@ -158,6 +158,8 @@ static void help_and_version_go_to_standard_output(void **state)
     }
     run("");
     assert_int_equal(outcome.code, 2);
+    run("help conquer");
+    assert_int_equal(outcome.code, 2);
     run("version");
     assert_int_equal(outcome.code, 0);
     assert_string_equal(outcome.out, "holdfast " HF_VERSION "\n");
@@ -167,9 +169,15 @@ static void every_verb_explains_its_options(void **state)
 {
     for (const struct verb *const *verb = verb_table; *verb != NULL; verb++) {
         char line[96];
+        char same[sizeof(outcome.out)];
+        snprintf(line, sizeof(line), "help %s", (*verb)->name);
+        run(line);
+        assert_int_equal(outcome.code, 0);
+        memcpy(same, outcome.out, sizeof(same));
         snprintf(line, sizeof(line), "%s --help", (*verb)->name);
         run(line);
         assert_int_equal(outcome.code, 0);
+        assert_string_equal(outcome.out, same);
         assert_non_null(strstr(outcome.out, (*verb)->summary));
         assert_non_null(strstr(outcome.out, "--json"));
         for (const struct argp_option *option = (*verb)->options; option != NULL && option->name != NULL; option++) {
