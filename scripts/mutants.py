@@ -68,6 +68,8 @@ MISDIRECTED = 'test_log_misdirected'
 SNAPSHOT_CRASH = 'test_snapshot_crash'
 SNAPSHOT_FAILURE = 'test_snapshot_failure'
 SNAPSHOT_CONTRACT = 'test_snapshot_contract'
+COLLECT = 'test_log_collect'
+COLLECT_CRASH = 'test_log_collect_crash'
 
 # Which tests find which bug: the first that does is enough.
 TESTS = {
@@ -114,6 +116,14 @@ TESTS = {
     'SNAPSHOT_RECEIVED_IS_LATEST': [Kill(SNAPSHOT_CONTRACT, '^H7_')],
     'SNAPSHOT_RESUMED_FROM_CACHE': [Kill(SNAPSHOT_FAILURE, '^H1_')],
     'SNAPSHOT_DIGEST_UNCHECKED': [Kill(SNAPSHOT_CONTRACT, '^H8_')],
+    'LOG_RELEASE_BEFORE_DURABLE': [Kill(COLLECT, '^L57_'), Kill(COLLECT_CRASH, '^L57_')],
+    'LOG_UNLINK_BEFORE_DECLARED': [Kill(COLLECT, '^L57_'), Kill(COLLECT_CRASH, '^L57_')],
+    'LOG_MOVED_OVERWRITES': [Kill(COLLECT, '^L57_')],
+    'LOG_STATE_NOT_MOVED': [Kill(COLLECT, '^L57_'), Kill(COLLECT_CRASH, '^an_idle_group')],
+    'LOG_FLOOR_NOT_MOVED': [Kill(COLLECT, '^L57_'), Kill(COLLECT_CRASH, '^an_idle_group')],
+    'LOG_REMOVAL_NOT_MOVED': [Kill(COLLECT_CRASH, '^an_idle_group')],
+    'LOG_RECYCLED_NOT_SYNCED': [Kill(COLLECT, '^L57_'), Kill(COLLECT_CRASH, '^L57_')],
+    'LOG_LEFT_OVER_BELIEVED': [Kill(COLLECT_CRASH, '^L57_files_that_come_back')],
 }
 
 

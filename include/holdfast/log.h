@@ -94,6 +94,8 @@ struct hf_log_options {
     /* Space comes back by itself: the oldest file goes when nothing in it is live; what is live in it is rewritten at
      * the end when what is dead in the files exceeds what is live and two files more, or space is short, or: */
     uint64_t collect_size_bytes; /* 0: no bound; when the files take more than this */
+    uint32_t delete_scan_ms;     /* 10,000: how often marks for deletion are looked at */
+    uint32_t delete_delay_ms;    /* 60,000: how long a mark waits first */
 };
 
 HF_API void hf_log_options_init(struct hf_log_options *options);
@@ -190,6 +192,32 @@ HF_API int hf_log_group_open(struct hf_log *log, uint64_t group, uint64_t incarn
 HF_API int hf_log_reserve(struct hf_log *log, uint64_t bytes);
 HF_API void hf_log_unreserve(struct hf_log *log, uint64_t bytes);
 HF_API uint64_t hf_log_capacity_bytes(struct hf_log *log); /* what hf_log_reserve could still promise */
+
+/* ---- Giving up old entries ---- */
+
+/* A mark says which entries of a group may go; after options.delete_delay_ms, at the next of the scans every
+ * options.delete_scan_ms, the log compacts as far as these bounds allow, and comes back later for the rest:
+ *   - what hf_log_retain said last; before it is called, nothing goes
+ *   - the durable index, and the lowest index that is held
+ * hf_log_batch_compact asks none of them. Marks, bounds and holds live in memory and end with the process or with the
+ * group's life; a compaction that they led to is durable like any other. HF_ENOTFOUND: the group does not exist. */
+struct hf_log_retention {
+    uint64_t applied_index;  /* entries up to it are applied */
+    uint64_t snapshot_index; /* of the oldest snapshot that is kept; HF_LOG_INDEX_MAX: snapshots bound nothing */
+};
+HF_API int hf_log_retain(struct hf_log *log, uint64_t group, const struct hf_log_retention *bounds);
+/* Entries up to `index` may go. A later mark that reaches further does not make an earlier one wait longer. */
+HF_API int hf_log_mark_index(struct hf_log *log, uint64_t group, uint64_t index);
+/* Entries with a timestamp below before_ms may go, up to the first that has none of these; timestamps that go backwards
+ * within a group may keep entries longer. */
+HF_API int hf_log_mark_time(struct hf_log *log, uint64_t group, uint64_t before_ms);
+
+/* While it is open no mark takes entries ≥ index from the group: for readers that go on later. Close it before the log.
+ */
+struct hf_log_hold;
+HF_API int hf_log_hold_open(struct hf_log *log, uint64_t group, uint64_t index, struct hf_log_hold **out);
+HF_API void hf_log_hold_move(struct hf_log_hold *hold, uint64_t index);
+HF_API void hf_log_hold_close(struct hf_log_hold *hold); /* accepts NULL */
 
 /* ---- Driving (HF_LOG_DRIVE_CALLER; driver thread only) ---- */
 

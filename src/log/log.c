@@ -11,6 +11,7 @@
 #include "log/log_batch.h"
 #include "log/log_options.h"
 #include "log/log_recovery.h"
+#include "log/log_space.h"
 #include "log/log_state.h"
 
 #define LOG_LOCK_NAME         "LOCK"
@@ -90,6 +91,7 @@ int log_open(struct io *io, const char *directory, const struct hf_log_options *
     log->pool.segment_size_max_bytes = log->options.segment_size_bytes;
     log->pool.reserve_bytes = log->options.reserve_bytes;
     log->pool.spares_max = log->options.recycle_segments_max;
+    log_retain_open(&log->retain);
     log_tail_cache_open(&log->cache, log->options.tail_cache_bytes, log->options.write_size_max_bytes);
     if (!log->options.read_only) {
         rc = log_lock(log);
@@ -140,8 +142,7 @@ static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns);
 static bool log_is_quiet(struct hf_log *log)
 {
     const struct log_writer *writer = &log->writer;
-    bool in_flight =
-        writer->in_flight > 0 || writer->sync.busy || log->pool.busy || log->release.busy || log->collect.busy;
+    bool in_flight = writer->in_flight > 0 || writer->sync.busy || log->pool.busy || log_space_is_busy(log);
     bool stuck = writer->failure != 0 || (log->pool.no_space && log->pool.waited_for_count > 0);
     if (in_flight || writer->ready.count > 0) {
         return false;
@@ -206,8 +207,7 @@ void hf_log_close(struct hf_log *log)
         file_close(log->pool.preparation.file);
     }
     log_writer_close(&log->writer);
-    log_collect_close(&log->collect);
-    log_release_close(&log->release);
+    log_space_close(log);
     log_pool_close(&log->pool);
     log_tail_cache_close(&log->cache);
     log_groups_close(&log->groups);
@@ -230,12 +230,7 @@ static void log_reap(struct hf_log *log, struct list *done, uint64_t now_ns)
     list_each_safe (done, item) {
         struct io_operation *operation = list_entry(item, struct io_operation, link);
         list_remove(item);
-        if (operation == &log->release.operation) {
-            log_release_finish(&log->release);
-            continue;
-        }
-        if (operation == &log->collect.operation) {
-            log_collect_finish(log, now_ns);
+        if (log_space_complete(log, operation, now_ns)) {
             continue;
         }
         if (operation != &log->pool.operation) {
@@ -259,8 +254,7 @@ static void log_step(struct hf_log *log, uint64_t now_ns)
         log_writer_write_trailer(writer);
     }
     if (writer->failure == 0 && !log->closing) {
-        int rc = log_release_step(log, now_ns);
-        rc = rc == 0 ? log_collect_step(log, now_ns) : rc;
+        int rc = log_space_step(log, now_ns);
         if (rc != 0) {
             log_writer_poison(writer, rc, hf_error_text());
         }
@@ -307,13 +301,10 @@ static uint64_t log_deadline_locked(struct hf_log *log)
     if (log->writer.failure != 0 || log->closing) {
         return writer_ns;
     }
-    uint64_t deadlines_ns[] = {log_pool_deadline_ns(&log->pool), log_release_deadline_ns(log),
-                               log_collect_deadline_ns(log, io_monotonic_ns(log->io))};
-    uint64_t first_ns = writer_ns;
-    for (size_t i = 0; i < sizeof(deadlines_ns) / sizeof(deadlines_ns[0]); i++) {
-        first_ns = deadlines_ns[i] < first_ns ? deadlines_ns[i] : first_ns;
-    }
-    return first_ns;
+    uint64_t pool_ns = log_pool_deadline_ns(&log->pool);
+    uint64_t space_ns = log_space_deadline_ns(log, io_monotonic_ns(log->io));
+    uint64_t first_ns = writer_ns < pool_ns ? writer_ns : pool_ns;
+    return first_ns < space_ns ? first_ns : space_ns;
 }
 
 /* One turn; waits up to timeout_ns for something to reap. */

@@ -12,15 +12,7 @@
 #include "log/log_state.h"
 
 #define LOG_COLLECT_WINDOW_SIZE (1u << 20)
-#define LOG_COLLECT_STATE_SIZE  (2 * LOG_FORMAT_RUN_SIZE) /* about what a state takes, its run included */
-#define LOG_COLLECT_ENTRY_EXTRA (LOG_FORMAT_RECORD_HEADER_SIZE + 4u)
 #define LOG_COLLECT_SLACK       2u /* segments */
-
-static uint64_t log_collect_live_bytes(const struct log_segment *segment)
-{
-    return segment->live_bytes + segment->live_entries * LOG_COLLECT_ENTRY_EXTRA +
-           segment->live_states * (uint64_t)LOG_COLLECT_STATE_SIZE;
-}
 
 void log_collect_measure(const struct hf_log *log, uint64_t *live, uint64_t *used)
 {
@@ -28,7 +20,7 @@ void log_collect_measure(const struct hf_log *log, uint64_t *live, uint64_t *use
     for (size_t i = 0; i + 1 < log->segments.count; i++) {
         const struct log_segment *segment = log->segments.items[i];
         *used += segment->used_bytes;
-        *live += log_collect_live_bytes(segment);
+        *live += log_segment_live_bytes(segment);
     }
 }
 
@@ -226,7 +218,7 @@ static bool log_collect_fits(struct hf_log *log, const struct log_segment *victi
     uint64_t kept = log->options.reserve_bytes / 2;
     uint64_t share = log->writer.tail->header.size_bytes / 16;
     kept = kept < share ? kept : share;
-    return log_collect_live_bytes(victim) + kept <= log_writer_room(&log->writer);
+    return log_segment_live_bytes(victim) + kept <= log_writer_room(&log->writer);
 }
 
 static void log_collect_decide(struct hf_log *log, uint64_t now_ns)

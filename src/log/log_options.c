@@ -25,6 +25,8 @@ void hf_log_options_init(struct hf_log_options *options)
         .recycle_segments_max = 2,
         .reserve_bytes = UINT64_C(8) << 20,
         .sync_interval_ms = 100,
+        .delete_scan_ms = 10000,
+        .delete_delay_ms = 60000,
     };
 }
 
@@ -59,6 +61,8 @@ int log_options_set(struct hf_log_options *options, const struct hf_log_options 
         (uint32_t)log_options_or(options->recycle_segments_max, fallback.recycle_segments_max);
     options->reserve_bytes = log_options_or(options->reserve_bytes, fallback.reserve_bytes);
     options->sync_interval_ms = (uint32_t)log_options_or(options->sync_interval_ms, fallback.sync_interval_ms);
+    options->delete_scan_ms = (uint32_t)log_options_or(options->delete_scan_ms, fallback.delete_scan_ms);
+    options->delete_delay_ms = (uint32_t)log_options_or(options->delete_delay_ms, fallback.delete_delay_ms);
     struct {
         const char *name;
         uint64_t value, min, max;

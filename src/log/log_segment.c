@@ -7,6 +7,9 @@
 #include "base/buffer.h"
 #include "base/error.h"
 
+#define LOG_SEGMENT_ENTRY_EXTRA (LOG_FORMAT_RECORD_HEADER_SIZE + 4u) /* payloads are padded to 8 bytes: the mean */
+#define LOG_SEGMENT_STATE_SIZE  (2 * LOG_FORMAT_RUN_SIZE)            /* its run included */
+
 struct log_segment *log_segment_new(const struct log_segment_header *header)
 {
     struct log_segment *segment = memory_new(sizeof(*segment));
@@ -29,6 +32,13 @@ void log_segment_close(struct log_segment *segment)
 bool log_segment_is_dead(const struct log_segment *segment)
 {
     return segment->live_entries == 0 && segment->live_states == 0;
+}
+
+uint64_t log_segment_live_bytes(const struct log_segment *segment)
+{
+    uint64_t bytes = segment->live_bytes + segment->live_entries * LOG_SEGMENT_ENTRY_EXTRA +
+                     segment->live_states * (uint64_t)LOG_SEGMENT_STATE_SIZE;
+    return bytes > 0 ? bytes + LOG_FORMAT_BLOCK_SIZE : 0;
 }
 
 void log_segment_table_close(struct log_segment_table *table)

@@ -38,6 +38,8 @@ struct log_segment {
 struct log_segment *log_segment_new(const struct log_segment_header *header);
 void log_segment_close(struct log_segment *segment); /* accepts NULL; not pinned */
 bool log_segment_is_dead(const struct log_segment *segment);
+/* About what its live records take when they are written again, frames included. */
+uint64_t log_segment_live_bytes(const struct log_segment *segment);
 
 /* All segments of the stream, in order of their numbers. */
 struct log_segment_table {

@@ -15,6 +15,7 @@
 #include "log/log_group.h"
 #include "log/log_pool.h"
 #include "log/log_release.h"
+#include "log/log_retain.h"
 #include "log/log_segment.h"
 #include "log/log_tail_cache.h"
 #include "log/log_writer.h"
@@ -33,6 +34,7 @@ struct hf_log {
     struct log_pool pool;
     struct log_release release;
     struct log_collect collect;
+    struct log_retain retain;
     struct log_writer writer;
     struct log_damages damages;
     struct log_completions completions;

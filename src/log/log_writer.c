@@ -84,11 +84,16 @@ static uint64_t log_writer_frame_length(uint64_t size)
 
 static uint64_t log_writer_small_reserve(const struct log_writer *writer, enum log_writer_room kind)
 {
-    if (kind == LOG_WRITER_ESSENTIAL) {
-        return 0;
+    if (kind != LOG_WRITER_ORDINARY) {
+        return kind == LOG_WRITER_ESSENTIAL ? LOG_FORMAT_BLOCK_SIZE : 0;
     }
     uint64_t share = writer->tail->header.size_bytes / 8;
-    return writer->reserve_bytes < share ? writer->reserve_bytes : share;
+    uint64_t kept = writer->reserve_bytes < share ? writer->reserve_bytes : share;
+    /* Beside it what is live in the oldest segment must fit, so that a full log can still give that one back. */
+    const struct log_segment *oldest = writer->segments->items[0];
+    uint64_t live = oldest != writer->tail ? log_segment_live_bytes(oldest) : 0;
+    uint64_t half = writer->tail->header.size_bytes / 2;
+    return LOG_FORMAT_BLOCK_SIZE + kept + (live < half ? live : half);
 }
 
 uint64_t log_writer_capacity(const struct log_writer *writer)
@@ -117,12 +122,30 @@ static int log_writer_check_space(struct log_writer *writer, uint64_t length, en
     if ((fits_tail || fits_ready) && length + log_writer_small_reserve(writer, kind) <= usable) {
         return 0;
     }
-    uint64_t headroom = kind == LOG_WRITER_ESSENTIAL ? 0 : writer->reserve_bytes;
+    uint64_t headroom = kind == LOG_WRITER_ORDINARY ? writer->reserve_bytes : 0;
     if (log_pool_can_extend(writer->pool, length, headroom)) {
         return 0;
     }
     writer->pool->retry_now = true;
     return error_raise(HF_ENOSPACE, "no space on the device for %" PRIu64 " more bytes of the log", length);
+}
+
+/* The tail has left the segment, and all its writes are durable: from now on it is only read. */
+static void log_writer_seal_segment(struct log_writer *writer, struct log_segment *segment)
+{
+    bool pending = segment == writer->tail || segment->state != LOG_SEGMENT_READY;
+    list_each (&writer->writes, item) {
+        const struct log_write *write = list_entry(item, struct log_write, link);
+        if (pending || write->segment->header.number > segment->header.number) {
+            break;
+        }
+        pending = write->segment == segment;
+    }
+    if (!pending) {
+        segment->state = LOG_SEGMENT_SEALED;
+        file_close(segment->writer);
+        segment->writer = NULL;
+    }
 }
 
 /* The tail moves on to the next segment. */
@@ -132,16 +155,22 @@ static int log_writer_rotate(struct log_writer *writer, uint64_t length)
     if (next == NULL) {
         return error_raise(HF_EBUSY, "the device is slower at making log segments than they are filled");
     }
-    writer->tail->used_bytes = writer->tail_offset;
+    struct log_segment *left = writer->tail;
+    left->used_bytes = writer->tail_offset;
     log_segment_table_append(writer->segments, next);
     writer->tail = next;
     writer->tail_offset = LOG_FORMAT_SEGMENT_HEADER_SIZE;
+    log_writer_seal_segment(writer, left);
     return 0;
 }
 
 static void log_writer_begin(struct log_writer *writer, uint64_t length)
 {
-    uint64_t want = log_writer_tail_rest(writer) & ~(uint64_t)(LOG_FORMAT_BLOCK_SIZE - 1);
+    /* A frame that gathers must not grow into the headroom unasked. */
+    uint64_t rest = log_writer_tail_rest(writer);
+    uint64_t kept = log_writer_small_reserve(writer, LOG_WRITER_ORDINARY);
+    uint64_t want = (rest > kept ? rest - kept : 0) & ~(uint64_t)(LOG_FORMAT_BLOCK_SIZE - 1);
+    want = want > length ? want : length;
     uint64_t limit = length > writer->write_size_max_bytes ? length : writer->write_size_max_bytes;
     want = want < limit ? want : limit;
     struct log_write *write = log_writer_new_write(writer);
@@ -561,20 +590,6 @@ static void log_writer_acknowledge(struct log_writer *writer, struct log_write *
     writer->queued_bytes -= write->byte_count;
 }
 
-/* The last write of a segment that the tail has left is durable: from now on it is only read. */
-static void log_writer_seal_segment(struct log_writer *writer, struct log_segment *segment)
-{
-    bool pending = segment == writer->tail;
-    if (!list_empty(&writer->writes)) {
-        pending |= list_entry(writer->writes.next, struct log_write, link)->segment == segment;
-    }
-    if (!pending) {
-        segment->state = LOG_SEGMENT_SEALED;
-        file_close(segment->writer);
-        segment->writer = NULL;
-    }
-}
-
 /* The write and everything before it is durable: its groups know it from now on. */
 static void log_writer_retire(struct log_writer *writer, struct log_write *write)
 {
@@ -682,7 +697,9 @@ bool log_writer_trailer_missing(const struct log_writer *writer)
 
 void log_writer_write_trailer(struct log_writer *writer)
 {
-    if (writer->gathering == NULL && log_writer_make_room(writer, 0, LOG_WRITER_ESSENTIAL) == 0) {
+    bool gives_up = writer->declared_oldest < writer->segments->items[0]->header.number;
+    enum log_writer_room kind = gives_up ? LOG_WRITER_GIVING_UP : LOG_WRITER_ESSENTIAL;
+    if (writer->gathering == NULL && log_writer_make_room(writer, 0, kind) == 0) {
         log_writer_seal(writer);
     }
 }

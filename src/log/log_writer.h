@@ -134,9 +134,10 @@ struct log_writer {
 void log_writer_open(struct log_writer *writer);  /* the fields up to reserve_bytes and the tail are set */
 void log_writer_close(struct log_writer *writer); /* nothing in flight */
 
-/* Makes room in the gathering frame for records of `size` bytes. essential: may use the headroom.
- * HF_ENOSPACE, HF_EBUSY: nothing changed. */
-enum log_writer_room { LOG_WRITER_ORDINARY, LOG_WRITER_ESSENTIAL };
+/* Makes room in the gathering frame for records of `size` bytes. Essential ones may use the headroom, but for its last
+ * block: that is for the trailer that gives segments up, which brings space back. HF_ENOSPACE, HF_EBUSY: nothing
+ * changed. */
+enum log_writer_room { LOG_WRITER_ORDINARY, LOG_WRITER_ESSENTIAL, LOG_WRITER_GIVING_UP };
 int log_writer_make_room(struct log_writer *writer, uint64_t size, enum log_writer_room kind);
 /* Notes on the gathering frame. */
 void log_writer_note_ack(struct log_writer *writer, struct log_group *group, uint64_t last);
