@@ -417,6 +417,8 @@ int log_scan_run(struct log_chain *chain, const struct log_scan_callbacks *callb
                             .sequence = 1,
                             .declared_later = LOG_SCAN_UNKNOWN};
     list_init(&scan.held);
+    /* Its trailer may lie beyond the end of the stream, behind a hole: what it says of files is true all the same. */
+    scan.result.oldest_segment = chain->oldest;
     int rc = log_scan_walk(&scan);
     rc = rc == 0 ? log_scan_check_oldest(&scan) : rc;
     while (!list_empty(&scan.held)) {
