@@ -65,7 +65,8 @@ static int log_start(struct hf_log *log)
         return rc;
     }
     log_configure(log);
-    if (io_queue_descriptor(log->queue) < 0) {
+    log->simulated = io_queue_descriptor(log->queue) < 0;
+    if (log->simulated) {
         log->options.driver = HF_LOG_DRIVE_CALLER; /* in the simulator there are no threads */
     }
     if (log->options.driver == HF_LOG_DRIVE_THREAD) {
@@ -527,7 +528,7 @@ static int log_append_blocking(struct hf_log *log, const struct hf_log_batch *ba
     if (log->queue == NULL) {
         return error_raise(HF_EUNSUPPORTED, "the log was opened read-only");
     }
-    if (io_queue_descriptor(log->queue) < 0) {
+    if (log->simulated) {
         return error_raise(HF_EUNSUPPORTED, "in the simulator nothing can wait: append, then run turns");
     }
     struct log_waiting waiting = {0};

@@ -26,6 +26,7 @@ struct hf_log {
     char *directory;
     struct hf_log_options options;
     struct file *lock_file;
+    bool simulated; /* nothing can wait: the simulator drives */
 
     struct mutex mutex;
     struct log_groups groups;
