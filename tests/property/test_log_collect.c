@@ -140,11 +140,14 @@ static void world_append(struct world *world, uint32_t payload_max)
     world->queued++;
 }
 
-static void world_begin(struct world *world, uint64_t seed)
+static void world_begin(struct world *world, uint64_t seed, struct sim_span work_ns)
 {
+    struct sim_profile profile = sim_profile_calm();
+    struct sim_options options = {.profile = &profile};
+    profile.work_ns = work_ns;
     memset(world, 0, sizeof(*world));
     rng_seed(&world->rng, seed);
-    world->sim = sim_open(seed, NULL);
+    world->sim = sim_open(seed, &options);
     world->host = sim_host_add(world->sim, NULL, NULL);
     hf_log_options_init(&world->options);
     world->options.segment_size_bytes = SEGMENT;
@@ -164,7 +167,7 @@ static void world_end(struct world *world)
 
 static void run(struct world *world, uint64_t seed, unsigned steps, unsigned restart_chance)
 {
-    world_begin(world, seed);
+    world_begin(world, seed, sim_profile_calm().work_ns);
     uint32_t payload_max = seed % 2 == 0 ? 300 : 3000;
     for (unsigned step = 0; step < steps; step++) {
         if (world->queued == QUEUED_MAX || rng_chance(&world->rng, 1, 3)) {
@@ -207,6 +210,62 @@ static void L57_nothing_is_lost_doubled_or_revived_by_collection_whenever_a_proc
     free(world);
 }
 
+/* ---- entries that change while they are moved ---- */
+
+#define CHANGING 20u
+
+/* A busy group that keeps little, so that the log is always collected; another whose entries are replaced from some
+ * index on, now and then: what is read to be moved is often another entry by the time it could be placed. */
+static void change(struct world *world, uint64_t step)
+{
+    hf_log_batch_clear(world->batch);
+    world->models[world->queued + 1] = world->models[world->queued];
+    struct model_group *busy = &world->models[world->queued + 1].groups[0];
+    struct model_group *changing = &world->models[world->queued + 1].groups[1];
+    struct model_entry entry = {.term = 1 + step / 50, .payload_seed = step, .payload_size = 2500};
+    model_append(busy, world->batch, model_group_id(0), model_last(busy) + 1, entry);
+    if (busy->count > 4) {
+        model_compact(busy, world->batch, model_group_id(0), model_last(busy) - 4);
+    }
+    if (changing->count > 0 && rng_chance(&world->rng, 1, 12)) {
+        model_truncate(changing, world->batch, model_group_id(1), rng_between(&world->rng, 1, CHANGING));
+    }
+    while (changing->count < CHANGING) {
+        entry.payload_seed = rng_next(&world->rng);
+        entry.payload_size = 100; /* as large as the one before it: only its bytes and its term tell */
+        model_append(changing, world->batch, model_group_id(1), changing->count + 1, entry);
+    }
+    assert_int_equal(hf_log_append(world->log, world->batch, world_done, world), 0);
+    world->queued++;
+}
+
+static void L57_what_was_replaced_while_it_was_moved_is_not_revived(void **unused)
+{
+    (void)unused;
+    struct world *world = memory_new(sizeof(*world));
+    uint64_t moved = 0;
+    for (uint64_t seed = 1; seed <= seeds(4); seed++) {
+        world_begin(world, seed, (struct sim_span){MS, 20 * MS});
+        for (uint64_t step = 0; step < 1500; step++) {
+            while (world->queued >= 2) {
+                world_turn(world);
+            }
+            change(world, step);
+            sim_run_for(world->sim, MS);
+            hf_log_turn(world->log);
+            if (step % 100 == 99) {
+                world_check(world, "while running");
+            }
+        }
+        world_drain(world);
+        world_restart(world);
+        moved += world->moved;
+        world_end(world);
+    }
+    assert_true(moved > 20);
+    free(world);
+}
+
 static void say_nothing(void *arg, enum trace_level level, const char *line)
 {
     (void)arg, (void)level, (void)line;
@@ -223,6 +282,7 @@ int main(void)
 #endif
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(L57_nothing_is_lost_doubled_or_revived_by_collection_whenever_a_process_ends),
+        cmocka_unit_test(L57_what_was_replaced_while_it_was_moved_is_not_revived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
