@@ -44,6 +44,7 @@ static void log_collect_reset(struct log_collect *collect)
     collect->capacity = 0;
     collect->item_count = collect->placed = 0;
     collect->group = NULL;
+    collect->failed = NULL;
     collect->position = 0;
     collect->state = LOG_COLLECT_IDLE;
 }
@@ -141,6 +142,8 @@ static int log_collect_scan(struct log_collect *collect)
         if (rc == 0) {
             log_apply_frame(&collect->apply, frame, collect->shadow, collect->offset);
             collect->offset += header.length;
+        } else if (rc == HF_ECORRUPT) {
+            log_apply_salvage(&collect->apply, frame, collect->shadow, collect->offset); /* names what is damaged */
         }
     }
     if (rc == 0 && collect->problems.count > 0) {
@@ -172,6 +175,7 @@ static int log_collect_read_work(void *arg)
         for (size_t i = at; i < end && rc == 0; i++) {
             const uint8_t *bytes = collect->bytes + (collect->items[i].location.offset - begin);
             rc = log_collect_item_take(&collect->items[i], bytes, collect->shadow->header.incarnation);
+            collect->failed = rc != 0 ? &collect->items[i] : NULL;
         }
         at = end;
     }
@@ -383,11 +387,40 @@ int log_collect_step(struct hf_log *log, uint64_t now_ns)
     return rc;
 }
 
+/* Damage met here closes the group, as damage met by a read does. */
+static void log_collect_report(struct hf_log *log, struct hf_log_damage damage)
+{
+    struct log_group *group = log_groups_find(&log->groups, damage.group);
+    bool live =
+        group != NULL && group->bounds.exists && log_index_lies_in(&group->index, damage.index, log->collect.victim);
+    if (!live) {
+        return;
+    }
+    damage.commit = group->hard_state.commit;
+    group->damaged = true;
+    log_damage_add(&log->damages, &damage);
+}
+
+static void log_collect_report_all(struct hf_log *log)
+{
+    const struct log_collect *collect = &log->collect;
+    const struct log_collect_item *item = collect->failed;
+    for (size_t i = 0; i < collect->problems.count; i++) {
+        log_collect_report(log, collect->problems.items[i]);
+    }
+    if (item != NULL) {
+        log_collect_report(log,
+                           log_damage_of(item->group, item->index, item->location.term, collect->victim->header.number,
+                                         item->location.offset, "checksum, group or index of the entry"));
+    }
+}
+
 void log_collect_finish(struct hf_log *log, uint64_t now_ns)
 {
     struct log_collect *collect = &log->collect;
     collect->busy = false;
     if (collect->operation.result != 0) {
+        log_collect_report_all(log);
         log_collect_give_up(log, now_ns, collect->operation.text);
         return;
     }

@@ -75,6 +75,7 @@ struct log_collect {
     struct log_collect_item *items;
     size_t item_count;
     size_t placed;
+    const struct log_collect_item *failed; /* what was read of it is damaged */
 
     uint64_t moved_entries; /* since the open */
     uint64_t moved_bytes;   /* of records */

@@ -502,6 +502,45 @@ static void L57_files_that_come_back_are_ignored_and_removed(void **unused)
     script_end(&script);
 }
 
+/* What collection finds damaged is named, keeps its file, and is still named after a restart. */
+static void P2_damage_that_collection_meets_closes_its_group_and_keeps_the_file(void **unused)
+{
+    (void)unused;
+    struct script script;
+    struct run run;
+    struct hf_log_group_state state;
+    struct hf_log_damage damage;
+    size_t position = 0;
+    script_begin(&script);
+    run_begin(&run, &script, 11);
+    assert_int_equal(run_open(&run), 0);
+    while (run.appended < BATCHES) {
+        assert_int_equal(hf_log_append(run.log, script.batches[run.appended], run_done, &run), 0);
+        run.appended++;
+        while (run.acknowledged < run.appended) {
+            run_step(&run);
+        }
+        if (run.appended == 3) { /* in the payload of the idle group's first entry */
+            assert_int_equal(sim_disk_flip_bit(run.host, DIRECTORY "/0000000000000001.log", 4096 + 96 + 64 + 40, 3), 0);
+        }
+    }
+    run_idle(&run, 300);
+    hf_log_group_state(run.log, model_group_id(IDLE), &state);
+    assert_true(state.damaged);
+    assert_int_equal(hf_log_damage_next(run.log, &position, &damage), 0);
+    assert_true(damage.group == model_group_id(IDLE) && damage.index == 1000 && damage.term == 1);
+    assert_true(is_there(&run, "0000000000000001.log"));
+    hf_log_group_state(run.log, model_group_id(BUSY), &state);
+    assert_false(state.damaged);
+    run_close(&run);
+    assert_int_equal(run_open(&run), 0);
+    hf_log_group_state(run.log, model_group_id(IDLE), &state);
+    assert_true(state.damaged);
+    run_close(&run);
+    sim_close(run.sim);
+    script_end(&script);
+}
+
 /* A file that is needed is missing: the log says which, and truncates nothing. */
 static void H19_a_segment_that_is_needed_is_missing_and_the_log_says_so(void **unused)
 {
@@ -544,6 +583,7 @@ int main(void)
         cmocka_unit_test(L57_every_call_of_collection_fails_once),
         cmocka_unit_test(L23_collection_gives_space_back_on_a_device_without_a_free_byte),
         cmocka_unit_test(L57_files_that_come_back_are_ignored_and_removed),
+        cmocka_unit_test(P2_damage_that_collection_meets_closes_its_group_and_keeps_the_file),
         cmocka_unit_test(H19_a_segment_that_is_needed_is_missing_and_the_log_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
