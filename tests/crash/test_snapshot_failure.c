@@ -168,6 +168,13 @@ static void H5_an_error_at_any_call_of_a_receiver_leaves_what_was_there(void **s
     fail_everywhere(world, HF_EIO, work_receive);
 }
 
+static void H6_a_full_device_at_any_call_of_a_receiver_loses_nothing(void **state)
+{
+    struct world *world = *state;
+    snapshot_make(world->leader, GROUP, 3, SIZE);
+    fail_everywhere(world, HF_ENOSPACE, work_receive);
+}
+
 static void H6_a_device_that_fills_up_gives_its_space_back_and_goes_on(void **state)
 {
     struct world *world = *state;
@@ -372,6 +379,7 @@ int main(void)
         CASE(H5_an_error_at_any_call_of_a_writer_leaves_what_was_there),
         CASE(H6_a_full_device_at_any_call_of_a_writer_loses_nothing),
         CASE(H5_an_error_at_any_call_of_a_receiver_leaves_what_was_there),
+        CASE(H6_a_full_device_at_any_call_of_a_receiver_loses_nothing),
         CASE(H6_a_device_that_fills_up_gives_its_space_back_and_goes_on),
         CASE(H8_a_bit_wrong_anywhere_in_the_newest_falls_back_to_the_one_before_loudly),
         CASE(H8_with_none_left_the_error_says_damage_and_not_absence),
