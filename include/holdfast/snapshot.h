@@ -17,9 +17,9 @@
  * A *received* snapshot is whole and verified, but nobody's state yet: hf_snapshot_latest passes it by until
  * hf_snapshot_accept, so that recovery ignores one that no log reset names. It is opened by its id.
  *
- * Threads: store functions may be called from any thread. A writer, reader or receiver belongs to one thread at a time;
- * a writer with worker threads to one thread for good. Everything here blocks on the device: call it from a worker
- * thread, not from an event loop. Exceptions are marked "never blocks".
+ * Threads: store functions may be called from any thread. A writer, reader or receiver belongs to one thread at a time.
+ * Everything here blocks on the device: call it from a worker thread, not from an event loop. Exceptions are marked
+ * "never blocks".
  *
  * Digest: XXH3-128 (xxHash 0.8) over the application bytes, so that it depends on neither chunk size nor compression:
  * two nodes with equal state at an index have equal digests. */

@@ -31,13 +31,17 @@ static int snapshot_lock(struct hf_snapshot_store *store)
     return rc;
 }
 
-/* In the simulator there are no threads, and a queue has no descriptor. */
-static bool snapshot_has_threads(struct io *io)
+/* In the simulator there are no threads, and a queue has no descriptor. Elsewhere workers hang on queues of an io of
+ * their own: one of io_uring would tie a writer to the thread that began it. */
+static int snapshot_open_workers(struct hf_snapshot_store *store)
 {
     struct io_queue *queue = NULL;
-    bool has_threads = io_queue_open(io, 1, &queue) == 0 && io_queue_descriptor(queue) >= 0;
+    int rc = io_queue_open(store->io, 1, &queue);
+    if (rc == 0 && io_queue_descriptor(queue) >= 0) {
+        rc = io_open_kernel(IO_BACKEND_THREADS, &store->worker_io);
+    }
     io_queue_close(queue);
-    return has_threads;
+    return rc;
 }
 
 static struct hf_snapshot_store *snapshot_new(struct io *io, const char *directory, uint32_t chunk_size_min)
@@ -62,10 +66,8 @@ static int snapshot_start(struct hf_snapshot_store *store, const struct hf_snaps
     if (rc == 0 && !store->options.read_only) {
         rc = snapshot_lock(store);
     }
-    if (rc == 0) {
-        store->has_threads = snapshot_has_threads(store->io);
-        rc = snapshot_store_load(store);
-    }
+    rc = rc == 0 ? snapshot_open_workers(store) : rc;
+    rc = rc == 0 ? snapshot_store_load(store) : rc;
     if (rc != 0) {
         rc = error_wrap(rc, "opening the snapshots in %s", store->directory);
         hf_snapshot_store_close(store);
@@ -141,6 +143,7 @@ void hf_snapshot_store_close(struct hf_snapshot_store *store)
     mutex_close(&store->names);
     mutex_close(&store->mutex);
     free(store->directory);
+    io_close(store->worker_io);
     io_close(store->memory_io);
     io_close(store->kernel_io);
     free(store);

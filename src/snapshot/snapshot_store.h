@@ -19,7 +19,7 @@ struct hf_snapshot_store {
     char *directory;
     struct hf_snapshot_options options; /* every field set */
     uint32_t chunk_size_min;            /* of the door that it came through */
-    bool has_threads;
+    struct io *worker_io;               /* owned: of the queues that compress; NULL: there are no threads */
     struct file *lock_file;
     struct mutex names;
     struct mutex mutex;

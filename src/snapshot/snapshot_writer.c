@@ -80,8 +80,7 @@ int hf_snapshot_begin(struct hf_snapshot_store *store, const struct hf_snapshot_
     snapshot_store_enter(store);
     writer_fill_manifest(writer, begin, &format);
     struct snapshot_header header = snapshot_manifest_header(&writer->manifest);
-    rc = snapshot_packer_open(&format, store->has_threads ? store->io : NULL, header.id, writer_emit, writer,
-                              &writer->packer);
+    rc = snapshot_packer_open(&format, store->worker_io, header.id, writer_emit, writer, &writer->packer);
     rc = rc == 0 ? snapshot_builder_open(&writer->builder, store, &header, SNAPSHOT_SUFFIX_TEMPORARY) : rc;
     if (rc != 0) {
         hf_snapshot_cancel(writer);

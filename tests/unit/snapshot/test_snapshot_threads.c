@@ -93,10 +93,55 @@ static void writers_and_others_share_a_store(void **unused)
     free(command);
 }
 
+struct hand_over {
+    struct hf_snapshot_writer *writer;
+    const struct buffer *bytes;
+};
+
+static void *write_half(void *arg)
+{
+    struct hand_over *half = arg;
+    snapshot_assert_ok(hf_snapshot_write(half->writer, half->bytes->data, half->bytes->size / 2));
+    return NULL;
+}
+
+/* As a pool of workers does that takes up a writer's steps as they come; the first thread is gone at the end. */
+static void a_writer_with_workers_goes_from_thread_to_thread(void **unused)
+{
+    (void)unused;
+    char directory[] = "/tmp/holdfast-snapshot-XXXXXX";
+    const struct hf_snapshot_options options = {.format = {.chunk_size_bytes = SNAPSHOT_CHUNK, .worker_threads = 2},
+                                                .reserve_bytes = 1};
+    struct hf_snapshot_begin begin = snapshot_cut(1, 1);
+    struct buffer bytes = snapshot_bytes(1, 40 * SNAPSHOT_CHUNK);
+    struct hf_snapshot_manifest manifest;
+    struct hf_snapshot_store *store = NULL;
+    struct hand_over half = {.bytes = &bytes};
+    struct io *io = NULL;
+    pthread_t thread;
+    assert_non_null(mkdtemp(directory));
+    snapshot_assert_ok(io_open_kernel(IO_BACKEND_AUTO, &io));
+    snapshot_assert_ok(snapshot_open(io, directory, &options, &store));
+    snapshot_assert_ok(hf_snapshot_begin(store, &begin, &half.writer));
+    assert_int_equal(pthread_create(&thread, NULL, write_half, &half), 0);
+    pthread_join(thread, NULL);
+    size_t rest = bytes.size - bytes.size / 2;
+    snapshot_assert_ok(hf_snapshot_write(half.writer, bytes.data + bytes.size / 2, rest));
+    snapshot_assert_ok(hf_snapshot_finish(half.writer, 1, &manifest));
+    snapshot_assert_content(store, manifest.id, 1, bytes.size);
+    hf_snapshot_store_close(store);
+    io_close(io);
+    buffer_close(&bytes);
+    char *command = text_format("rm -rf %s", directory);
+    assert_int_equal(system(command), 0);
+    free(command);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writers_and_others_share_a_store),
+        cmocka_unit_test(a_writer_with_workers_goes_from_thread_to_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
