@@ -42,12 +42,14 @@ struct config_text {
         char *sync_policy;
         char *sync_interval;
         char *io;
+        char *wait;
     } log;
     char *memory_limit;
     char *trace_level;
 };
 
 static const char *const sync_choices[] = {"batch", "always", "interval", "none", NULL};
+static const char *const wait_choices[] = {"auto", "never", NULL};
 static const char *const io_choices[] = {"auto", "io_uring", "pwritev2", NULL};
 static const char *const trace_choices[] = {"debug", "info", "warn", "error", NULL};
 
@@ -100,6 +102,8 @@ static const struct setting settings[] = {
      "for sync_policy interval"},
     {"log.io", SETTING_CHOICE, AT(log.io, io), 0, 0, "auto", io_choices,
      "auto takes io_uring where it is allowed, else pwritev2 threads"},
+    {"log.wait", SETTING_CHOICE, AT(log.wait, wait), 0, 0, "auto", wait_choices,
+     "auto: with hardly anything else to do the loop waits for a small write itself, which is quicker; never: not"},
     {"memory_limit", SETTING_BYTES, AT(memory_limit, memory_limit_bytes), 16 * MIB, 64 * GIB *KIB, "1GiB", NULL,
      "held for clients, queues and other nodes, data and log cache not counted; at the limit reading from clients "
      "stops"},
@@ -137,6 +141,7 @@ static const cyaml_schema_field_t log_fields[] = {
     TEXT_FIELD("sync_policy", __typeof__(((struct config_text *)0)->log), sync_policy),
     TEXT_FIELD("sync_interval", __typeof__(((struct config_text *)0)->log), sync_interval),
     TEXT_FIELD("io", __typeof__(((struct config_text *)0)->log), io),
+    TEXT_FIELD("wait", __typeof__(((struct config_text *)0)->log), wait),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t config_fields[] = {

@@ -15,6 +15,9 @@
 #define CONFIG_TEXT_SIZE_MAX 1024u
 #define CONFIG_FILE_SIZE_MAX (32u << 10) /* libyaml takes time by the square of the nesting */
 
+/* May the loop wait for a small write of the log itself? */
+enum config_wait { CONFIG_WAIT_AUTO, CONFIG_WAIT_NEVER };
+
 struct config {
     char data[CONFIG_TEXT_SIZE_MAX];          /* the data directory */
     char listen_client[CONFIG_TEXT_SIZE_MAX]; /* empty: as the cluster description says */
@@ -34,6 +37,7 @@ struct config {
     uint64_t sync_policy; /* enum hf_log_sync_policy */
     uint64_t sync_interval_ms;
     uint64_t io;          /* enum hf_log_io */
+    uint64_t wait;        /* enum config_wait */
     uint64_t trace_level; /* enum trace_level */
 };
 

@@ -249,6 +249,7 @@ static int process_open_node(struct process *process, const struct config *confi
         .heartbeat_timeout_ms = (unsigned)config->heartbeat_timeout_ms,
         .request_timeout_ms = (unsigned)config->request_timeout_ms,
         .data_size_max_bytes = config->data_size_max_bytes,
+        .log_here = config->wait == CONFIG_WAIT_AUTO,
         .memory_limit_bytes = config->memory_limit_bytes,
         .peer_listen = config->listen_peer[0] != '\0' ? config->listen_peer : NULL,
     };

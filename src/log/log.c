@@ -342,6 +342,42 @@ static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns)
     return ran;
 }
 
+/* Writes in this thread, without the mutex, as the queue would: nobody else touches a write in flight. */
+static void log_write_here(struct hf_log *log)
+{
+    struct log_writer *writer = &log->writer;
+    uint64_t began_ns = io_monotonic_ns(log->io);
+    mutex_lock(&log->mutex);
+    struct log_write *write = log_writer_take_here(writer, began_ns);
+    mutex_unlock(&log->mutex);
+    if (write == NULL) {
+        return;
+    }
+    struct io_operation *operation = &write->operation;
+    operation->result = operation->kind == IO_WRITE_DURABLE
+                            ? file_write_durable(operation->file, operation->offset, operation->data, operation->size)
+                            : file_write(operation->file, operation->offset, operation->data, operation->size);
+    if (operation->result != 0) {
+        error_text_copy(operation->text, sizeof(operation->text));
+    }
+    uint64_t now_ns = io_monotonic_ns(log->io);
+    mutex_lock(&log->mutex);
+    if (now_ns - began_ns > LOG_WRITER_HERE_SLOW_NS) {
+        writer->here_after_ns = now_ns + (now_ns - began_ns) * LOG_WRITER_HERE_REST_FACTOR;
+    }
+    log_writer_complete(writer, operation, now_ns);
+    mutex_unlock(&log->mutex);
+}
+
+unsigned log_turn_here(struct hf_log *log)
+{
+    if (log->queue == NULL || log->turning) {
+        return 0;
+    }
+    log_write_here(log);
+    return log_turn(log, 0);
+}
+
 unsigned hf_log_turn(struct hf_log *log)
 {
     if (log->queue == NULL || log->turning) {

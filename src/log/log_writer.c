@@ -381,7 +381,7 @@ uint64_t log_writer_room(struct log_writer *writer)
 
 /* ---- to the device ---- */
 
-static void log_writer_submit_one(struct log_writer *writer, struct log_write *write)
+static void log_writer_fill_operation(const struct log_writer *writer, struct log_write *write)
 {
     bool durable = log_writer_is_durable_policy(writer) && !MUTATED(LOG_SKIP_SYNC);
     write->operation = (struct io_operation){
@@ -392,15 +392,39 @@ static void log_writer_submit_one(struct log_writer *writer, struct log_write *w
         .size = write->length,
         .user = write,
     };
+}
+
+static void log_writer_set_in_flight(struct log_writer *writer, struct log_write *write)
+{
+    write->state = LOG_WRITE_IN_FLIGHT;
+    writer->in_flight++;
+    writer->writes_count++;
+    writer->written_bytes += write->length;
+}
+
+static void log_writer_submit_one(struct log_writer *writer, struct log_write *write)
+{
+    log_writer_fill_operation(writer, write);
     int rc = io_queue_submit(writer->queue, &write->operation);
     if (rc != 0) {
         log_writer_poison(writer, rc, hf_error_text());
         return;
     }
-    write->state = LOG_WRITE_IN_FLIGHT;
-    writer->in_flight++;
-    writer->writes_count++;
-    writer->written_bytes += write->length;
+    log_writer_set_in_flight(writer, write);
+}
+
+struct log_write *log_writer_take_here(struct log_writer *writer, uint64_t now_ns)
+{
+    struct log_write *write = writer->gathering;
+    if (write == NULL || writer->failure != 0 || !list_empty(&writer->writes) || now_ns < writer->here_after_ns ||
+        !log_writer_is_durable_policy(writer) || write->segment->state != LOG_SEGMENT_READY ||
+        write->builder.used > LOG_WRITER_HERE_SIZE_MAX || write->waiter_count > LOG_WRITER_HERE_WAITERS_MAX) {
+        return NULL;
+    }
+    log_writer_seal(writer);
+    log_writer_fill_operation(writer, write);
+    log_writer_set_in_flight(writer, write);
+    return write;
 }
 
 /* The first write that still waits for a slot. */

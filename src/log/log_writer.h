@@ -25,7 +25,11 @@
 #include "log/log_tail_cache.h"
 
 #define LOG_WRITER_IDLE_NS            UINT64_C(5000000) /* then a bare trailer is written: it lands within 10 ms */
-#define LOG_WRITER_UNSYNCED_BYTES_MAX (16u << 20)       /* policy none syncs now and then, so that its books end */
+#define LOG_WRITER_HERE_SIZE_MAX      (64u << 10)       /* of a write in the driver's own thread */
+#define LOG_WRITER_HERE_WAITERS_MAX   2u                /* more of them: let the next ones gather meanwhile */
+#define LOG_WRITER_HERE_SLOW_NS       UINT64_C(1000000)
+#define LOG_WRITER_HERE_REST_FACTOR   100u        /* after a slow one the driver stays free for so many times as long */
+#define LOG_WRITER_UNSYNCED_BYTES_MAX (16u << 20) /* policy none syncs now and then, so that its books end */
 
 struct log_waiter {
     hf_log_done *done;
@@ -123,6 +127,8 @@ struct log_writer {
 
     uint64_t queued_entries;
     uint64_t queued_bytes;
+    uint64_t here_after_ns; /* no write in the driver's own thread before: the device was slow */
+
     struct log_ready_list ready;
     int failure; /* 0 or HF_EPOISONED */
     char failure_text[256];
@@ -155,6 +161,10 @@ uint64_t log_writer_room(struct log_writer *writer);
 void log_writer_complete(struct log_writer *writer, struct io_operation *operation, uint64_t now_ns);
 void log_writer_advance(struct log_writer *writer, uint64_t now_ns); /* acknowledges what can be */
 void log_writer_submit(struct log_writer *writer, uint64_t now_ns);
+/* For a driver that has nothing else to do: the write that is due, if it is the only one, small and waited for by few,
+ * and the device has been quick. The driver writes it durably in its own thread (file_write_durable) and completes it.
+ * NULL: the usual way is better. */
+struct log_write *log_writer_take_here(struct log_writer *writer, uint64_t now_ns);
 void log_writer_poison(struct log_writer *writer, int code, const char *text);
 /* Everything that waits is handed `result`. */
 void log_writer_fail_waiters(struct log_writer *writer, int result);

@@ -42,6 +42,10 @@ void loop_remove_turn_end(struct loop *loop, struct loop_hook *hook)
 {
     loop->ops->remove_turn_end(loop, hook);
 }
+void loop_send(struct loop *loop)
+{
+    loop->ops->send(loop);
+}
 
 int loop_watch_queue(struct loop *loop, struct io_queue *queue, void (*ready)(void *arg), void *arg,
                      struct loop_watch **out)

@@ -47,6 +47,9 @@ struct loop_hook {
 void loop_add_turn_end(struct loop *loop, struct loop_hook *hook);
 void loop_remove_turn_end(struct loop *loop, struct loop_hook *hook);
 
+/* Sends what the streams have gathered in this turn, ahead of its end: for a hook that is about to block. */
+void loop_send(struct loop *loop);
+
 /* Calls ready(arg) in every turn in which the queue has something to reap. */
 struct loop_watch;
 int loop_watch_queue(struct loop *loop, struct io_queue *queue, void (*ready)(void *arg), void *arg,
@@ -116,6 +119,7 @@ struct loop_ops {
     void (*timer_stop)(struct loop *loop, struct loop_timer *timer);
     void (*add_turn_end)(struct loop *loop, struct loop_hook *hook);
     void (*remove_turn_end)(struct loop *loop, struct loop_hook *hook);
+    void (*send)(struct loop *loop);
     int (*watch_queue)(struct loop *loop, struct io_queue *queue, void (*ready)(void *arg), void *arg,
                        struct loop_watch **out);
     int (*watch_descriptor)(struct loop *loop, int descriptor, void (*ready)(void *arg), void *arg,

@@ -96,6 +96,11 @@ static void loop_uv_flush(struct loop_uv *loop)
     }
 }
 
+static void loop_uv_send(struct loop *base)
+{
+    loop_uv_flush(loop_uv_of(base));
+}
+
 static void loop_uv_on_check(uv_check_t *handle)
 {
     struct loop_uv *loop = handle->data;
@@ -302,6 +307,7 @@ static const struct loop_ops loop_uv_ops = {
     .timer_stop = loop_uv_timer_stop,
     .add_turn_end = loop_uv_add_turn_end,
     .remove_turn_end = loop_uv_remove_turn_end,
+    .send = loop_uv_send,
     .watch_queue = watch_uv_queue,
     .watch_descriptor = watch_uv_descriptor,
     .watch_close = watch_uv_close,

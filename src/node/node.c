@@ -18,7 +18,8 @@
 #include "node/router.h"
 #include "node/upkeep.h"
 
-#define NODE_TURN_PASSES_MAX 4u /* what completes in a turn's end may start more; the rest waits for the next turn */
+#define NODE_TURN_PASSES_MAX    4u /* what completes in a turn's end may start more; the rest waits for the next turn */
+#define NODE_QUIET_ARRIVALS_MAX 2u /* commands and frames of a turn that leave the loop time to wait for the device */
 
 struct node_peer *node_peer(struct node *node, uint64_t node_id)
 {
@@ -97,6 +98,7 @@ static void node_peer_up(void *arg, uint64_t node_id, uint64_t epoch)
 {
     struct node *node = arg;
     struct node_peer *peer = node_peer(node, node_id);
+    node->turn_arrivals++;
     if (peer == NULL || node->phase != NODE_RUNNING) {
         return;
     }
@@ -262,6 +264,22 @@ static void node_count_memory(struct node *node)
     ledger_set(&node->ledger, LEDGER_PEERS, node->hub != NULL ? peer_hub_memory_bytes(node->hub) : 0);
 }
 
+/* In a turn that brought hardly anything this thread may wait for the device itself: handing a write to the kernel's
+ * threads and being woken costs more than the write. What the others wait for leaves first. */
+static void node_drive_log(struct node *node)
+{
+    bool is_quiet = node->turn_arrivals <= NODE_QUIET_ARRIVALS_MAX;
+    if (!is_quiet || !node->options.log_here) {
+        hf_log_turn(node->log);
+        return;
+    }
+    if (node->hub != NULL) {
+        peer_flush(node->hub);
+    }
+    loop_send(node->loop);
+    log_turn_here(node->log);
+}
+
 static void node_end_turn(void *arg)
 {
     struct node *node = arg;
@@ -270,7 +288,7 @@ static void node_end_turn(void *arg)
         members_follow(node);
         node_flush_touched(node);
         if (node->phase == NODE_RUNNING) {
-            hf_log_turn(node->log);
+            node_drive_log(node);
         }
         if (!node_has_work(node)) {
             break;
@@ -284,6 +302,7 @@ static void node_end_turn(void *arg)
     if (node->phase == NODE_RUNNING) {
         node_arm_timers(node);
     }
+    node->turn_arrivals = 0;
     if (node_has_work(node) && !node->is_turn_posted) {
         node->is_turn_posted = true;
         loop_post(node->loop, node_turn_done, node);
@@ -526,6 +545,7 @@ void node_propose(struct node *node, uint64_t group_id, struct hf_bytes command,
 {
     struct hosted_group *group = node_hosted_group(node, group_id);
     struct proposal_owner owner = {done, arg};
+    node->turn_arrivals++;
     int rc = node_check_group(node, group, group_id);
     if (rc == 0 && group_id == NODE_SYSTEM_GROUP) {
         rc = HF_EINVALID;
@@ -543,6 +563,7 @@ void node_read(struct node *node, uint64_t group_id, enum node_read_mode mode, s
 {
     struct hosted_group *group = node_hosted_group(node, group_id);
     struct proposal_owner owner = {done, arg};
+    node->turn_arrivals++;
     int rc = node_check_group(node, group, group_id);
     if (rc == 0 && group_id == NODE_SYSTEM_GROUP) {
         rc = HF_EINVALID;
@@ -561,6 +582,7 @@ void node_barrier(struct node *node, uint64_t group_id, node_done *done, void *a
 {
     struct hosted_group *group = node_hosted_group(node, group_id);
     struct proposal_owner owner = {done, arg};
+    node->turn_arrivals++;
     int rc = node_check_group(node, group, group_id);
     if (rc == 0) {
         rc = hosted_group_read(group, (struct hf_bytes){0}, (struct read_item){.owner = owner, .is_barrier = true});

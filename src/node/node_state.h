@@ -94,6 +94,7 @@ struct node {
     bool is_leaving;
     bool is_unfit; /* should not lead: it leaves, its clock is off, or its log is stuck; the others were told */
     bool is_turn_posted;
+    unsigned turn_arrivals; /* commands and frames of this turn */
     bool system_in_flight;
 
     uint64_t members_retry_ms; /* the membership could not be written: tried again then; 0: it was */

@@ -255,6 +255,12 @@ static void sim_loop_timer_set(struct loop *base, struct loop_timer *owner, uint
 
 /* ---- hooks and posts ---- */
 
+/* Bytes are on their way as soon as they are written. */
+static void sim_loop_send(struct loop *base)
+{
+    (void)base;
+}
+
 static void sim_loop_add_turn_end(struct loop *base, struct loop_hook *hook)
 {
     struct sim_loop *loop = sim_loop_of(base);
@@ -373,6 +379,7 @@ static const struct loop_ops sim_loop_ops = {
     .timer_stop = sim_loop_timer_stop,
     .add_turn_end = sim_loop_add_turn_end,
     .remove_turn_end = sim_loop_remove_turn_end,
+    .send = sim_loop_send,
     .watch_queue = sim_watch_open,
     .watch_close = sim_watch_close,
     .post = sim_loop_post,

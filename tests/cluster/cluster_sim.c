@@ -161,6 +161,7 @@ static void cluster_node_start(struct cluster_node *node)
         .election_timeout_ms = CLUSTER_ELECTION_MS,
         .heartbeat_timeout_ms = CLUSTER_HEARTBEAT_MS,
         .request_timeout_ms = CLUSTER_REQUEST_MS,
+        .log_here = cluster->plan->log_here,
     };
     static const struct node_callbacks callbacks = {.fatal = cluster_node_fatal};
     if (!sim_host_is_running(node->host)) {
@@ -247,6 +248,7 @@ void cluster_plan_from_seed(uint64_t seed, struct cluster_plan *plan)
     plan->ballast_percent = cluster_pick(&rng, 2, 10);
     plan->drama_gap_ms = cluster_pick(&rng, 3500, 1500);
     plan->tail_cache_bytes = rng_chance(&rng, 1, 2) ? 4096 : 4 << 20;
+    plan->log_here = seed % 3 == 0;
 }
 
 /* ---- Running ---- */

@@ -43,6 +43,7 @@ struct cluster_plan {
     uint32_t down_max_ms;     /* until a node that stopped is started again, at most */
     uint32_t ballast_percent; /* of appends that carry a lot of bytes */
     uint64_t tail_cache_bytes;
+    bool log_here; /* the loop waits for small writes itself */
 };
 void cluster_plan_from_seed(uint64_t seed, struct cluster_plan *plan);
 

@@ -1,0 +1,179 @@
+/* links: log sim */
+/* Writes in the driver's own thread (log_turn_here): as durable, as final in failure and as ordered as the queue's. */
+#include "unit/log/log_model.h"
+
+#include "log/log.h"
+#include "log/log_state.h"
+#include "sim/sim.h"
+
+#define DIRECTORY "/data/log"
+#define GROUP     UINT64_C(1)
+#define MS        UINT64_C(1000000)
+
+struct world {
+    struct sim *sim;
+    struct sim_host *host;
+    struct hf_log *log;
+    struct hf_log_batch *batch;
+    uint64_t accepted;
+    uint64_t acknowledged;
+    uint64_t failed;
+};
+
+static void world_done(void *arg, int result)
+{
+    struct world *world = arg;
+    world->acknowledged += result == 0;
+    world->failed += result != 0;
+}
+
+static void world_open(struct world *world)
+{
+    struct hf_log_options options;
+    hf_log_options_init(&options);
+    assert_int_equal(log_open(sim_host_io(world->host), DIRECTORY, &options, &world->log), 0);
+}
+
+/* Opened, and at rest: the first spares are there and nothing is in flight. */
+static struct world *world_new(uint64_t seed)
+{
+    struct world *world = memory_new(sizeof(*world));
+    world->sim = sim_open(seed, NULL);
+    world->host = sim_host_add(world->sim, NULL, NULL);
+    assert_int_equal(hf_log_batch_open(&world->batch), 0);
+    world_open(world);
+    for (int i = 0; i < 200; i++) {
+        hf_log_turn(world->log);
+        sim_run_for(world->sim, MS / 10);
+    }
+    return world;
+}
+
+static void world_close(struct world *world)
+{
+    hf_log_close(world->log);
+    hf_log_batch_close(world->batch);
+    sim_close(world->sim);
+    free(world);
+}
+
+static int world_append(struct world *world, size_t size)
+{
+    uint8_t *payload = memory_new(size);
+    struct hf_entry entry = {
+        .index = world->accepted + 1, .term = 1, .type = HF_ENTRY_NORMAL, .payload = bytes_of(payload, size)};
+    hf_log_batch_clear(world->batch);
+    assert_int_equal(hf_log_batch_append(world->batch, GROUP, &entry, 1), 0);
+    int rc = hf_log_append(world->log, world->batch, world_done, world);
+    world->accepted += rc == 0;
+    free(payload);
+    return rc;
+}
+
+static uint64_t last_after_power_loss(struct world *world)
+{
+    struct hf_log_group_state state;
+    sim_host_power_off(world->host);
+    hf_log_close(world->log);
+    sim_host_start(world->host);
+    world_open(world);
+    assert_int_equal(hf_log_group_state(world->log, GROUP, &state), 0);
+    return state.last_index;
+}
+
+static void P1_a_write_in_the_drivers_thread_is_acknowledged_in_the_same_turn_and_survives_power_loss(void **unused)
+{
+    (void)unused;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct world *world = world_new(seed);
+        for (uint64_t i = 1; i <= 5; i++) {
+            assert_int_equal(world_append(world, 100 * i), 0);
+            hf_log_turn(world->log); /* the usual way needs the device, and that needs time */
+            assert_int_equal(world->acknowledged, i - 1);
+            sim_run_for(world->sim, 20 * MS);
+            hf_log_turn(world->log);
+            assert_int_equal(world->acknowledged, i);
+        }
+        uint64_t before = world->acknowledged;
+        assert_int_equal(world_append(world, 100), 0);
+        log_turn_here(world->log);
+        assert_int_equal(world->acknowledged, before + 1);
+        assert_int_equal(last_after_power_loss(world), before + 1);
+        world_close(world);
+    }
+}
+
+static void L17_nothing_overtakes_a_write_that_is_in_flight(void **unused)
+{
+    (void)unused;
+    struct world *world = world_new(1);
+    assert_int_equal(world_append(world, 100), 0);
+    hf_log_turn(world->log);
+    assert_int_equal(world_append(world, 100), 0);
+    log_turn_here(world->log);
+    assert_int_equal(world->acknowledged, 0); /* the first is on its way through the queue: so goes the second */
+    for (int i = 0; i < 100; i++) {
+        log_turn_here(world->log);
+        sim_run_for(world->sim, MS / 10);
+    }
+    assert_int_equal(world->acknowledged, 2);
+    world_close(world);
+}
+
+static void large_writes_many_waiters_and_slow_devices_go_the_usual_way(void **unused)
+{
+    (void)unused;
+    struct world *world = world_new(1);
+    assert_int_equal(world_append(world, LOG_WRITER_HERE_SIZE_MAX), 0);
+    log_turn_here(world->log);
+    assert_int_equal(world->acknowledged, 0);
+    sim_run_for(world->sim, 50 * MS);
+    log_turn_here(world->log);
+    assert_int_equal(world->acknowledged, 1);
+    for (unsigned i = 0; i <= LOG_WRITER_HERE_WAITERS_MAX; i++) {
+        assert_int_equal(world_append(world, 10), 0);
+    }
+    log_turn_here(world->log);
+    assert_int_equal(world->acknowledged, 1);
+    sim_run_for(world->sim, 50 * MS);
+    hf_log_turn(world->log);
+    assert_int_equal(world->acknowledged, world->accepted);
+    world->log->writer.here_after_ns = io_monotonic_ns(sim_host_io(world->host)) + MS; /* as a slow write sets it */
+    assert_int_equal(world_append(world, 10), 0);
+    log_turn_here(world->log);
+    assert_int_equal(world->acknowledged, world->accepted - 1);
+    world_close(world);
+}
+
+static void H1_L18_a_write_in_the_drivers_thread_that_fails_is_final(void **unused)
+{
+    (void)unused;
+    struct world *world = world_new(1);
+    assert_int_equal(world_append(world, 10), 0);
+    log_turn_here(world->log);
+    assert_int_equal(world->acknowledged, 1);
+    struct sim_disk_failure failure = {.kind = SIM_DISK_DURABLE, .count = 1, .error = HF_EIO, .path_part = ".log"};
+    sim_disk_fail(world->host, &failure);
+    assert_int_equal(world_append(world, 10), 0);
+    log_turn_here(world->log);
+    assert_int_equal(world->failed, 1);
+    struct hf_log_stat stat;
+    hf_log_stat(world->log, &stat);
+    assert_int_equal(stat.failure, HF_EPOISONED);
+    assert_true(strlen(stat.failure_text) > 0);
+    assert_int_equal(world_append(world, 10), HF_EPOISONED);
+    uint64_t last = last_after_power_loss(world);
+    assert_true(last == 1 || last == 2);
+    world_close(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(P1_a_write_in_the_drivers_thread_is_acknowledged_in_the_same_turn_and_survives_power_loss),
+        cmocka_unit_test(L17_nothing_overtakes_a_write_that_is_in_flight),
+        cmocka_unit_test(large_writes_many_waiters_and_slow_devices_go_the_usual_way),
+        cmocka_unit_test(H1_L18_a_write_in_the_drivers_thread_that_fails_is_final),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
