@@ -89,6 +89,7 @@ TESTS = {
     'RULE_3_TRUNCATED_REPORTED': [Kill(RULES, '^R3_')],
     'RULE_4_COMMIT_NOT_CLAMPED': [Kill(RULES, '^R4_')],
     'RULE_16_CONFIGURATION_NOT_FED': [Kill(RULES, '^R16_')],
+    'SNAPSHOT_COMPACTS_TO_THE_NEWEST': [Kill('test_node_snapshots', '^the_log_reaches_back|^H8_')],
     'SNAPSHOT_BEYOND_DURABLE': [Kill(INSTALL, '^R4_')],
     'SNAPSHOT_OF_AN_OLDER_LEADER': [Kill(INSTALL, '^an_install_waits_for_a_leader')],
     'SNAPSHOT_REPORTED_BEFORE_IMPORT': [Kill(INSTALL, '^H7_the_order')],

@@ -10,7 +10,9 @@
 #include "base/error.h"
 #include "base/trace.h"
 #include "node/balance.h"
+#include "node/fetch.h"
 #include "node/node_state.h"
+#include "node/offer.h"
 #include "node/relay.h"
 #include "node/system_group.h"
 
@@ -195,7 +197,23 @@ static bool hosted_group_is_damaged(struct hosted_group *group)
     return false;
 }
 
-static int hosted_group_start(struct hosted_group *group)
+static void hosted_group_snapshot_wanted(void *arg, uint64_t to_node)
+{
+    offer_wanted(arg, to_node);
+}
+
+static void hosted_group_snapshot_offered(void *arg, uint64_t from_node, uint64_t term,
+                                          const struct replica_snapshot *snapshot, struct hf_bytes manifest)
+{
+    fetch_offered(arg, from_node, term, snapshot, manifest);
+}
+
+static int hosted_group_snapshot_install(void *arg)
+{
+    return fetch_install(arg);
+}
+
+static int hosted_group_start_replica(struct hosted_group *group, const struct replica_snapshot *snapshot)
 {
     struct node *node = group->node;
     struct replica_member members[DESCRIPTION_NODES_MAX];
@@ -208,7 +226,8 @@ static int hosted_group_start(struct hosted_group *group)
         .node_id = node->id,
         .log = node->log,
         .io = node->io,
-        .applied_index = 0, /* machines live in memory: the log builds them again */
+        .snapshot = *snapshot,
+        .applied_index = snapshot->index, /* machines live in memory: the log builds the rest */
         .bootstrap = members,
         .bootstrap_count = node->description->node_count,
         .bootstrap_stamp_ms = node->description->created_ms,
@@ -222,9 +241,25 @@ static int hosted_group_start(struct hosted_group *group)
         .changed = hosted_group_changed,
         .lost = hosted_group_lost,
         .failed = hosted_group_failed,
+        .snapshot_wanted = hosted_group_snapshot_wanted,
+        .snapshot_offered = hosted_group_snapshot_offered,
+        .snapshot_install = hosted_group_snapshot_install,
     };
     io_random(node->io, &options.seed, sizeof(options.seed));
     return replica_open(&options, &callbacks, group, &group->replica);
+}
+
+/* From the newest good snapshot and the log behind it. */
+static int hosted_group_start(struct hosted_group *group)
+{
+    struct replica_snapshot snapshot;
+    int rc = snapshots_load(group, &snapshot);
+    if (rc != 0) {
+        return rc;
+    }
+    group->applied_index = snapshot.index;
+    stamp_apply(&group->stamp, snapshot.stamp_ms);
+    return hosted_group_start_replica(group, &snapshot);
 }
 
 int hosted_group_open(struct hosted_group *group, struct node *node, uint32_t position)
@@ -237,6 +272,7 @@ int hosted_group_open(struct hosted_group *group, struct node *node, uint32_t po
     group->ops = is_system ? system_group_ops() : node->machine_ops;
     list_init(&group->touched);
     reads_init(&group->reads);
+    group->snapshots.taken_ms = loop_now_ms(node->loop);
     group->machine = group->ops->open(is_system ? (void *)node->description : group->ops->arg, group->id,
                                       group->incarnation, group->ordinal);
     if (hosted_group_is_damaged(group)) {
@@ -262,6 +298,10 @@ void hosted_group_close(struct hosted_group *group)
     }
     replica_close(group->replica);
     group->replica = NULL;
+    if (group->fetch != NULL) {
+        fetch_close(group->fetch);
+        group->fetch = NULL;
+    }
     proposal_queue_close(&group->queue);
     proposal_pending_close(&group->pending);
     forward_table_close(&group->forwards);

@@ -14,6 +14,7 @@
 #include "node/node.h"
 #include "node/proposal.h"
 #include "node/reads.h"
+#include "node/snapshots.h"
 #include "node/stamp.h"
 
 #define HOSTED_GROUP_TEXT_SIZE_MAX   256u
@@ -22,6 +23,8 @@
 #define HOSTED_GROUP_RETRY_MS        5u          /* after a refusal that passes by itself */
 #define HOSTED_GROUP_DUE_CHECK_MS    1000u       /* a deadline of data is looked at again at least this often */
 #define HOSTED_GROUP_EXPIRE_RETRY_MS 200u        /* after an expiry that was not taken */
+
+struct fetch;
 
 struct hosted_group {
     struct node *node;
@@ -57,6 +60,8 @@ struct hosted_group {
     uint64_t round_index; /* where the log ended at the leader's last look: node/reconcile.h */
     uint64_t round_term;
     uint64_t round_ms;
+    struct group_snapshots snapshots;
+    struct fetch *fetch; /* the snapshot that is on its way here; NULL: none */
 
     uint64_t led_since_ms;
     uint64_t balance_next_ms;

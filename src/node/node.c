@@ -11,11 +11,14 @@
 #include "base/trace.h"
 #include "net/address.h"
 #include "node/balance.h"
+#include "node/fetch.h"
 #include "node/member_change.h"
 #include "node/members.h"
 #include "node/node_state.h"
+#include "node/offer.h"
 #include "node/relay.h"
 #include "node/router.h"
+#include "node/snapshot_job.h"
 #include "node/upkeep.h"
 
 #define NODE_TURN_PASSES_MAX    4u /* what completes in a turn's end may start more; the rest waits for the next turn */
@@ -115,6 +118,7 @@ static void node_peer_up(void *arg, uint64_t node_id, uint64_t epoch)
         }
         hosted_group_touch(&node->groups[i]);
     }
+    fetch_peer_changed(node, node_id);
 }
 
 static void node_peer_down(void *arg, uint64_t node_id, uint64_t epoch)
@@ -134,6 +138,8 @@ static void node_peer_down(void *arg, uint64_t node_id, uint64_t epoch)
         relay_peer_down(&node->groups[i], node_id);
         hosted_group_touch(&node->groups[i]);
     }
+    fetch_peer_changed(node, node_id);
+    offer_peer_down(node, node_id);
 }
 
 static void node_told_removed(void *arg, uint64_t node_id)
@@ -166,6 +172,10 @@ static int node_dispatch(struct node *node, struct node_peer *peer, enum frame_k
         return relay_receive_requests(group, peer, payload);
     case FRAME_FORWARD_REPLY:
         return relay_receive_answers(group, peer, payload);
+    case FRAME_SNAPSHOT_FETCH:
+        return offer_receive_fetch(group, peer->id, payload);
+    case FRAME_SNAPSHOT_CHUNK:
+        return fetch_receive_chunk(group, peer->id, payload);
     default:
         return error_raise(HF_EPROTOCOL, "frames of kind %d are not expected", (int)kind);
     }
@@ -438,6 +448,8 @@ int node_open(struct io *io, struct loop *loop, const struct node_options *optio
     node->commands = memory_new(NODE_ENTRY_COMMANDS_MAX * sizeof(*node->commands));
     list_init(&node->touched);
     list_init(&node->changes);
+    list_init(&node->offers);
+    list_init(&node->snapshots.requests);
     node_set_defaults(&node->options);
     ledger_init(&node->ledger, options->memory_limit_bytes);
     int rc = directory_open(io, options->directory, &node->directory);
@@ -452,6 +464,14 @@ int node_open(struct io *io, struct loop *loop, const struct node_options *optio
         goto done;
     }
     rc = node_open_log(node);
+    if (rc != 0) {
+        goto done;
+    }
+    rc = work_open(io, loop, &node->work);
+    if (rc != 0) {
+        goto done;
+    }
+    rc = snapshots_open(node, options->directory);
     if (rc != 0) {
         goto done;
     }
@@ -498,10 +518,16 @@ void node_close(struct node *node)
     }
     member_change_close(node);
     members_close(node);
+    snapshots_answer_all(node, HF_ECLOSED);
+    work_close(&node->work);
     peer_hub_close(node->hub);
+    offer_close_all(node);
+    snapshot_job_close(node->snapshots.job);
+    node->snapshots.job = NULL;
     for (uint32_t i = 0; i < node->groups_open; i++) {
         hosted_group_close(&node->groups[i]);
     }
+    snapshots_close(node);
     if (node->watch != NULL) {
         loop_watch_close(node->loop, node->watch);
     }

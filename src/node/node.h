@@ -21,6 +21,7 @@
 #include "base/buffer.h"
 #include "base/ledger.h"
 #include "holdfast/log.h"
+#include "holdfast/snapshot.h"
 #include "net/loop.h"
 #include "node/description.h"
 #include "node/membership.h"
@@ -64,9 +65,44 @@ struct node_machine_ops {
     /* Both or none, for data_size_max_bytes: how much there is, and whether a command may make it more. */
     uint64_t (*data_bytes)(void *machine);
     bool (*may_grow)(void *machine, struct hf_bytes command);
+
+    /* Snapshots: all of them, or none; a group whose machine has none keeps its whole log.
+     * A consistent cut of the state as it is now, in microseconds. Read and closed by a worker. */
+    void *(*cut)(void *machine);
+    void (*cut_close)(void *cut);
+    /* The next bytes of the cut's stream; *got < size only at its end. */
+    int (*cut_read)(void *cut, void *target, size_t size, size_t *got);
+    uint64_t (*cut_entries)(void *cut); /* read so far, for the manifest */
+    /* Memory that only cuts hold on to (copied pages); may be NULL. */
+    uint64_t (*held_bytes)(void *machine);
+    /* Another state, empty at first, that is built beside the machine's by a worker (write, finish) and is nobody's
+     * until import_swap exchanges the two, in the loop and at once. finish: HF_ECORRUPT unless the whole stream was
+     * right. import_close, by a worker, frees the state that the import has then. No cut of the machine is open at the
+     * swap. */
+    void *(*import_open)(void *machine);
+    int (*import_write)(void *import, struct hf_bytes bytes);
+    int (*import_finish)(void *import);
+    void (*import_swap)(void *machine, void *import);
+    void (*import_close)(void *import);
 };
 
 /* ---- Life ---- */
+
+/* When snapshots are taken, and what becomes of the log behind them. A zero field means its default; UINT64_MAX (or
+ * UINT32_MAX): never. */
+struct node_snapshot_options {
+    bool is_off;           /* none are taken; what is there is still loaded */
+    const char *directory; /* snapshots/ in the data directory */
+    struct hf_snapshot_format format;
+    uint32_t keep_latest; /* 3, at least 2: older ones are removed */
+    uint64_t entries;     /* 250,000 applied since the last one */
+    uint64_t log_bytes;   /* 256 MiB that the log has grown since the last one */
+    uint64_t interval_ms; /* 1 h, when anything was applied */
+    uint64_t trail;       /* 10,000 entries that the log keeps before the second newest snapshot */
+    uint64_t
+        sync_bytes; /* 32 MiB: what is written or received is synced so often, and so much is fetched again at most */
+    uint64_t copy_bytes_max; /* 1 GiB: pages copied for writes meanwhile; beyond it the snapshot fails */
+};
 
 struct node_options {
     const char *directory;         /* formatted by directory_format (node/directory.h) */
@@ -78,6 +114,7 @@ struct node_options {
     uint64_t memory_limit_bytes;   /* of the ledger; 0: its default */
     const char *peer_listen;       /* NULL: as the description says */
     bool log_here;                 /* the loop may wait for a small write of the log when it has nothing else to do */
+    struct node_snapshot_options snapshot;
 };
 
 struct node_callbacks {
@@ -145,6 +182,39 @@ const struct membership *node_membership(const struct node *node);
 bool node_is_removed(const struct node *node);
 
 void *node_machine(struct node *node, uint64_t group); /* NULL: no routed group has this id */
+
+/* Takes a snapshot of a group, or of every routed one (0), on this node; one after the other. Answers when all are
+ * published and durable: 0, or the first error; HF_EUNSUPPORTED for the system group, whose log is kept whole. A group
+ * of which nothing new was applied is done already. */
+void node_snapshot(struct node *node, uint64_t group, node_done *done, void *arg);
+struct node_snapshot_status {
+    bool is_running; /* one is being taken: */
+    uint64_t running_group;
+    uint64_t bytes_done;     /* application bytes */
+    uint64_t bytes_expected; /* roughly; 0 unknown */
+    uint64_t started_ms;     /* loop_now_ms */
+    uint64_t taken;          /* since the start */
+    uint64_t failed;
+    uint64_t installed;    /* received from leaders */
+    uint64_t resumed;      /* of those, fetched in more than one go */
+    uint64_t last_wall_ms; /* the newest of any group that is here; 0: none */
+    int last_result;       /* of the last one that ended */
+    char text[256];        /* why, when that failed */
+};
+void node_snapshot_status(const struct node *node, struct node_snapshot_status *out);
+/* Snapshots that travel between this node and another one: position from 0; HF_ENOTFOUND at the end. */
+struct node_transfer_status {
+    bool is_incoming;
+    uint64_t node_id; /* of the other side */
+    uint64_t group;
+    uint64_t index;
+    const char *phase; /* of an incoming one: "receiving", "building", …; lent for ever */
+    uint64_t bytes_done;
+    uint64_t bytes_total;
+    uint64_t bytes_per_s; /* on average, since it started */
+    uint64_t left_ms;     /* at that rate; 0: unknown or done */
+};
+int node_transfer_status(const struct node *node, uint32_t position, struct node_transfer_status *out);
 
 /* ---- Status ---- */
 

@@ -9,6 +9,8 @@
 #include "node/directory.h"
 #include "node/hosted_group.h"
 #include "node/node.h"
+#include "node/snapshots.h"
+#include "node/work.h"
 
 enum node_phase { NODE_RUNNING, NODE_FAILED, NODE_CLOSING };
 
@@ -71,6 +73,10 @@ struct node {
     struct node_peer *self;
     struct hosted_group *groups; /* group_count + 1, the system group first */
     uint32_t groups_open;
+    struct work work;
+    struct snapshots snapshots;
+    struct list offers;   /* snapshots on their way out: offer.h */
+    uint32_t fetch_count; /* and in: fetch.h */
     struct list touched;
     struct heap deadlines;
 

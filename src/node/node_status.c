@@ -1,7 +1,9 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "node/fetch.h"
 #include "node/node_state.h"
+#include "node/offer.h"
 
 const struct description *node_description(const struct node *node)
 {
@@ -55,5 +57,44 @@ int node_group_status(const struct node *node, uint32_t position, struct node_gr
     out->proposals_in_flight = group->queue.count + group->pending.owners_count + group->forwards.proposals_in_flight;
     out->is_started = !group->is_failed && node->phase == NODE_RUNNING;
     snprintf(out->text, sizeof(out->text), "%s", node->phase == NODE_FAILED ? node->failure_text : group->text);
+    return 0;
+}
+
+static void status_rate(const struct node *node, uint64_t started_ms, uint64_t moved, struct node_transfer_status *out)
+{
+    uint64_t took_ms = loop_now_ms(node->loop) - started_ms;
+    out->bytes_per_s = took_ms > 0 ? moved * 1000 / took_ms : 0;
+    uint64_t left = out->bytes_total > out->bytes_done ? out->bytes_total - out->bytes_done : 0;
+    out->left_ms = out->bytes_per_s > 0 ? left * 1000 / out->bytes_per_s : 0;
+}
+
+int node_transfer_status(const struct node *node, uint32_t position, struct node_transfer_status *out)
+{
+    struct fetch_status fetch;
+    struct offer_status offer;
+    uint32_t fetches = 0;
+    while (fetch_status(node, fetches, &fetch) == 0) {
+        if (fetches++ == position) {
+            *out = (struct node_transfer_status){.is_incoming = true,
+                                                 .node_id = fetch.node_id,
+                                                 .group = fetch.group,
+                                                 .index = fetch.index,
+                                                 .phase = fetch_phase_name(fetch.phase),
+                                                 .bytes_done = fetch.bytes_done,
+                                                 .bytes_total = fetch.bytes_total};
+            status_rate(node, fetch.started_ms, fetch.bytes_done - fetch.bytes_resumed, out);
+            return 0;
+        }
+    }
+    if (offer_status(node, position - fetches, &offer) != 0) {
+        return HF_ENOTFOUND;
+    }
+    *out = (struct node_transfer_status){.node_id = offer.node_id,
+                                         .group = offer.group,
+                                         .index = offer.index,
+                                         .phase = "sending",
+                                         .bytes_done = offer.bytes_sent,
+                                         .bytes_total = offer.bytes_total};
+    status_rate(node, offer.started_ms, offer.bytes_sent, out);
     return 0;
 }

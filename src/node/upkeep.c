@@ -5,7 +5,9 @@
 
 #include "base/error.h"
 #include "node/balance.h"
+#include "node/fetch.h"
 #include "node/members.h"
+#include "node/offer.h"
 #include "node/reconcile.h"
 #include "node/system_group.h"
 
@@ -222,4 +224,7 @@ void upkeep_run(struct node *node)
     members_run(node);
     reconcile_run(node);
     balance_run(node);
+    snapshots_run(node);
+    fetch_run(node);
+    offer_run(node);
 }

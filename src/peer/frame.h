@@ -54,9 +54,11 @@ enum frame_kind {
     FRAME_KEEPALIVE = 10, /* nothing; shows that the connection lives */
     FRAME_STATUS = 11,    /* status request for `holdfast status` of other nodes: see node/status.h */
     FRAME_STATUS_REPLY = 12,
+    FRAME_SNAPSHOT_FETCH = 13, /* a question for a chunk of a snapshot: see node/chunk_frame.h */
+    FRAME_SNAPSHOT_CHUNK = 14,
     FRAME_FEATURES = 128 /* what a node's program understands: see node/members.h. Older ones skip it */
 };
-#define FRAME_KIND_KNOWN_MAX 12u
+#define FRAME_KIND_KNOWN_MAX 14u
 
 struct frame_header {
     uint32_t size;

@@ -37,7 +37,8 @@ struct part {
     bool is_write;
     bool is_barrier;  /* node_barrier instead of a read; no command */
     bool is_transfer; /* node_forward_transfer instead of a read; no command */
-    uint64_t to_node; /* of a transfer */
+    bool is_snapshot; /* node_snapshot instead of a read; no command */
+    uint64_t to_node; /* of a transfer; of a snapshot: the group, 0 for all */
     bool is_started;
     bool is_done;
     struct buffer command; /* while waiting; of a part with siblings always */

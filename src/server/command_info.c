@@ -77,9 +77,18 @@ static void command_info_memory(struct server *server, struct buffer *out)
 static void command_info_persistence(struct server *server, struct buffer *out)
 {
     struct hf_log_stat stat;
+    struct node_snapshot_status snapshots;
     hf_log_stat(node_log(server->node), &stat);
-    buffer_append_text(out, "loading:0\r\nasync_loading:0\r\nrdb_changes_since_last_save:0\r\n"
-                            "rdb_bgsave_in_progress:0\r\naof_enabled:1\r\naof_rewrite_in_progress:0\r\n");
+    node_snapshot_status(server->node, &snapshots);
+    buffer_append_text(out, "loading:0\r\nasync_loading:0\r\nrdb_changes_since_last_save:0\r\n");
+    buffer_format(out,
+                  "rdb_bgsave_in_progress:%d\r\nrdb_last_save_time:%" PRIu64 "\r\nrdb_last_bgsave_status:%s\r\n"
+                  "rdb_saves:%" PRIu64 "\r\n",
+                  snapshots.is_running, snapshots.last_wall_ms / 1000, snapshots.last_result == 0 ? "ok" : "err",
+                  snapshots.taken);
+    buffer_format(out, "snapshots_failed:%" PRIu64 "\r\nsnapshots_installed:%" PRIu64 "\r\n", snapshots.failed,
+                  snapshots.installed);
+    buffer_append_text(out, "aof_enabled:1\r\naof_rewrite_in_progress:0\r\n");
     buffer_format(out, "aof_last_write_status:%s\r\naof_current_size:%" PRIu64 "\r\n", stat.failure == 0 ? "ok" : "err",
                   stat.bytes_on_disk);
     buffer_format(out, "log_segments:%" PRIu64 "\r\nlog_oldest_unsynced_us:%" PRIu64 "\r\nlog_writes:%" PRIu64 "\r\n",

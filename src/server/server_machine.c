@@ -9,6 +9,7 @@
 #include "server/server.h"
 
 struct server_machine {
+    uint64_t incarnation; /* the scan seed */
     struct hf_store *store;
     struct keyspace *keyspace;
     uint32_t ordinal;
@@ -20,6 +21,7 @@ static void *server_machine_open(void *arg, uint64_t group, uint64_t incarnation
 {
     struct server_machine *machine = memory_new(sizeof(*machine));
     const struct hf_store_options options = {.backend = HF_STORE_MEMORY};
+    machine->incarnation = incarnation;
     machine->ordinal = ordinal;
     machine->routed_count = ordinal + 1;
     rng_seed(&machine->rng, group);
@@ -112,6 +114,100 @@ static bool server_machine_may_grow(void *arg, struct hf_bytes command)
     return machine_unit_validate(command) == 0 && machine_unit_may_grow(command);
 }
 
+/* ---- Snapshots ---- */
+
+struct server_machine_cut {
+    struct hf_store_cut *cut;
+    struct hf_store_export *stream;
+};
+
+static void *server_machine_cut(void *arg)
+{
+    struct server_machine_cut *cut = memory_new(sizeof(*cut));
+    int rc = hf_store_cut(((struct server_machine *)arg)->store, &cut->cut);
+    assert(rc == 0); /* not inside of an entry */
+    rc = hf_store_export_open(cut->cut, &cut->stream);
+    assert(rc == 0);
+    return cut;
+}
+
+static void server_machine_cut_close(void *arg)
+{
+    struct server_machine_cut *cut = arg;
+    hf_store_export_close(cut->stream);
+    hf_store_cut_close(cut->cut);
+    free(cut);
+}
+
+static int server_machine_cut_read(void *arg, void *target, size_t size, size_t *got)
+{
+    return hf_store_export_read(((struct server_machine_cut *)arg)->stream, target, size, got);
+}
+
+static uint64_t server_machine_cut_entries(void *arg)
+{
+    return hf_store_export_entries(((struct server_machine_cut *)arg)->stream);
+}
+
+static uint64_t server_machine_held_bytes(void *arg)
+{
+    struct hf_store_stat stat;
+    hf_store_stat(((struct server_machine *)arg)->store, &stat);
+    return stat.memory_bytes - stat.memory_live_bytes;
+}
+
+/* A store that is being built, then a machine's insides to exchange. */
+struct server_machine_import {
+    uint64_t incarnation;
+    struct hf_store_import *stream; /* until it is finished */
+    struct hf_store *store;
+    struct keyspace *keyspace;
+};
+
+static void *server_machine_import_open(void *arg)
+{
+    const struct hf_store_options options = {.backend = HF_STORE_MEMORY};
+    struct server_machine_import *import = memory_new(sizeof(*import));
+    import->incarnation = ((struct server_machine *)arg)->incarnation;
+    int rc = hf_store_import_open(&options, &import->stream);
+    assert(rc == 0);
+    return import;
+}
+
+static int server_machine_import_write(void *arg, struct hf_bytes bytes)
+{
+    return hf_store_import_write(((struct server_machine_import *)arg)->stream, bytes);
+}
+
+static int server_machine_import_finish(void *arg)
+{
+    struct server_machine_import *import = arg;
+    struct hf_store_import *stream = import->stream;
+    import->stream = NULL; /* freed either way */
+    int rc = hf_store_import_finish(stream, &import->store);
+    return rc == 0 ? machine_open(import->store, import->incarnation, &import->keyspace) : rc;
+}
+
+static void server_machine_import_swap(void *arg, void *import_arg)
+{
+    struct server_machine *machine = arg;
+    struct server_machine_import *import = import_arg;
+    struct server_machine_import old = {.store = machine->store, .keyspace = machine->keyspace};
+    machine->store = import->store;
+    machine->keyspace = import->keyspace;
+    import->store = old.store;
+    import->keyspace = old.keyspace;
+}
+
+static void server_machine_import_close(void *arg)
+{
+    struct server_machine_import *import = arg;
+    hf_store_import_close(import->stream);
+    machine_close(import->keyspace);
+    hf_store_close(import->store);
+    free(import);
+}
+
 const struct node_machine_ops *server_machine_ops(void)
 {
     static const struct node_machine_ops ops = {
@@ -125,6 +221,16 @@ const struct node_machine_ops *server_machine_ops(void)
         .digest = server_machine_digest,
         .data_bytes = server_machine_data_bytes,
         .may_grow = server_machine_may_grow,
+        .cut = server_machine_cut,
+        .cut_close = server_machine_cut_close,
+        .cut_read = server_machine_cut_read,
+        .cut_entries = server_machine_cut_entries,
+        .held_bytes = server_machine_held_bytes,
+        .import_open = server_machine_import_open,
+        .import_write = server_machine_import_write,
+        .import_finish = server_machine_import_finish,
+        .import_swap = server_machine_import_swap,
+        .import_close = server_machine_import_close,
     };
     return &ops;
 }

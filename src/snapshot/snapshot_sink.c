@@ -93,7 +93,7 @@ int snapshot_sink_append(struct snapshot_sink *sink, const void *data, size_t si
         if (sink->filled == sink->capacity) {
             rc = snapshot_sink_flush(sink);
         }
-        if (rc == 0 && sink->unsynced_bytes >= sink->sync_every_bytes) {
+        if (rc == 0 && sink->unsynced_bytes + sink->filled >= sink->sync_every_bytes) {
             rc = snapshot_sink_sync(sink);
         }
     }

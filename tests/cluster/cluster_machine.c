@@ -217,6 +217,129 @@ static void cluster_machine_expire(void *arg, uint64_t stamp_ms, struct buffer *
     cluster_command_encode(&(struct cluster_command){.verb = CLUSTER_EXPIRE, .value = stamp_ms}, command);
 }
 
+/* ---- Snapshots: registers, lists, and bytes that only make the stream longer, so that it travels in many chunks ----
+ */
+
+struct cluster_cut {
+    struct buffer bytes;
+    size_t at;
+};
+
+/* Does not compress; follows from the state. */
+static void cluster_machine_filler(uint64_t seed, uint8_t target[CLUSTER_FILLER_SIZE])
+{
+    for (size_t i = 0; i < CLUSTER_FILLER_SIZE; i += 8) {
+        seed = hash_mix_64(seed + i);
+        bytes_put_u64(target + i, seed);
+    }
+}
+
+static void *cluster_machine_cut(void *arg)
+{
+    const struct cluster_machine *machine = arg;
+    struct cluster_cut *cut = memory_new(sizeof(*cut));
+    uint64_t digest[2];
+    for (size_t i = 0; i < CLUSTER_REGISTERS; i++) {
+        buffer_append_u64(&cut->bytes, machine->registers[i].value);
+        buffer_append_u64(&cut->bytes, machine->registers[i].deadline_ms);
+    }
+    for (size_t i = 0; i < CLUSTER_LISTS; i++) {
+        buffer_append_u64(&cut->bytes, machine->lists[i].count);
+        for (size_t k = 0; k < machine->lists[i].count; k++) {
+            buffer_append_u64(&cut->bytes, machine->lists[i].values[k]);
+        }
+    }
+    cluster_machine_digest(arg, digest);
+    cluster_machine_filler(digest[0] ^ digest[1], buffer_extend(&cut->bytes, CLUSTER_FILLER_SIZE));
+    return cut;
+}
+
+static void cluster_machine_cut_close(void *arg)
+{
+    struct cluster_cut *cut = arg;
+    buffer_close(&cut->bytes);
+    free(cut);
+}
+
+static int cluster_machine_cut_read(void *arg, void *target, size_t size, size_t *got)
+{
+    struct cluster_cut *cut = arg;
+    *got = cut->bytes.size - cut->at < size ? cut->bytes.size - cut->at : size;
+    if (*got > 0) {
+        memcpy(target, cut->bytes.data + cut->at, *got);
+    }
+    cut->at += *got;
+    return 0;
+}
+
+static uint64_t cluster_machine_cut_entries(void *arg)
+{
+    return CLUSTER_KEYS;
+}
+
+struct cluster_import {
+    struct buffer bytes;
+    struct cluster_machine *machine;
+};
+
+static void *cluster_machine_import_open(void *machine)
+{
+    struct cluster_import *import = memory_new(sizeof(*import));
+    import->machine = memory_new(sizeof(*import->machine));
+    return import;
+}
+
+static int cluster_machine_import_write(void *arg, struct hf_bytes bytes)
+{
+    buffer_append_bytes(&((struct cluster_import *)arg)->bytes, bytes);
+    return 0;
+}
+
+static int cluster_machine_import_finish(void *arg)
+{
+    struct cluster_import *import = arg;
+    struct cluster_machine *machine = import->machine;
+    struct cursor cursor = cursor_of(buffer_bytes(&import->bytes));
+    uint8_t filler[CLUSTER_FILLER_SIZE];
+    uint64_t digest[2];
+    for (size_t i = 0; i < CLUSTER_REGISTERS; i++) {
+        machine->registers[i].value = cursor_u64(&cursor);
+        machine->registers[i].deadline_ms = cursor_u64(&cursor);
+    }
+    for (size_t i = 0; i < CLUSTER_LISTS; i++) {
+        uint64_t count = cursor_u64(&cursor);
+        for (uint64_t k = 0; k < count && !cursor.failed; k++) {
+            cluster_machine_append(&machine->lists[i], cursor_u64(&cursor));
+        }
+    }
+    struct hf_bytes rest = cursor_bytes(&cursor, CLUSTER_FILLER_SIZE);
+    cluster_machine_digest(machine, digest);
+    cluster_machine_filler(digest[0] ^ digest[1], filler);
+    if (cursor_finish(&cursor, "a state") != 0 || memcmp(rest.data, filler, CLUSTER_FILLER_SIZE) != 0) {
+        return error_raise(HF_ECORRUPT, "a state is not what it says");
+    }
+    return 0;
+}
+
+static void cluster_machine_import_swap(void *arg, void *import_arg)
+{
+    struct cluster_machine *machine = arg;
+    struct cluster_import *import = import_arg;
+    struct cluster_machine old = *machine;
+    memcpy(machine->registers, import->machine->registers, sizeof(machine->registers));
+    memcpy(machine->lists, import->machine->lists, sizeof(machine->lists));
+    memcpy(import->machine->registers, old.registers, sizeof(old.registers));
+    memcpy(import->machine->lists, old.lists, sizeof(old.lists));
+}
+
+static void cluster_machine_import_close(void *arg)
+{
+    struct cluster_import *import = arg;
+    buffer_close(&import->bytes);
+    cluster_machine_close(import->machine);
+    free(import);
+}
+
 struct node_machine_ops cluster_machine_ops(struct cluster_machine_owner *owner)
 {
     return (struct node_machine_ops){
@@ -228,6 +351,15 @@ struct node_machine_ops cluster_machine_ops(struct cluster_machine_owner *owner)
         .expire_due_ms = cluster_machine_expire_due_ms,
         .expire = cluster_machine_expire,
         .digest = cluster_machine_digest,
+        .cut = cluster_machine_cut,
+        .cut_close = cluster_machine_cut_close,
+        .cut_read = cluster_machine_cut_read,
+        .cut_entries = cluster_machine_cut_entries,
+        .import_open = cluster_machine_import_open,
+        .import_write = cluster_machine_import_write,
+        .import_finish = cluster_machine_import_finish,
+        .import_swap = cluster_machine_import_swap,
+        .import_close = cluster_machine_import_close,
         .arg = owner,
     };
 }

@@ -5,9 +5,10 @@
 
 #include "node/node.h"
 
-#define CLUSTER_REGISTERS 6u
-#define CLUSTER_LISTS     3u
-#define CLUSTER_KEYS      (CLUSTER_REGISTERS + CLUSTER_LISTS) /* keys below CLUSTER_REGISTERS are registers */
+#define CLUSTER_REGISTERS   6u
+#define CLUSTER_LISTS       3u
+#define CLUSTER_FILLER_SIZE (48u * 1024u)                       /* of a snapshot's stream */
+#define CLUSTER_KEYS        (CLUSTER_REGISTERS + CLUSTER_LISTS) /* keys below CLUSTER_REGISTERS are registers */
 
 enum cluster_verb {
     CLUSTER_GET = 1, /* reply: value u64 */

@@ -33,7 +33,9 @@ static void oracle_check_majority(struct cluster *cluster, uint64_t group, uint6
         if (node->node == NULL) {
             holders += node->durable[group - 1] >= index;
         } else if (hf_log_group_state(node->node->log, group, &state) == 0 && state.durable_index >= index) {
-            holders += hf_log_term(node->node->log, group, index, &own) == 0 && own == term;
+            /* What its log no longer has lies in its snapshot, whose state is compared elsewhere. */
+            holders +=
+                index + 1 < state.first_index || (hf_log_term(node->node->log, group, index, &own) == 0 && own == term);
         }
     }
     if (holders <= cluster->plan->nodes / 2) {
@@ -120,7 +122,9 @@ static void oracle_check_complete(struct cluster *cluster, struct cluster_node *
                                   uint64_t leader_term)
 {
     struct cluster_log *log = &cluster->logs[group - 1];
-    for (uint64_t index = 1; index <= log->last; index++) {
+    struct hf_log_group_state state = {.first_index = 1};
+    (void)hf_log_group_state(node->node->log, group, &state);
+    for (uint64_t index = state.first_index > 1 ? state.first_index - 1 : 1; index <= log->last; index++) {
         uint64_t term = 0;
         if (log->entries[index].is_known && log->entries[index].committed_term < leader_term &&
             (hf_log_term(node->node->log, group, index, &term) != 0 || term != log->entries[index].term)) {
@@ -173,6 +177,31 @@ static void oracle_check_belief(struct cluster *cluster, struct cluster_node *no
     }
 }
 
+/* H7, H11, H16: whatever way a state came about (applied, loaded, installed), at an index it is the same everywhere.
+ * Only entries with commands change it. */
+static void oracle_check_state(struct cluster *cluster, struct cluster_node *node, uint32_t g)
+{
+    struct hosted_group *group = &node->node->groups[g];
+    struct cluster_log *log = &cluster->logs[g];
+    uint64_t digest[2];
+    uint64_t index = group->applied_index;
+    if (g == 0 || index > log->last + 1000) {
+        return;
+    }
+    while (index > 0 && (index > log->last || !log->entries[index].is_known)) {
+        index--;
+    }
+    if (index == 0) {
+        return;
+    }
+    group->ops->digest(group->machine, digest);
+    if (digest[0] != log->entries[index].digest[0] || digest[1] != log->entries[index].digest[1]) {
+        cluster_violate(cluster,
+                        "group %u: node %u at index %" PRIu64 " has another state than was applied at %" PRIu64, g + 1,
+                        node->position + 1, group->applied_index, index);
+    }
+}
+
 void cluster_oracle_look(struct cluster *cluster)
 {
     uint32_t turn = (uint32_t)(cluster->result->steps % cluster->plan->nodes); /* one node per event: it is dear */
@@ -192,6 +221,10 @@ void cluster_oracle_look(struct cluster *cluster)
                 oracle_led(cluster, node, g + 1, group->term);
             }
             oracle_check_commit(cluster, node, g + 1, group->applied_index);
+            if (seen->applied_index != group->applied_index) {
+                oracle_check_state(cluster, node, g);
+                seen->applied_index = group->applied_index;
+            }
             bool term_changed = seen->term != group->term;
             seen->state = group->state;
             seen->term = group->term;
@@ -212,7 +245,9 @@ void cluster_oracle_node_stops(struct cluster_node *node)
             hf_log_group_state(node->node->log, g + 1, &state) == 0) {
             node->durable[g] = state.durable_index;
             node->durable_term[g] = 0;
-            (void)hf_log_term(node->node->log, g + 1, state.durable_index, &node->durable_term[g]);
+            if (hf_log_term(node->node->log, g + 1, state.durable_index, &node->durable_term[g]) != 0) {
+                node->durable[g] = 0; /* a reset is on its way to the disk: nothing is known for certain */
+            }
         }
     }
 }
@@ -222,7 +257,12 @@ void cluster_oracle_node_started(struct cluster_node *node)
 {
     for (uint32_t g = 0; g <= node->cluster->plan->groups; g++) {
         uint64_t term = 0;
-        if (node->durable[g] > 0 && !node->node->groups[g].is_failed &&
+        struct hf_log_group_state state = {.first_index = 1};
+        (void)hf_log_group_state(node->node->log, g + 1, &state);
+        if (node->node->groups[g].applied_index > 0) {
+            cluster_count(node->cluster, CLUSTER_EVENT_STARTED_FROM_SNAPSHOT);
+        }
+        if (node->durable[g] > 0 && node->durable[g] + 1 >= state.first_index && !node->node->groups[g].is_failed &&
             (hf_log_term(node->node->log, g + 1, node->durable[g], &term) != 0 || term != node->durable_term[g])) {
             cluster_violate(node->cluster,
                             "group %u index %" PRIu64 ": node %u had it durably in term %" PRIu64
@@ -250,7 +290,7 @@ static void oracle_watch_truncation(struct cluster *cluster, struct cluster_node
     uint64_t first = 0;
     uint64_t term = 0;
     uint64_t last = oracle_last(node, group, &first);
-    if (seen->last_index != 0 && node->node != NULL &&
+    if (seen->last_index != 0 && node->node != NULL && seen->last_index + 1 >= first &&
         (hf_log_term(node->node->log, group, seen->last_index, &term) != 0 || term != seen->last_term)) {
         cluster_count(cluster, CLUSTER_EVENT_TRUNCATED);
     }
@@ -302,11 +342,23 @@ void cluster_oracle_match_logs(struct cluster *cluster, uint64_t depth)
     }
 }
 
-/* A hash of all entries of a log, as they are read back. */
-static int oracle_log_hash(struct cluster_node *node, uint64_t group, uint64_t *out)
+/* The first index that all logs have. */
+static uint64_t oracle_common_first(struct cluster *cluster, uint64_t group)
 {
-    uint64_t first = 0;
-    uint64_t last = oracle_last(node, group, &first);
+    uint64_t common = 1;
+    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        uint64_t first = 0;
+        (void)oracle_last(&cluster->nodes[i], group, &first);
+        common = first > common ? first : common;
+    }
+    return common;
+}
+
+/* A hash of the entries of a log from `first` on, as they are read back. */
+static int oracle_log_hash(struct cluster_node *node, uint64_t group, uint64_t first, uint64_t *out)
+{
+    uint64_t ignored = 0;
+    uint64_t last = oracle_last(node, group, &ignored);
     uint64_t hash = last;
     int rc = 0;
     for (uint64_t index = first; index <= last && rc == 0;) {
@@ -331,11 +383,12 @@ void cluster_oracle_finish(struct cluster *cluster)
         uint64_t hash = 0;
         uint64_t applied = 0;
         uint64_t digest[2] = {0};
+        uint64_t first = oracle_common_first(cluster, group);
         for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
             struct cluster_node *node = &cluster->nodes[i];
             struct node_group_status status;
             uint64_t own = 0;
-            int rc = oracle_log_hash(node, group, &own);
+            int rc = oracle_log_hash(node, group, first, &own);
             (void)node_group_status(node->node, (uint32_t)(group - 1), &status);
             if (rc != 0) {
                 cluster_violate(cluster, "group %" PRIu64 ": the log of node %u cannot be read: %s", group, i + 1,

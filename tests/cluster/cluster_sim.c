@@ -36,6 +36,13 @@ const char *cluster_event_name(enum cluster_event event)
         "paused_leader",
         "killed_twice",
         "deaf_leader",
+        "lagging_follower",
+        "snapshot",
+        "compacted",
+        "installed",
+        "install_interrupted",
+        "install_resumed",
+        "started_from_snapshot",
     };
     return names[event];
 }
@@ -97,20 +104,38 @@ static void cluster_node_restart_after(struct cluster_node *node, uint64_t delay
     cluster_node_call_after(node, delay_ms * CLUSTER_MS, cluster_restart_due);
 }
 
+/* What the node did while it lived. */
+static void cluster_node_count(struct cluster_node *node)
+{
+    struct cluster_result *result = node->cluster->result;
+    struct node_counters counters;
+    struct node_snapshot_status snapshots;
+    node_counters(node->node, &counters);
+    node_snapshot_status(node->node, &snapshots);
+    result->events[CLUSTER_EVENT_FORWARDED] += counters.forwards_received;
+    result->events[CLUSTER_EVENT_SNAPSHOT] += snapshots.taken;
+    result->events[CLUSTER_EVENT_INSTALLED] += snapshots.installed;
+    result->events[CLUSTER_EVENT_INSTALL_RESUMED] += snapshots.resumed;
+    for (uint32_t g = 0; g < node->node->groups_open; g++) {
+        struct hf_log_group_state state;
+        if (hf_log_group_state(node->node->log, g + 1, &state) == 0 && state.first_index > 1) {
+            cluster_count(node->cluster, CLUSTER_EVENT_COMPACTED);
+        }
+    }
+}
+
 /* The host is stopped already; what the process had taken in is answered as a closing node answers. */
 static void cluster_node_bury(struct cluster_node *node)
 {
     struct cluster *cluster = node->cluster;
     struct node *dead = node->node;
-    struct node_counters counters;
     cluster_oracle_node_stops(node);
+    if (dead != NULL) {
+        cluster_node_count(node);
+    }
     node->node = NULL;
     node->life++;
-    if (dead != NULL) {
-        node_counters(dead, &counters);
-        cluster->result->events[CLUSTER_EVENT_FORWARDED] += counters.forwards_received;
-        node_close(dead);
-    }
+    node_close(dead);
     cluster_clients_node_stopped(cluster, node->position);
     uint64_t down_ms =
         cluster->phase == CLUSTER_TROUBLE ? 20 + rng_below(cluster->rng, cluster->plan->down_max_ms) : 20;
@@ -162,6 +187,14 @@ static void cluster_node_start(struct cluster_node *node)
         .heartbeat_timeout_ms = CLUSTER_HEARTBEAT_MS,
         .request_timeout_ms = CLUSTER_REQUEST_MS,
         .log_here = cluster->plan->log_here,
+        .snapshot = {.is_off = cluster->plan->snapshot_entries == 0,
+                     .format = {.chunk_size_bytes = 4096},
+                     .keep_latest = 2,
+                     .entries = cluster->plan->snapshot_entries,
+                     .log_bytes = UINT64_MAX,
+                     .interval_ms = UINT64_MAX,
+                     .sync_bytes = 8192,
+                     .trail = cluster->plan->snapshot_trail},
     };
     static const struct node_callbacks callbacks = {.fatal = cluster_node_fatal};
     if (!sim_host_is_running(node->host)) {
@@ -249,6 +282,12 @@ void cluster_plan_from_seed(uint64_t seed, struct cluster_plan *plan)
     plan->drama_gap_ms = cluster_pick(&rng, 3500, 1500);
     plan->tail_cache_bytes = rng_chance(&rng, 1, 2) ? 4096 : 4 << 20;
     plan->log_here = seed % 3 == 0;
+    if (rng_chance(&rng, 4, 5)) {
+        plan->snapshot_entries = 2u << rng_below(&rng, 6);
+        plan->snapshot_trail = 1u << rng_below(&rng, 4);
+        plan->lag_gap_ms = cluster_pick(&rng, 4000, 1500);
+        plan->interrupt_events = cluster_pick(&rng, 400, 60);
+    }
 }
 
 /* ---- Running ---- */
@@ -276,6 +315,7 @@ static bool cluster_run_until(struct cluster *cluster, bool (*condition)(struct 
             }
         }
         cluster_oracle_look(cluster);
+        cluster_trouble_look(cluster);
         if (sim_now_ns(cluster->sim) >= match_ns) {
             match_ns = sim_now_ns(cluster->sim) + CLUSTER_MATCH_GAP_MS * CLUSTER_MS;
             cluster_oracle_match_logs(cluster, CLUSTER_MATCH_DEPTH);
@@ -389,10 +429,8 @@ static void cluster_close(struct cluster *cluster)
     for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
         struct cluster_node *node = &cluster->nodes[i];
         if (node->node != NULL) {
-            struct node_counters counters;
             struct node *running = node->node;
-            node_counters(running, &counters);
-            cluster->result->events[CLUSTER_EVENT_FORWARDED] += counters.forwards_received;
+            cluster_node_count(node);
             node->node = NULL;
             sim_host_kill(node->host); /* a close cannot wait for what is in flight: time stands still meanwhile */
             node_close(running);

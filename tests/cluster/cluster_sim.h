@@ -43,7 +43,11 @@ struct cluster_plan {
     uint32_t down_max_ms;     /* until a node that stopped is started again, at most */
     uint32_t ballast_percent; /* of appends that carry a lot of bytes */
     uint64_t tail_cache_bytes;
-    bool log_here; /* the loop waits for small writes itself */
+    bool log_here;             /* the loop waits for small writes itself */
+    uint64_t snapshot_entries; /* between two snapshots of a group; 0: none are taken */
+    uint64_t snapshot_trail;
+    uint32_t lag_gap_ms;       /* a follower hears nothing for so long that it needs a snapshot */
+    uint32_t interrupt_events; /* of so many, one interrupts an install that is under way; 0: none does */
 };
 void cluster_plan_from_seed(uint64_t seed, struct cluster_plan *plan);
 
@@ -68,6 +72,13 @@ enum cluster_event {
     CLUSTER_EVENT_PAUSED_LEADER,
     CLUSTER_EVENT_KILLED_TWICE,
     CLUSTER_EVENT_DEAF_LEADER,
+    CLUSTER_EVENT_LAGGING_FOLLOWER,
+    CLUSTER_EVENT_SNAPSHOT,
+    CLUSTER_EVENT_COMPACTED, /* a log that no longer begins at 1 when a node stops */
+    CLUSTER_EVENT_INSTALLED,
+    CLUSTER_EVENT_INSTALL_INTERRUPTED,
+    CLUSTER_EVENT_INSTALL_RESUMED, /* with chunks that were there before */
+    CLUSTER_EVENT_STARTED_FROM_SNAPSHOT,
     CLUSTER_EVENT_COUNT
 };
 const char *cluster_event_name(enum cluster_event event);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cluster/cluster_world.h"
+#include "node/fetch.h"
 
 static void trouble_schedule_next(struct cluster_schedule *schedule);
 
@@ -283,6 +284,87 @@ static void trouble_drama(struct cluster *cluster, struct cluster_node *ignored)
     dramas[rng_below(cluster->rng, 5)](cluster);
 }
 
+/* ---- Installs ---- */
+
+/* The others are kept busy meanwhile. */
+static void trouble_lag_push(void *arg)
+{
+    struct cluster *cluster = arg;
+    struct cluster_node *leader = trouble_find_leader(cluster);
+    if (cluster->phase == CLUSTER_TROUBLE && cluster->is_lagging && cluster->isolated != NULL) {
+        if (leader != NULL && leader != cluster->isolated) {
+            cluster_clients_rush(cluster, leader->position, cluster->drama_group);
+        }
+        sim_call_after(cluster->sim, 40 * CLUSTER_MS, trouble_lag_push, cluster);
+    } else {
+        cluster->is_lagging = false;
+    }
+}
+
+/* A follower that hears nothing while the others go on: what it lacks is compacted when it comes back. */
+static void trouble_lag(struct cluster *cluster, struct cluster_node *node)
+{
+    struct cluster_node *leader = trouble_find_leader(cluster);
+    if (leader == NULL || leader == node || cluster->plan->nodes < 3 || cluster->isolated != NULL ||
+        cluster->is_lagging) {
+        return;
+    }
+    cluster_count(cluster, CLUSTER_EVENT_LAGGING_FOLLOWER);
+    sim_trace(cluster->sim, node->host, "hears nothing for a while");
+    cluster->isolated = node;
+    cluster->isolated_ends_early = false;
+    sim_network_partition(cluster->sim, &node->host, 1);
+    sim_call_after(cluster->sim, (1500 + rng_below(cluster->rng, 2500)) * CLUSTER_MS, trouble_isolation_ends, cluster);
+    cluster->is_lagging = true;
+    trouble_lag_push(cluster);
+}
+
+/* One of the two sides of an install, or what is between them. */
+static void trouble_interrupt_one(struct cluster *cluster, struct cluster_node *node, uint64_t source_id)
+{
+    struct cluster_node *source = &cluster->nodes[source_id - 1];
+    cluster_count(cluster, CLUSTER_EVENT_INSTALL_INTERRUPTED);
+    sim_trace(cluster->sim, node->host, "is interrupted while it fetches from node %" PRIu64, source_id);
+    switch (rng_below(cluster->rng, 6)) {
+    case 0:
+    case 1:
+        sim_link_reset(node->host, source->host);
+        break;
+    case 2:
+        cluster_node_kill(node);
+        break;
+    case 3:
+        cluster_node_power_off(node);
+        break;
+    case 4:
+        sim_disk_cut_at(node->host, 1 + rng_below(cluster->rng, 20),
+                        rng_chance(cluster->rng, 1, 2) ? SIM_CUT_DURING : SIM_CUT_AFTER);
+        break;
+    default:
+        if (source->node != NULL) {
+            cluster_node_kill(source);
+        }
+        break;
+    }
+}
+
+/* After every event: a fetch is short, so a timer would miss it, above all the part with some of it on the disk. */
+void cluster_trouble_look(struct cluster *cluster)
+{
+    uint64_t one_of = cluster->plan->interrupt_events;
+    for (uint32_t i = 0; i < cluster->plan->nodes && one_of > 0 && cluster->phase == CLUSTER_TROUBLE; i++) {
+        struct cluster_node *node = &cluster->nodes[i];
+        struct fetch_status fetch;
+        if (node->node == NULL || node->node->fetch_count == 0 || fetch_status(node->node, 0, &fetch) != 0) {
+            continue;
+        }
+        bool has_some = fetch.phase == FETCH_RECEIVING && fetch.bytes_done > 16384;
+        if (rng_chance(cluster->rng, 1, has_some ? 1 + one_of / 20 : one_of)) {
+            trouble_interrupt_one(cluster, node, fetch.node_id);
+        }
+    }
+}
+
 void cluster_trouble_start(struct cluster *cluster)
 {
     const struct cluster_plan *plan = cluster->plan;
@@ -291,6 +373,7 @@ void cluster_trouble_start(struct cluster *cluster)
         {cluster, plan->cut_gap_ms, trouble_cut},           {cluster, plan->io_error_gap_ms, trouble_io_error},
         {cluster, plan->full_gap_ms, trouble_full},         {cluster, plan->transfer_gap_ms, trouble_transfer},
         {cluster, plan->blackout_gap_ms, trouble_blackout}, {cluster, plan->drama_gap_ms, trouble_drama},
+        {cluster, plan->lag_gap_ms, trouble_lag},
     };
     memcpy(cluster->schedules, rows, sizeof(rows));
     for (uint32_t i = 0; i < CLUSTER_TROUBLES; i++) {

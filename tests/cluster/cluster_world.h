@@ -25,6 +25,7 @@ struct cluster_seen {
     uint64_t last_index;
     uint64_t last_term;
     uint64_t stamp_ms;
+    uint64_t applied_index;
 };
 
 struct cluster_node {
@@ -93,7 +94,7 @@ struct cluster_ticket {
     uint32_t life;
 };
 
-#define CLUSTER_TROUBLES 8u
+#define CLUSTER_TROUBLES 9u
 
 typedef void cluster_trouble(struct cluster *cluster, struct cluster_node *node);
 struct cluster_schedule {
@@ -121,6 +122,7 @@ struct cluster {
     uint64_t next_value;
     bool is_final_done;
     struct cluster_node *isolated; /* NULL: nobody */
+    bool is_lagging;               /* a follower, see cluster_trouble.c */
     bool isolated_ends_early;      /* as soon as somebody else leads … */
     uint64_t drama_group;          /* … this group */
 };
@@ -140,6 +142,7 @@ struct cluster_node *cluster_ticket_take(struct cluster_ticket *ticket);
 /* ---- trouble ---- */
 void cluster_trouble_start(struct cluster *cluster);
 void cluster_trouble_term_changed(struct cluster_node *node);
+void cluster_trouble_look(struct cluster *cluster);
 void cluster_trouble_led(struct cluster_node *node, uint64_t group);
 
 /* ---- oracle ---- */

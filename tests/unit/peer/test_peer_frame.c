@@ -103,7 +103,7 @@ static void headers_that_no_sender_may_write_are_refused(void **state)
         {"message above the limit", {.size = 9, .kind = 3, .flags = 1, .message_size = PEER_MESSAGE_SIZE_MAX + 1}},
         {"an unknown flag", {.size = 9, .kind = 3, .flags = 7, .message_size = 9}},
         {"kind 0", {.size = 9, .kind = 0, .flags = 3, .message_size = 9}},
-        {"an unknown kind below 128", {.size = 9, .kind = 13, .flags = 3, .message_size = 9}},
+        {"an unknown kind below 128", {.size = 9, .kind = FRAME_KIND_KNOWN_MAX + 1, .flags = 3, .message_size = 9}},
         {"kind 127", {.size = 9, .kind = 127, .flags = 3, .message_size = 9}},
         {"a whole message that announces more", {.size = 9, .kind = 3, .flags = 3, .message_size = 10}},
         {"a whole message that announces less", {.size = 9, .kind = 3, .flags = 3, .message_size = 0}},

@@ -1,0 +1,29 @@
+/* One snapshot of one group, in pieces that a worker runs, while writes go on:
+ *
+ *   cut at the applied index ─ begin ─ write … ─ finish ─ verify, and the one before ─ clean
+ *                                                               └→ RAFT_SNAPSHOT, then the log's prefix goes
+ *
+ * The cut costs the loop microseconds. Between two pieces the loop looks at what the cut holds in memory, and gives up
+ * beyond copy_bytes_max. An error or a cancel anywhere leaves nothing behind, and the log as it was.
+ *
+ * Thread: the loop's, but for what is marked worker in snapshot_job.c. */
+#ifndef NODE_SNAPSHOT_JOB_H
+#define NODE_SNAPSHOT_JOB_H
+
+#include "node/hosted_group.h"
+#include "node/work.h"
+
+#define SNAPSHOT_JOB_PIECE_BYTES (4u << 20)
+
+struct snapshot_job;
+
+/* HF_EBUSY: not at this moment; HF_ECONFLICT: nothing new to cover. sequence: the newest request that it serves. */
+int snapshot_job_start(struct hosted_group *group, uint64_t sequence, struct snapshot_job **out);
+/* It ends soon, with HF_ECANCELLED unless it was published already. */
+void snapshot_job_cancel(struct snapshot_job *job);
+const struct hosted_group *snapshot_job_group(const struct snapshot_job *job);
+void snapshot_job_progress(const struct snapshot_job *job, struct node_snapshot_status *out);
+/* No worker runs any more. Accepts NULL. */
+void snapshot_job_close(struct snapshot_job *job);
+
+#endif

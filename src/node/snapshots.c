@@ -1,0 +1,345 @@
+#include "node/snapshots.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/mutation.h"
+#include "base/trace.h"
+#include "node/group_stream.h"
+#include "node/node_state.h"
+#include "node/offer.h"
+#include "node/snapshot_job.h"
+#include "snapshot/snapshot.h"
+
+/* Who waits for snapshots. */
+struct snapshot_request {
+    struct list link;
+    struct proposal_owner owner;
+    uint64_t group; /* 0: every routed one */
+    uint64_t sequence;
+};
+
+/* ---- Life ---- */
+
+static uint64_t snapshots_or(uint64_t value, uint64_t fallback)
+{
+    return value != 0 ? value : fallback;
+}
+
+static void snapshots_set_defaults(struct node_snapshot_options *options)
+{
+    options->entries = snapshots_or(options->entries, SNAPSHOTS_ENTRIES_DEFAULT);
+    options->log_bytes = snapshots_or(options->log_bytes, SNAPSHOTS_LOG_BYTES_DEFAULT);
+    options->interval_ms = snapshots_or(options->interval_ms, SNAPSHOTS_INTERVAL_MS);
+    options->trail = snapshots_or(options->trail, SNAPSHOTS_TRAIL_DEFAULT);
+    options->copy_bytes_max = snapshots_or(options->copy_bytes_max, SNAPSHOTS_COPY_BYTES_MAX);
+    options->keep_latest = (uint32_t)snapshots_or(options->keep_latest, SNAPSHOTS_KEEP_DEFAULT);
+    options->keep_latest = options->keep_latest < 2 ? 2 : options->keep_latest;
+}
+
+static void snapshots_report(void *arg, const struct hf_snapshot_event *event)
+{
+    bool is_bad = event->kind != HF_SNAPSHOT_EVENT_LEFT_OVER;
+    TRACE(is_bad ? TRACE_ERROR : TRACE_INFO, "node", "group %" PRIu64 ", snapshot at index %" PRIu64 ": %s",
+          event->group, event->index, event->text);
+}
+
+int snapshots_open(struct node *node, const char *data_directory)
+{
+    struct snapshots *snapshots = &node->snapshots;
+    snapshots->options = node->options.snapshot;
+    snapshots_set_defaults(&snapshots->options);
+    struct hf_snapshot_options options = {.format = snapshots->options.format,
+                                          .sync_every_bytes = snapshots->options.sync_bytes,
+                                          .report = snapshots_report};
+    char *own = text_format("%s/snapshots", data_directory);
+    const char *path = snapshots->options.directory != NULL ? snapshots->options.directory : own;
+    int rc = snapshot_open(node->io, path, &options, &snapshots->store);
+    if (rc != 0) {
+        rc = error_wrap(rc, "snapshots in %s", path);
+    }
+    free(own);
+    return rc;
+}
+
+void snapshots_close(struct node *node)
+{
+    hf_snapshot_store_close(node->snapshots.store);
+    node->snapshots.store = NULL;
+}
+
+/* ---- What a group starts from ---- */
+
+/* The last reset of the log names a snapshot that was received: from that moment on it is this group's state, and the
+ * import is repeated if the process ended before it. What no reset names stays out of sight. */
+static int snapshots_accept_named(struct hosted_group *group, const struct hf_log_group_state *state)
+{
+    struct hf_snapshot_id id;
+    struct hf_snapshot_info info;
+    struct hf_snapshot_store *store = group->node->snapshots.store;
+    if (state->snapshot_name_size == 0 ||
+        hf_snapshot_id_parse((struct hf_bytes){state->snapshot_name, state->snapshot_name_size}, &id) != 0 ||
+        hf_snapshot_find(store, id, &info) != 0) {
+        return 0; /* whether something else reaches the log's beginning is checked later */
+    }
+    return info.origin == HF_SNAPSHOT_RECEIVED ? hf_snapshot_accept(store, id) : 0;
+}
+
+static int snapshots_import(struct hosted_group *group, struct hf_snapshot_id id, uint64_t *stamp_ms)
+{
+    struct hf_snapshot_reader *reader = NULL;
+    struct group_import import;
+    group_import_open(&import, group->ops, group->machine, group->id, group->incarnation);
+    int rc = hf_snapshot_reader_open(group->node->snapshots.store, id, &reader);
+    struct hf_bytes chunk = {0};
+    do {
+        rc = rc == 0 ? hf_snapshot_read_next(reader, &chunk) : rc;
+        rc = rc == 0 && chunk.size > 0 ? group_import_write(&import, chunk) : rc;
+    } while (rc == 0 && chunk.size > 0);
+    hf_snapshot_reader_close(reader);
+    rc = rc == 0 ? group_import_finish(&import) : rc;
+    if (rc == 0) {
+        group_import_swap(&import, group->machine);
+        *stamp_ms = import.head.stamp_ms;
+    }
+    group_import_close(&import);
+    return rc;
+}
+
+int snapshots_load(struct hosted_group *group, struct replica_snapshot *out)
+{
+    struct hf_snapshot_manifest manifest;
+    struct hf_log_group_state state;
+    struct hf_snapshot_store *store = group->node->snapshots.store;
+    *out = (struct replica_snapshot){0};
+    if (group->ops->cut == NULL) {
+        return 0;
+    }
+    int rc = hf_log_group_state(group->node->log, group->id, &state);
+    rc = rc == 0 ? snapshots_accept_named(group, &state) : rc;
+    while (rc == 0) {
+        /* Reading it all is what verifies it; one that turns out to be damaged is passed by the next time. */
+        rc = hf_snapshot_latest(store, group->id, group->incarnation, &manifest);
+        if (rc != 0) {
+            break;
+        }
+        rc = group_stream_snapshot(&manifest, out);
+        rc = rc == 0 ? snapshots_import(group, manifest.id, &out->stamp_ms) : rc;
+        if (rc == 0) {
+            snapshots_note(group, manifest.index, manifest.created_ms);
+            return 0;
+        }
+        struct hf_snapshot_info info;
+        if (rc == HF_ECORRUPT && hf_snapshot_find(store, manifest.id, &info) == 0 && info.damaged) {
+            rc = 0;
+        }
+    }
+    *out = (struct replica_snapshot){0};
+    /* Without a snapshot the log must be whole; whether it is, the replica checks. */
+    return rc == HF_ENOTFOUND || (rc == HF_ECORRUPT && state.first_index == 1) ? 0 : rc;
+}
+
+/* ---- When ---- */
+
+void snapshots_note(struct hosted_group *group, uint64_t index, uint64_t created_ms)
+{
+    struct node *node = group->node;
+    struct group_snapshots *own = &group->snapshots;
+    struct hf_log_group_state state;
+    own->index = index;
+    own->created_ms = created_ms;
+    own->taken_ms = loop_now_ms(node->loop);
+    own->log_bytes = hf_log_group_state(node->log, group->id, &state) == 0 ? state.bytes : 0;
+    own->failures = 0;
+    own->retry_ms = 0;
+    if (created_ms > node->snapshots.status.last_wall_ms) {
+        node->snapshots.status.last_wall_ms = created_ms;
+    }
+}
+
+void snapshots_want(struct hosted_group *group)
+{
+    group->snapshots.wanted = ++group->node->snapshots.sequence;
+}
+
+uint64_t snapshots_floor(const struct hosted_group *group, uint64_t second_index)
+{
+    uint64_t trail = group->node->snapshots.options.trail;
+    uint64_t floor = second_index > trail ? second_index - trail : 0;
+    uint64_t pinned = offer_floor(group);
+    return floor < pinned ? floor : pinned;
+}
+
+static bool snapshots_is_due(const struct hosted_group *group, uint64_t now_ms)
+{
+    const struct group_snapshots *own = &group->snapshots;
+    const struct node_snapshot_options *options = &group->node->snapshots.options;
+    struct hf_log_group_state state;
+    if (group->applied_index <= own->index) {
+        return false;
+    }
+    if (now_ms - own->taken_ms >= options->interval_ms || group->applied_index - own->index >= options->entries) {
+        return true;
+    }
+    return hf_log_group_state(group->node->log, group->id, &state) == 0 && state.bytes > own->log_bytes &&
+           state.bytes - own->log_bytes >= options->log_bytes;
+}
+
+static bool snapshots_can(const struct hosted_group *group)
+{
+    return group->ops->cut != NULL && group->replica != NULL && !group->is_failed;
+}
+
+/* Nothing of it would be new, or it cannot be taken: who asked is answered. */
+static void snapshots_settle(struct hosted_group *group)
+{
+    struct group_snapshots *own = &group->snapshots;
+    if (own->wanted > own->answered && (!snapshots_can(group) || group->applied_index <= own->index)) {
+        own->answered = own->wanted;
+        own->result = snapshots_can(group) ? 0 : HF_ECLOSED;
+    }
+}
+
+static bool snapshots_try(struct hosted_group *group, uint64_t now_ms)
+{
+    struct snapshots *snapshots = &group->node->snapshots;
+    struct group_snapshots *own = &group->snapshots;
+    snapshots_settle(group);
+    bool is_wanted = own->wanted > own->answered;
+    if (!snapshots_can(group) || (!is_wanted && (snapshots->options.is_off || own->retry_ms > now_ms)) ||
+        (!is_wanted && !snapshots_is_due(group, now_ms))) {
+        return false;
+    }
+    int rc = snapshot_job_start(group, own->wanted, &snapshots->job);
+    if (rc == HF_ECONFLICT && is_wanted) {
+        own->answered = own->wanted;
+        own->result = 0;
+    }
+    return rc == 0;
+}
+
+static void snapshots_start(struct node *node)
+{
+    struct snapshots *snapshots = &node->snapshots;
+    uint64_t now_ms = loop_now_ms(node->loop);
+    for (uint32_t i = 0; i < node->groups_open && snapshots->job == NULL; i++) {
+        uint32_t position = (snapshots->cursor + i) % node->groups_open;
+        if (snapshots_try(&node->groups[position], now_ms)) {
+            snapshots->cursor = position + 1;
+        }
+    }
+}
+
+/* ---- Who waits ---- */
+
+static bool snapshots_is_answered(const struct node *node, const struct snapshot_request *request, int *result)
+{
+    *result = 0;
+    for (uint32_t i = 0; i < node->groups_open; i++) {
+        const struct hosted_group *group = &node->groups[i];
+        if ((request->group == 0 && group->ops->cut == NULL) || (request->group != 0 && request->group != group->id)) {
+            continue;
+        }
+        if (group->snapshots.answered < request->sequence) {
+            return false;
+        }
+        *result = *result == 0 ? group->snapshots.result : *result;
+    }
+    return true;
+}
+
+static void snapshots_answer(struct snapshot_request *request, int result)
+{
+    struct proposal_owner owner = request->owner;
+    list_remove(&request->link);
+    free(request);
+    proposal_answer(owner, result, (struct hf_bytes){0}, 0);
+}
+
+void snapshots_answer_all(struct node *node, int result)
+{
+    while (node->snapshots.requests.next != NULL && !list_empty(&node->snapshots.requests)) {
+        error_raise(result, "the node is closed");
+        snapshots_answer(list_entry(node->snapshots.requests.next, struct snapshot_request, link), result);
+    }
+}
+
+void snapshots_run(struct node *node)
+{
+    struct snapshots *snapshots = &node->snapshots;
+    if (node->phase != NODE_RUNNING) {
+        return;
+    }
+    if (snapshots->job == NULL) {
+        snapshots_start(node);
+    }
+    list_each_safe (&snapshots->requests, link) {
+        struct snapshot_request *request = list_entry(link, struct snapshot_request, link);
+        int result;
+        if (snapshots_is_answered(node, request, &result)) {
+            if (result != 0) {
+                error_raise(result, "%s", snapshots->status.text);
+            }
+            snapshots_answer(request, result);
+        }
+    }
+}
+
+void snapshots_job_ended(struct hosted_group *group, uint64_t sequence, int result)
+{
+    struct node *node = group->node;
+    struct snapshots *snapshots = &node->snapshots;
+    struct group_snapshots *own = &group->snapshots;
+    snapshots->job = NULL;
+    own->answered = sequence;
+    own->result = result;
+    if (result == 0) {
+        snapshots->status.taken++;
+        snapshots->status.last_result = 0;
+        snapshots->status.text[0] = '\0';
+    } else {
+        snapshots->status.failed++;
+        own->failures += own->failures < 16;
+        uint64_t delay_ms = (uint64_t)SNAPSHOTS_RETRY_MIN_MS << own->failures;
+        own->retry_ms =
+            loop_now_ms(node->loop) + (delay_ms < SNAPSHOTS_RETRY_MAX_MS ? delay_ms : SNAPSHOTS_RETRY_MAX_MS);
+        TRACE(TRACE_WARN, "node", "a snapshot failed, nothing was compacted: %s: %s", hf_error_name(result),
+              snapshots->status.text);
+    }
+    snapshots_run(node);
+}
+
+void node_snapshot(struct node *node, uint64_t group_id, node_done *done, void *arg)
+{
+    struct snapshots *snapshots = &node->snapshots;
+    struct hosted_group *group = group_id != 0 ? node_hosted_group(node, group_id) : NULL;
+    struct proposal_owner owner = {done, arg};
+    int rc = node->phase != NODE_RUNNING ? HF_ECLOSED : 0;
+    if (rc == 0 && group_id != 0) {
+        rc = group == NULL ? HF_ENOTFOUND : group->ops->cut == NULL ? HF_EUNSUPPORTED : 0;
+    }
+    if (rc != 0) {
+        node_refuse(node, owner, rc, group_id);
+        return;
+    }
+    struct snapshot_request *request = memory_new(sizeof(*request));
+    *request = (struct snapshot_request){.owner = owner, .group = group_id, .sequence = ++snapshots->sequence};
+    list_init(&request->link);
+    list_append(&snapshots->requests, &request->link);
+    for (uint32_t i = 0; i < node->groups_open; i++) {
+        if (node->groups[i].ops->cut != NULL && (group_id == 0 || group == &node->groups[i])) {
+            node->groups[i].snapshots.wanted = request->sequence;
+        }
+    }
+}
+
+void node_snapshot_status(const struct node *node, struct node_snapshot_status *out)
+{
+    *out = node->snapshots.status;
+    if (node->snapshots.job != NULL) {
+        snapshot_job_progress(node->snapshots.job, out);
+    }
+}

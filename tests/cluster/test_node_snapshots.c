@@ -1,0 +1,406 @@
+/* links: node sim cluster */
+/* Snapshots in the life of a group, one thing at a time: taken, compacted, started from, installed, interrupted. */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/error.h"
+#include "base/mutation.h"
+#include "base/trace.h"
+#include "cluster/cluster_scene.h"
+#include "node/fetch.h"
+#include "node/offer.h"
+
+#define GROUP 2u
+
+static void drop_line(void *arg, enum trace_level level, const char *line) {}
+
+static const struct node_options often = {.snapshot = {.format = {.chunk_size_bytes = 4096},
+                                                       .keep_latest = 2,
+                                                       .entries = UINT64_MAX,
+                                                       .log_bytes = UINT64_MAX,
+                                                       .interval_ms = UINT64_MAX,
+                                                       .sync_bytes = 8192,
+                                                       .trail = 1}};
+
+static void must_put(struct scene_node *node, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(scene_put(node, GROUP, i % CLUSTER_REGISTERS, 1000 + i), 0);
+    }
+}
+
+struct waiter {
+    struct scene_node *node;
+    uint64_t group;
+    bool is_done;
+    int result;
+};
+
+static void waiter_done(void *arg, int result, struct hf_bytes reply, uint64_t index)
+{
+    struct waiter *waiter = arg;
+    waiter->is_done = true;
+    waiter->result = result;
+}
+
+static void waiter_ask(void *arg)
+{
+    struct waiter *waiter = arg;
+    node_snapshot(waiter->node->node, waiter->group, waiter_done, waiter);
+}
+
+static bool waiter_is_done(void *arg)
+{
+    return ((struct waiter *)arg)->is_done;
+}
+
+static int take(struct scene_node *node, uint64_t group)
+{
+    struct waiter waiter = {.node = node, .group = group};
+    loop_post(sim_host_loop(node->host), waiter_ask, &waiter);
+    assert_true(sim_run_until(node->scene->sim, waiter_is_done, &waiter, 10000 * SCENE_MS));
+    return waiter.result;
+}
+
+static uint64_t first_index(struct scene_node *node)
+{
+    struct hf_log_group_state state;
+    assert_int_equal(hf_log_group_state(node->node->log, GROUP, &state), 0);
+    return state.first_index;
+}
+
+static void assert_equal_states(struct scene *scene)
+{
+    struct node_group_status first = {0};
+    for (uint32_t i = 0; i < scene->node_count; i++) {
+        struct node_group_status status;
+        assert_int_equal(node_group_status(scene->nodes[i].node, GROUP - 1, &status), 0);
+        assert_true(status.is_started);
+        if (i == 0) {
+            first = status;
+        }
+        assert_true(status.replica.applied_index == first.replica.applied_index);
+        assert_true(status.digest[0] == first.digest[0] && status.digest[1] == first.digest[1]);
+    }
+}
+
+/* ---- taken, compacted, started from ---- */
+
+static void the_log_reaches_back_to_the_second_newest_snapshot(void **state)
+{
+    struct scene *scene = scene_open(1, 1, &often);
+    struct scene_node *node = &scene->nodes[0];
+    scene_wait_led(scene, 5000);
+    must_put(node, 10);
+    assert_int_equal(take(node, GROUP), 0);
+    uint64_t one = scene_group(node, GROUP)->snapshots.index;
+    assert_true(one > 0 && first_index(node) == 1); /* a single one may turn out to be damaged */
+    must_put(node, 10);
+    assert_int_equal(take(node, 0), 0);
+    scene_run_ms(scene, 50);
+    assert_true(scene_group(node, GROUP)->snapshots.index > one);
+    assert_true(first_index(node) == one); /* and one more entry of trail */
+    assert_int_equal(take(node, 0), 0);    /* nothing new: done at once */
+    assert_int_equal(take(node, NODE_SYSTEM_GROUP), HF_EUNSUPPORTED);
+    scene_close(scene);
+}
+
+static void a_start_loads_the_newest_snapshot_and_replays_only_what_follows(void **state)
+{
+    struct scene *scene = scene_open(1, 1, &often);
+    struct scene_node *node = &scene->nodes[0];
+    uint64_t value = 0;
+    scene_wait_led(scene, 5000);
+    must_put(node, 20);
+    assert_int_equal(take(node, GROUP), 0);
+    must_put(node, 10);
+    assert_int_equal(take(node, GROUP), 0);
+    uint64_t index = scene_group(node, GROUP)->snapshots.index;
+    assert_int_equal(scene_put(node, GROUP, 3, 77), 0);
+    scene_power_off(node);
+    assert_int_equal(scene_start(node), 0);
+    assert_true(scene_group(node, GROUP)->applied_index == index);
+    scene_wait_led(scene, 5000);
+    assert_int_equal(scene_get(node, GROUP, 3, &value), 0);
+    assert_int_equal(value, 77);
+    assert_int_equal(scene_get(node, GROUP, 2, &value), 0);
+    assert_int_equal(value, 1008);
+    struct node_counters counters;
+    node_counters(node->node, &counters);
+    assert_true(counters.applied_entries < 15);
+    scene_close(scene);
+}
+
+static void flip_newest(struct scene_node *node)
+{
+    char path[SIM_PATH_SIZE_MAX];
+    struct hf_snapshot_info *list;
+    size_t count;
+    char id[HF_SNAPSHOT_ID_TEXT_SIZE];
+    assert_int_equal(hf_snapshot_list(node->node->snapshots.store, GROUP, &list, &count), 0);
+    assert_true(count > 0);
+    hf_snapshot_id_format(list[0].manifest.id, id);
+    hf_snapshot_list_free(list);
+    scene_power_off(node);
+    sim_host_start(node->host);
+    assert_int_equal(sim_disk_flip_random_bit(node->host, id, path, NULL), 0);
+}
+
+static void H8_a_damaged_newest_falls_back_and_the_log_still_reaches_it(void **state)
+{
+    for (unsigned round = 0; round < 8; round++) { /* other places of the file */
+        struct scene *scene = scene_open(1, 1, &often);
+        struct scene_node *node = &scene->nodes[0];
+        uint64_t value = 0;
+        scene_wait_led(scene, 5000);
+        must_put(node, 10 + round);
+        assert_int_equal(take(node, GROUP), 0);
+        uint64_t one = scene_group(node, GROUP)->snapshots.index;
+        must_put(node, 10);
+        assert_int_equal(take(node, GROUP), 0);
+        scene_run_ms(scene, 100);
+        flip_newest(node);
+        assert_int_equal(scene_start(node), 0);
+        assert_true(scene_group(node, GROUP)->applied_index == one);
+        scene_wait_led(scene, 5000);
+        assert_int_equal(scene_get(node, GROUP, 3, &value), 0);
+        assert_int_equal(value, 1009);
+        scene_close(scene);
+    }
+}
+
+static void a_failed_snapshot_compacts_nothing_and_is_reported(void **state)
+{
+    struct scene *scene = scene_open(1, 1, &often);
+    struct scene_node *node = &scene->nodes[0];
+    scene_wait_led(scene, 5000);
+    must_put(node, 10);
+    assert_int_equal(take(node, GROUP), 0);
+    must_put(node, 10);
+    static const struct sim_disk_failure failures[] = {
+        {SIM_DISK_WRITE, 0, 1, HF_ENOSPACE, "snapshots"},
+        {SIM_DISK_SYNC, 0, 1, HF_EIO, "snapshots"},
+        {SIM_DISK_RENAME, 0, 1, HF_EIO, "snapshots"},
+        {SIM_DISK_DIRECTORY_SYNC, 0, 1, HF_EIO, "snapshots"},
+    };
+    for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
+        struct node_snapshot_status status;
+        sim_disk_fail(node->host, &failures[i]);
+        assert_int_not_equal(take(node, GROUP), 0);
+        sim_disk_fail_clear(node->host);
+        node_snapshot_status(node->node, &status);
+        assert_true(status.failed == i + 1 && status.last_result != 0 && status.text[0] != '\0');
+        assert_true(first_index(node) == 1);
+    }
+    assert_int_equal(take(node, GROUP), 0);
+    scene_run_ms(scene, 50);
+    assert_true(first_index(node) > 1);
+    scene_close(scene);
+}
+
+static uint64_t held_bytes_now;
+
+static uint64_t held_bytes(void *machine)
+{
+    return held_bytes_now;
+}
+
+/* Writes copy what the cut shares: beyond the limit the snapshot gives the memory back and says so. */
+static void a_snapshot_that_holds_too_many_copied_pages_fails_and_says_so(void **state)
+{
+    struct node_options options = often;
+    struct node_snapshot_status status;
+    options.snapshot.copy_bytes_max = 1 << 20;
+    struct scene *scene = scene_open(1, 1, &options);
+    struct scene_node *node = &scene->nodes[0];
+    scene_wait_led(scene, 5000);
+    must_put(node, 10);
+    node->ops.held_bytes = held_bytes;
+    held_bytes_now = (1 << 20) + 1;
+    assert_int_equal(take(node, GROUP), HF_ENOMEM);
+    node_snapshot_status(node->node, &status);
+    assert_non_null(strstr(status.text, "copied pages"));
+    assert_non_null(strstr(status.text, "snapshot.copy_max"));
+    held_bytes_now = 1 << 20;
+    assert_int_equal(take(node, GROUP), 0);
+    scene_close(scene);
+}
+
+static void snapshots_are_taken_by_entries_and_by_time(void **state)
+{
+    struct node_options options = often;
+    options.snapshot.entries = 10;
+    options.snapshot.interval_ms = 5000;
+    struct scene *scene = scene_open(1, 2, &options);
+    struct scene_node *node = &scene->nodes[0];
+    scene_wait_led(scene, 5000);
+    must_put(node, 12);
+    scene_run_ms(scene, 500);
+    uint64_t index = scene_group(node, GROUP)->snapshots.index;
+    assert_true(index >= 10);
+    assert_true(scene_group(node, GROUP + 1)->snapshots.index == 0); /* no entries, and no time yet */
+    must_put(node, 1);
+    scene_run_ms(scene, 500);
+    assert_true(scene_group(node, GROUP)->snapshots.index == index);
+    scene_run_ms(scene, 6000);
+    assert_true(scene_group(node, GROUP)->snapshots.index > index);
+    assert_true(scene_group(node, GROUP + 1)->snapshots.index > 0);
+    scene_close(scene);
+}
+
+/* ---- installed ---- */
+
+/* Node 3 was away while the others compacted what it lacks. */
+static struct scene *open_with_a_laggard(void)
+{
+    struct scene *scene = scene_open(3, 1, &often);
+    scene_wait_led(scene, 5000);
+    must_put(&scene->nodes[0], 5);
+    scene_run_ms(scene, 300);
+    scene_kill(&scene->nodes[2]);
+    scene_wait_led(scene, 5000);
+    for (unsigned round = 0; round < 2; round++) {
+        must_put(&scene->nodes[0], 10);
+        for (uint32_t i = 0; i < 2; i++) {
+            assert_int_equal(take(&scene->nodes[i], GROUP), 0);
+        }
+    }
+    must_put(&scene->nodes[0], 3);
+    scene_run_ms(scene, 100);
+    assert_true(first_index(&scene->nodes[0]) > 10);
+    return scene;
+}
+
+static bool is_caught_up(void *arg)
+{
+    struct scene *scene = arg;
+    struct scene_node *leader = scene_leader(scene, GROUP);
+    return leader != NULL && scene->nodes[2].node != NULL &&
+           scene_group(&scene->nodes[2], GROUP)->applied_index == scene_group(leader, GROUP)->applied_index;
+}
+
+static void a_member_that_is_far_behind_installs_a_snapshot(void **state)
+{
+    struct scene *scene = open_with_a_laggard();
+    struct scene_node *node = &scene->nodes[2];
+    struct node_snapshot_status status;
+    assert_int_equal(scene_start(node), 0);
+    assert_true(sim_run_until(scene->sim, is_caught_up, scene, 20000 * SCENE_MS));
+    node_snapshot_status(node->node, &status);
+    assert_true(status.installed == 1);
+    scene_run_ms(scene, 500);
+    assert_equal_states(scene);
+    /* What it took in is its own now: it starts from it, and offers it. */
+    uint64_t index = scene_group(node, GROUP)->snapshots.index;
+    scene_power_off(node);
+    assert_int_equal(scene_start(node), 0);
+    assert_true(scene_group(node, GROUP)->applied_index == index);
+    assert_true(sim_run_until(scene->sim, is_caught_up, scene, 20000 * SCENE_MS));
+    scene_close(scene);
+}
+
+static bool has_some(void *arg)
+{
+    struct fetch_status status;
+    const struct scene_node *node = arg;
+    return node->node != NULL && fetch_status(node->node, 0, &status) == 0 && status.phase == FETCH_RECEIVING &&
+           status.bytes_done > 16384 && status.bytes_done < status.bytes_total;
+}
+
+/* Interrupted in the middle: by a cut connection, and by the end of either process. */
+static void a_transfer_goes_on_where_it_was_interrupted(void **state)
+{
+    for (unsigned way = 0; way < 4; way++) {
+        struct scene *scene = open_with_a_laggard();
+        struct scene_node *node = &scene->nodes[2];
+        struct node_snapshot_status status;
+        struct fetch_status fetch;
+        struct sim_profile slow = sim_profile_calm();
+        slow.link.bandwidth_bytes_per_s = 200000;
+        sim_set_profile(scene->sim, &slow);
+        assert_int_equal(scene_start(node), 0);
+        assert_true(sim_run_until(scene->sim, has_some, node, 20000 * SCENE_MS));
+        assert_int_equal(fetch_status(node->node, 0, &fetch), 0);
+        struct scene_node *source = &scene->nodes[fetch.node_id - 1];
+        struct offer_status offer;
+        assert_int_equal(offer_status(source->node, 0, &offer), 0);
+        assert_true(offer.node_id == 3 && offer.bytes_sent > 0 && offer.bytes_total == fetch.bytes_total);
+        if (way == 0) {
+            sim_link_reset(node->host, source->host);
+        } else if (way == 1) {
+            scene_kill(node);
+            assert_int_equal(scene_start(node), 0);
+        } else if (way == 2) {
+            scene_power_off(node);
+            assert_int_equal(scene_start(node), 0);
+        } else {
+            scene_kill(source);
+            assert_int_equal(scene_start(source), 0);
+        }
+        assert_true(sim_run_until(scene->sim, is_caught_up, scene, 40000 * SCENE_MS));
+        node_snapshot_status(node->node, &status);
+        assert_true(status.installed >= 1);
+        if (way == 1) {
+            assert_true(status.resumed == 1);
+        }
+        sim_calm(scene->sim);
+        scene_run_ms(scene, 1000);
+        assert_equal_states(scene);
+        scene_close(scene);
+    }
+}
+
+/* H7: at every crash point of the member while it receives, publishes, resets, imports. */
+static void H7_a_power_cut_at_any_step_of_an_install_leaves_a_good_state(void **state)
+{
+    unsigned survived = 0;
+    for (uint64_t point = 1; survived < 3 && point < 400; point++) {
+        struct scene *scene = open_with_a_laggard();
+        struct scene_node *node = &scene->nodes[2];
+        assert_int_equal(scene_start(node), 0);
+        sim_disk_cut_at(node->host, point, point % 2 == 0 ? SIM_CUT_DURING : SIM_CUT_AFTER);
+        for (unsigned ms = 0; ms < 400 && sim_host_is_running(node->host); ms++) {
+            scene_run_ms(scene, 5);
+        }
+        survived += sim_host_is_running(node->host); /* the install needed fewer operations than that */
+        sim_disk_cut_at(node->host, 0, SIM_CUT_AFTER);
+        scene_power_off(node);
+        assert_int_equal(scene_start(node), 0);
+        assert_false(scene_group(node, GROUP)->is_failed);
+        assert_true(sim_run_until(scene->sim, is_caught_up, scene, 20000 * SCENE_MS));
+        scene_run_ms(scene, 500);
+        assert_equal_states(scene);
+        scene_close(scene);
+    }
+    assert_true(survived > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_log_reaches_back_to_the_second_newest_snapshot),
+        cmocka_unit_test(a_start_loads_the_newest_snapshot_and_replays_only_what_follows),
+        cmocka_unit_test(H8_a_damaged_newest_falls_back_and_the_log_still_reaches_it),
+        cmocka_unit_test(a_failed_snapshot_compacts_nothing_and_is_reported),
+        cmocka_unit_test(a_snapshot_that_holds_too_many_copied_pages_fails_and_says_so),
+        cmocka_unit_test(snapshots_are_taken_by_entries_and_by_time),
+        cmocka_unit_test(a_member_that_is_far_behind_installs_a_snapshot),
+        cmocka_unit_test(a_transfer_goes_on_where_it_was_interrupted),
+        cmocka_unit_test(H7_a_power_cut_at_any_step_of_an_install_leaves_a_good_state),
+    };
+#ifdef HF_MUTATIONS
+    if (getenv("HOLDFAST_MUTATION") != NULL && mutation_enable(getenv("HOLDFAST_MUTATION")) != 0) {
+        return 2;
+    }
+#endif
+    trace_set_sink(drop_line, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
