@@ -44,6 +44,19 @@ struct config_text {
         char *io;
         char *wait;
     } log;
+    struct {
+        char *directory;
+        char *compression;
+        char *level;
+        char *workers;
+        char *keep_latest;
+        char *entries;
+        char *log_size;
+        char *interval;
+        char *trail;
+        char *copy_max;
+        char *at_stop;
+    } snapshot;
     char *memory_limit;
     char *trace_level;
 };
@@ -51,6 +64,7 @@ struct config_text {
 static const char *const sync_choices[] = {"batch", "always", "interval", "none", NULL};
 static const char *const wait_choices[] = {"auto", "never", NULL};
 static const char *const io_choices[] = {"auto", "io_uring", "pwritev2", NULL};
+static const char *const compression_choices[] = {"none", "gzip", "lz4", "zstd", NULL}; /* from HF_SNAPSHOT_NONE on */
 static const char *const trace_choices[] = {"debug", "info", "warn", "error", NULL};
 
 struct setting {
@@ -104,6 +118,28 @@ static const struct setting settings[] = {
      "auto takes io_uring where it is allowed, else pwritev2 threads"},
     {"log.wait", SETTING_CHOICE, AT(log.wait, wait), 0, 0, "auto", wait_choices,
      "auto: with hardly anything else to do the loop waits for a small write itself, which is quicker; never: not"},
+    {"snapshot.directory", SETTING_TEXT, AT(snapshot.directory, snapshot_directory), 0, 0, "", NULL,
+     "where snapshots are kept; empty: snapshots/ in the data directory"},
+    {"snapshot.compression", SETTING_CHOICE, AT(snapshot.compression, snapshot_compression), 0, 0, "lz4",
+     compression_choices, "of snapshots that are taken from now on"},
+    {"snapshot.level", SETTING_NUMBER, AT(snapshot.level, snapshot_level), 0, 19, "0", NULL,
+     "of the compression; 0: gzip 6, lz4 1, zstd 3"},
+    {"snapshot.workers", SETTING_NUMBER, AT(snapshot.workers, snapshot_workers), 0, HF_SNAPSHOT_WORKERS_MAX, "0", NULL,
+     "threads that compress beside the one that writes"},
+    {"snapshot.keep_latest", SETTING_NUMBER, AT(snapshot.keep_latest, snapshot_keep_latest), 2, 1000, "3", NULL,
+     "snapshots of each group that are kept"},
+    {"snapshot.entries", SETTING_NUMBER, AT(snapshot.entries, snapshot_entries), 0, UINT64_MAX, "250000", NULL,
+     "entries that a group applies between two snapshots; 0: this causes none"},
+    {"snapshot.log_size", SETTING_BYTES, AT(snapshot.log_size, snapshot_log_bytes), 0, UINT64_MAX, "256MiB", NULL,
+     "how much a group's log grows between two snapshots; 0: this causes none"},
+    {"snapshot.interval", SETTING_MS, AT(snapshot.interval, snapshot_interval_ms), 0, UINT64_MAX, "1h", NULL,
+     "time between two snapshots of a group that changes; 0: this causes none"},
+    {"snapshot.trail", SETTING_NUMBER, AT(snapshot.trail, snapshot_trail), 1, 1000000, "10000", NULL,
+     "entries that a group's log keeps before its second newest snapshot"},
+    {"snapshot.copy_max", SETTING_BYTES, AT(snapshot.copy_max, snapshot_copy_max_bytes), MIB, UINT64_MAX, "1GiB", NULL,
+     "memory that a snapshot may hold because of writes meanwhile; beyond it the snapshot fails"},
+    {"snapshot.at_stop", SETTING_MS, AT(snapshot.at_stop, snapshot_at_stop_ms), 0, 600000, "10s", NULL,
+     "a clean stop takes snapshots for at most so long, so that the next start replays nothing; 0: it does not"},
     {"memory_limit", SETTING_BYTES, AT(memory_limit, memory_limit_bytes), 16 * MIB, 64 * GIB *KIB, "1GiB", NULL,
      "held for clients, queues and other nodes, data and log cache not counted; at the limit reading from clients "
      "stops"},
@@ -144,12 +180,27 @@ static const cyaml_schema_field_t log_fields[] = {
     TEXT_FIELD("wait", __typeof__(((struct config_text *)0)->log), wait),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t snapshot_fields[] = {
+    TEXT_FIELD("directory", __typeof__(((struct config_text *)0)->snapshot), directory),
+    TEXT_FIELD("compression", __typeof__(((struct config_text *)0)->snapshot), compression),
+    TEXT_FIELD("level", __typeof__(((struct config_text *)0)->snapshot), level),
+    TEXT_FIELD("workers", __typeof__(((struct config_text *)0)->snapshot), workers),
+    TEXT_FIELD("keep_latest", __typeof__(((struct config_text *)0)->snapshot), keep_latest),
+    TEXT_FIELD("entries", __typeof__(((struct config_text *)0)->snapshot), entries),
+    TEXT_FIELD("log_size", __typeof__(((struct config_text *)0)->snapshot), log_size),
+    TEXT_FIELD("interval", __typeof__(((struct config_text *)0)->snapshot), interval),
+    TEXT_FIELD("trail", __typeof__(((struct config_text *)0)->snapshot), trail),
+    TEXT_FIELD("copy_max", __typeof__(((struct config_text *)0)->snapshot), copy_max),
+    TEXT_FIELD("at_stop", __typeof__(((struct config_text *)0)->snapshot), at_stop),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t config_fields[] = {
     TEXT_FIELD("data", struct config_text, data),
     CYAML_FIELD_MAPPING("listen", CYAML_FLAG_OPTIONAL, struct config_text, listen, listen_fields),
     CYAML_FIELD_MAPPING("raft", CYAML_FLAG_OPTIONAL, struct config_text, raft, raft_fields),
     CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct config_text, limits, limits_fields),
     CYAML_FIELD_MAPPING("log", CYAML_FLAG_OPTIONAL, struct config_text, log, log_fields),
+    CYAML_FIELD_MAPPING("snapshot", CYAML_FLAG_OPTIONAL, struct config_text, snapshot, snapshot_fields),
     TEXT_FIELD("memory_limit", struct config_text, memory_limit),
     TEXT_FIELD("trace_level", struct config_text, trace_level),
     CYAML_FIELD_END,

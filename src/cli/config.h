@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "holdfast/log.h"
+#include "holdfast/snapshot.h"
 #include "io/io.h"
 
 #define CONFIG_TEXT_SIZE_MAX 1024u
@@ -36,8 +37,19 @@ struct config {
     uint64_t reserve_bytes;
     uint64_t sync_policy; /* enum hf_log_sync_policy */
     uint64_t sync_interval_ms;
-    uint64_t io;          /* enum hf_log_io */
-    uint64_t wait;        /* enum config_wait */
+    uint64_t io;   /* enum hf_log_io */
+    uint64_t wait; /* enum config_wait */
+    char snapshot_directory[CONFIG_TEXT_SIZE_MAX];
+    uint64_t snapshot_compression; /* enum hf_snapshot_compression − HF_SNAPSHOT_NONE */
+    uint64_t snapshot_level;
+    uint64_t snapshot_workers;
+    uint64_t snapshot_keep_latest;
+    uint64_t snapshot_entries; /* 0: never, like the next two */
+    uint64_t snapshot_log_bytes;
+    uint64_t snapshot_interval_ms;
+    uint64_t snapshot_trail;
+    uint64_t snapshot_copy_max_bytes;
+    uint64_t snapshot_at_stop_ms;
     uint64_t trace_level; /* enum trace_level */
 };
 

@@ -58,3 +58,26 @@ int remote_status(const char *address, json_t **out)
     redisFree(context);
     return rc;
 }
+
+int remote_snapshot(const char *address, uint64_t group)
+{
+    const struct timeval patience = {REMOTE_SNAPSHOT_TIMEOUT_S, 0};
+    redisContext *context = NULL;
+    int rc = remote_connect(address, &context);
+    if (rc != 0) {
+        return rc;
+    }
+    redisSetTimeout(context, patience);
+    redisReply *reply = group != 0 ? redisCommand(context, "RAFT.SNAPSHOT GROUP %llu", (unsigned long long)group)
+                                   : redisCommand(context, "RAFT.SNAPSHOT");
+    if (reply == NULL) {
+        rc = error_raise(errno == EAGAIN ? HF_ETIMEOUT : HF_EIO, "%s does not answer: %s", address, context->errstr);
+    } else if (reply->type == REDIS_REPLY_ERROR) {
+        rc = error_raise(HF_EIO, "%s: %s", address, reply->str);
+    }
+    if (reply != NULL) {
+        freeReplyObject(reply);
+    }
+    redisFree(context);
+    return rc;
+}

@@ -158,7 +158,8 @@ struct process {
     struct server *server;
     struct executor *signals;
     struct loop_timer leave_timer;
-    int fatal_result; /* 0, or why the process must end */
+    uint64_t at_stop_ms; /* how long a clean stop takes snapshots */
+    int fatal_result;    /* 0, or why the process must end */
     bool stopping;
 };
 
@@ -166,6 +167,24 @@ static void process_stop_now(void *arg)
 {
     struct process *process = arg;
     loop_stop(process->loop);
+}
+
+static void process_snapshots_ended(void *arg, int result, struct hf_bytes reply, uint64_t index)
+{
+    process_stop_now(arg);
+}
+
+/* Leadership has moved. What is applied goes into snapshots, so that the next start replays nothing. */
+static void process_left(void *arg)
+{
+    struct process *process = arg;
+    if (process->at_stop_ms == 0) {
+        process_stop_now(process);
+        return;
+    }
+    process->leave_timer = (struct loop_timer){.fire = process_stop_now, .arg = process};
+    loop_timer_set(process->loop, &process->leave_timer, loop_now_ms(process->loop) + process->at_stop_ms);
+    node_snapshot(process->node, 0, process_snapshots_ended, process);
 }
 
 /* A clean stop hands leadership over first, so that the others need no election. */
@@ -178,7 +197,7 @@ static void process_stop(void *arg)
     }
     process->stopping = true;
     node_leave(process->node);
-    process->leave_timer = (struct loop_timer){.fire = process_stop_now, .arg = process};
+    process->leave_timer = (struct loop_timer){.fire = process_left, .arg = process};
     loop_timer_set(process->loop, &process->leave_timer, loop_now_ms(process->loop) + SERVE_LEAVE_MS);
 }
 
@@ -231,8 +250,14 @@ static void process_signals_block(void)
     }
 }
 
+static uint64_t process_or_never(uint64_t value)
+{
+    return value != 0 ? value : UINT64_MAX;
+}
+
 static int process_open_node(struct process *process, const struct config *config)
 {
+    process->at_stop_ms = config->snapshot_at_stop_ms;
     const struct node_options options = {
         .directory = config->data,
         .log =
@@ -252,6 +277,20 @@ static int process_open_node(struct process *process, const struct config *confi
         .log_here = config->wait == CONFIG_WAIT_AUTO,
         .memory_limit_bytes = config->memory_limit_bytes,
         .peer_listen = config->listen_peer[0] != '\0' ? config->listen_peer : NULL,
+        .snapshot =
+            {
+                .directory = config->snapshot_directory[0] != '\0' ? config->snapshot_directory : NULL,
+                .format = {.compression =
+                               (enum hf_snapshot_compression)(HF_SNAPSHOT_NONE + config->snapshot_compression),
+                           .level = (uint32_t)config->snapshot_level,
+                           .worker_threads = (uint32_t)config->snapshot_workers},
+                .keep_latest = (uint32_t)config->snapshot_keep_latest,
+                .entries = process_or_never(config->snapshot_entries),
+                .log_bytes = process_or_never(config->snapshot_log_bytes),
+                .interval_ms = process_or_never(config->snapshot_interval_ms),
+                .trail = config->snapshot_trail,
+                .copy_bytes_max = config->snapshot_copy_max_bytes,
+            },
     };
     const struct node_callbacks callbacks = {.fatal = process_fatal};
     return node_open(process->io, process->loop, &options, server_machine_ops(), &callbacks, process, &process->node);

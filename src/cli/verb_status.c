@@ -68,6 +68,28 @@ static void group_print(const json_t *group)
            number_of(group, "log_bytes"), *text_of(group, "text") != '\0' ? "  " : "", text_of(group, "text"));
 }
 
+/* Only what is going on, or went wrong. */
+static void snapshots_print(const json_t *snapshots)
+{
+    size_t position;
+    json_t *transfer;
+    if (number_of(snapshots, "running_group") != 0) {
+        printf("  snapshot of group %lld: %lld B so far, of about %lld\n", number_of(snapshots, "running_group"),
+               number_of(snapshots, "bytes_done"), number_of(snapshots, "bytes_expected"));
+    }
+    if (*text_of(snapshots, "failure") != '\0') {
+        printf("  the last snapshot FAILED: %s\n", text_of(snapshots, "failure"));
+    }
+    json_array_foreach(json_object_get(snapshots, "transfers"), position, transfer)
+    {
+        printf("  snapshot of group %lld at %lld %s node %lld: %s, %lld of %lld B, %lld B/s, %lld s left\n",
+               number_of(transfer, "group"), number_of(transfer, "index"),
+               strcmp(text_of(transfer, "direction"), "in") == 0 ? "from" : "to", number_of(transfer, "node"),
+               text_of(transfer, "phase"), number_of(transfer, "bytes_done"), number_of(transfer, "bytes_total"),
+               number_of(transfer, "bytes_per_s"), (number_of(transfer, "left_ms") + 999) / 1000);
+    }
+}
+
 static void node_print(const json_t *node)
 {
     if (json_object_get(node, "error") != NULL) {
@@ -82,6 +104,7 @@ static void node_print(const json_t *node)
     printf("  holds %lld B for clients, queues and nodes, at most %lld of %lld so far%s\n", number_of(memory, "held"),
            number_of(memory, "peak"), number_of(memory, "limit"),
            json_is_true(json_object_get(memory, "full")) ? "; FULL: it reads from no client that holds much" : "");
+    snapshots_print(json_object_get(node, "snapshots"));
     size_t position;
     json_t *group;
     json_array_foreach(json_object_get(node, "groups"), position, group)

@@ -12,6 +12,7 @@ const struct verb *const verb_table[] = {
     &verb_snapshot_list,
     &verb_snapshot_verify,
     &verb_snapshot_inspect,
+    &verb_snapshot_take,
     &verb_bench,
     &verb_config_show,
     &verb_config_check,

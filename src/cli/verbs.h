@@ -13,6 +13,7 @@ extern const struct verb verb_log_verify;
 extern const struct verb verb_snapshot_list;
 extern const struct verb verb_snapshot_verify;
 extern const struct verb verb_snapshot_inspect;
+extern const struct verb verb_snapshot_take;
 extern const struct verb verb_bench;
 extern const struct verb verb_config_show;
 extern const struct verb verb_config_check;

@@ -24,15 +24,15 @@ static json_t *members_json(const struct replica_status *replica)
 static json_t *group_json(const struct node_group_status *status)
 {
     const struct replica_status *replica = &status->replica;
-    return json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s}", "group",
+    return json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s}", "group",
                      (json_int_t)status->group, "ordinal",
                      status->ordinal == UINT32_MAX ? (json_int_t)-1 : (json_int_t)status->ordinal, "role",
                      role_name(status), "leader", (json_int_t)replica->leader, "term", (json_int_t)replica->term,
                      "vote", (json_int_t)replica->vote, "commit", (json_int_t)replica->commit_index, "applied",
                      (json_int_t)replica->applied_index, "last", (json_int_t)replica->last_index, "durable",
                      (json_int_t)replica->durable_index, "first", (json_int_t)replica->first_index, "lag",
-                     (json_int_t)status->lag, "log_bytes", (json_int_t)status->log_bytes, "members",
-                     members_json(replica), "text", status->text);
+                     (json_int_t)status->lag, "log_bytes", (json_int_t)status->log_bytes, "snapshot",
+                     (json_int_t)replica->snapshot_index, "members", members_json(replica), "text", status->text);
 }
 
 static json_t *groups_json(struct node *node)
@@ -80,6 +80,29 @@ static json_t *log_json(const struct hf_log_stat *stat)
                      stat->failure != 0 ? stat->failure_text : "");
 }
 
+static json_t *snapshots_json(struct node *node)
+{
+    struct node_snapshot_status status;
+    struct node_transfer_status transfer;
+    json_t *transfers = json_array();
+    node_snapshot_status(node, &status);
+    for (uint32_t i = 0; node_transfer_status(node, i, &transfer) == 0; i++) {
+        json_array_append_new(transfers,
+                              json_pack("{s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "direction",
+                                        transfer.is_incoming ? "in" : "out", "node", (json_int_t)transfer.node_id,
+                                        "group", (json_int_t)transfer.group, "index", (json_int_t)transfer.index,
+                                        "phase", transfer.phase, "bytes_done", (json_int_t)transfer.bytes_done,
+                                        "bytes_total", (json_int_t)transfer.bytes_total, "bytes_per_s",
+                                        (json_int_t)transfer.bytes_per_s, "left_ms", (json_int_t)transfer.left_ms));
+    }
+    return json_pack("{s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:o}", "taken", (json_int_t)status.taken, "failed",
+                     (json_int_t)status.failed, "installed", (json_int_t)status.installed, "last_ms",
+                     (json_int_t)status.last_wall_ms, "failure", status.text, "running_group",
+                     status.is_running ? (json_int_t)status.running_group : (json_int_t)0, "bytes_done",
+                     status.is_running ? (json_int_t)status.bytes_done : (json_int_t)0, "bytes_expected",
+                     status.is_running ? (json_int_t)status.bytes_expected : (json_int_t)0, "transfers", transfers);
+}
+
 static json_t *memory_json(const struct ledger *ledger)
 {
     json_t *json = json_pack("{s:I, s:I, s:I, s:b}", "limit", (json_int_t)ledger->limit_bytes, "held",
@@ -100,11 +123,12 @@ void status_json_write(struct node *node, const struct status_addresses *address
     struct hf_log_stat stat;
     description_cluster_id_text(description, cluster);
     hf_log_stat(node_log(node), &stat);
-    json_t *json = json_pack(
-        "{s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "node", (json_int_t)node_id(node), "pid",
-        (int)addresses->process_id, "cluster", cluster, "version", HF_VERSION, "address", addresses->client, "http",
-        addresses->http, "peer", self->peer_address, "io", stat.io_name, "groups", groups_json(node), "peers",
-        peers_json(node, addresses->options), "log", log_json(&stat), "memory", memory_json(node_ledger(node)));
+    json_t *json =
+        json_pack("{s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "node",
+                  (json_int_t)node_id(node), "pid", (int)addresses->process_id, "cluster", cluster, "version",
+                  HF_VERSION, "address", addresses->client, "http", addresses->http, "peer", self->peer_address, "io",
+                  stat.io_name, "groups", groups_json(node), "peers", peers_json(node, addresses->options), "log",
+                  log_json(&stat), "memory", memory_json(node_ledger(node)), "snapshots", snapshots_json(node));
     char *text = json_dumps(json, JSON_COMPACT);
     buffer_append_text(out, text);
     free(text);

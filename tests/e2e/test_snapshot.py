@@ -1,0 +1,133 @@
+"""Snapshots of the real program: taken by request and by themselves, loaded by a start, and installed by a node that was
+away, while either side is killed in the middle."""
+import os
+import signal
+import time
+
+import cluster
+from cluster import Closed, Dev, Status, wait_until
+
+VALUE_SIZE = 64 * 1024
+STATE_VALUES = 1000          # 64 MiB: long enough on its way to be interrupted
+SNAPSHOT_ENTRIES = 100
+ENVIRONMENT = {
+    'HOLDFAST_SNAPSHOT_ENTRIES': str(SNAPSHOT_ENTRIES),
+    'HOLDFAST_SNAPSHOT_TRAIL': '10',
+    'HOLDFAST_RAFT_REQUEST_TIMEOUT': '10s',
+}
+
+
+def transfers(status, direction):
+    return [item for item in (status or {}).get('snapshots', {}).get('transfers', []) if item['direction'] == direction]
+
+
+class SnapshotTest(cluster.TestCase):
+    def group(self, dev, number):
+        """The one routed group as a node sees it."""
+        status = dev.status(number)
+        return next((group for group in status['groups'] if group['ordinal'] == 0), None) if status else None
+
+    def digests(self, dev):
+        """{(applied, digest)} of all nodes; a node that does not answer is None."""
+        found = set()
+        for number in range(1, len(dev.nodes) + 1):
+            try:
+                with dev.client(number, timeout=5) as client:
+                    rows = client('RAFT.GROUPS')
+            except (OSError, Closed):
+                return {None}
+            row = [dict(zip(row[::2], row[1::2])) for row in rows if b'ordinal' in row]
+            row = next(r for r in row if r[b'ordinal'] == 0)
+            found.add((row[b'applied'], row[b'digest']))
+        return found
+
+    def wait_equal(self, dev, seconds=60):
+        def equal():
+            found = self.digests(dev)
+            return len(found) == 1 and None not in found
+        wait_until(equal, seconds, 'all nodes have the same state', pause=0.2)
+
+    def write(self, dev, number, first, count):
+        """One entry each."""
+        with dev.client(number, timeout=30) as client:
+            for i in range(first, first + count):
+                value = os.urandom(VALUE_SIZE) if i < STATE_VALUES else b'%d' % i
+                reply = client('SET', f'key:{i}', value)
+                self.assertEqual(reply, Status('OK'), f'SET key:{i}')
+
+    def fall_behind(self, dev, number, first):
+        """Stops a follower until the others have dropped what it lacks, and lets it go on. Returns a running node."""
+        other = next(n for n in range(1, 4) if n != number)
+        pid = dev.node_pid(number)
+        last = self.group(dev, number)['last']
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            # What is written while the connection stands would wait for it in the kernel.
+            for n in range(1, 4):
+                if n != number:
+                    wait_until(lambda n=n: not next(p['up'] for p in dev.status(n)['peers'] if p['node'] == number), 20,
+                               f'node {n} gives node {number} up')
+            for round_number in range(20):
+                self.write(dev, other, first + round_number * SNAPSHOT_ENTRIES, SNAPSHOT_ENTRIES)
+                if all(self.group(dev, n)['first'] > last + 1 for n in range(1, 4) if n != number):
+                    break
+            else:
+                self.fail('the log was not compacted beyond what the stopped node has')
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        return first + 20 * SNAPSHOT_ENTRIES
+
+    def test_each_side_is_killed_in_the_middle_of_an_install(self):
+        dev = self.open(Dev, nodes=3, groups=1, env=ENVIRONMENT)
+        dev.wait_writable()
+        self.write(dev, 1, 0, STATE_VALUES)
+        following = STATE_VALUES
+        for victim in ('receiver', 'sender'):
+            leader = wait_until(lambda: dev.leaders().get(2), 15, 'a leader')
+            receiver = next(n for n in range(1, 4) if n != leader)
+            following = self.fall_behind(dev, receiver, following)
+
+            def in_the_middle():
+                for item in transfers(dev.status(receiver), 'in'):
+                    if 0.05 < item['bytes_done'] / item['bytes_total'] < 0.9 and item['phase'] == 'receiving':
+                        return item
+                return None
+            item = wait_until(in_the_middle, 60, 'the node fetches a snapshot', pause=0)
+            self.assertGreater(item['bytes_per_s'], 0)
+            number = receiver if victim == 'receiver' else item['node']
+            pid = dev.kill_node(number)
+            dev.wait_restarted(number, pid, seconds=60)
+            self.wait_equal(dev)
+            status = dev.status(receiver)
+            self.assertGreaterEqual(status['snapshots']['installed'] + status['snapshots']['taken'], 1)
+        with dev.client(1, timeout=30) as client:
+            self.assertEqual(client('STRLEN', 'key:7'), VALUE_SIZE)
+
+    def test_logs_stay_short_and_a_start_is_quick(self):
+        environment = {**ENVIRONMENT, 'HOLDFAST_SNAPSHOT_ENTRIES': '0', 'HOLDFAST_SNAPSHOT_LOG_SIZE': '16MiB'}
+        dev = self.open(Dev, nodes=3, groups=1, env=environment)
+        dev.wait_writable()
+        value = os.urandom(VALUE_SIZE)
+        with dev.client(1, timeout=60) as client:
+            for i in range(200):  # 200 MiB, of 512 keys
+                replies = client.pipeline([('SET', f'key:{(i * 16 + k) % 512}', value) for k in range(16)])
+                self.assertTrue(all(reply == Status('OK') for reply in replies), replies)
+        for number in range(1, 4):
+            wait_until(lambda: self.group(dev, number)['log_bytes'] < 80 << 20, 30,
+                       f'the log of node {number} is short', pause=0.2)
+            self.assertGreater(self.group(dev, number)['first'], 1)
+        with dev.client(1) as client:
+            self.assertEqual(client('SAVE'), Status('OK'))
+            self.assertLess(abs(client('LASTSAVE') - time.time()), 60)
+        done = cluster.run('snapshot', 'take', '--address', dev.address(2))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        pid = dev.kill_node(1)
+        started = time.monotonic()
+        dev.wait_restarted(1, pid)
+        self.assertLess(time.monotonic() - started, 20)
+        self.assertGreater(self.group(dev, 1)['snapshot'], 0)
+        self.wait_equal(dev)
+
+
+if __name__ == '__main__':
+    cluster.main()
