@@ -15,7 +15,7 @@ struct io_queue *log_queue(struct hf_log *log);
 
 /* hf_log_turn for a driver that has nothing else to do just now: when one small write is due, nothing is in flight and
  * the device has been quick, it is written in this thread, which costs no switch to another and back. Blocks for as
- * long as the device takes; after a slow write (1 ms) not again for a hundred times as long. Driver. */
+ * long as the device takes; after a slow write (1 ms) not again for twenty times as long. Driver. */
 unsigned log_turn_here(struct hf_log *log);
 
 /* The next time (io_monotonic_ns) at which a turn has something to do without a completion (an idle trailer, a sync

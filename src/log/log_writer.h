@@ -28,7 +28,7 @@
 #define LOG_WRITER_HERE_SIZE_MAX      (64u << 10)       /* of a write in the driver's own thread */
 #define LOG_WRITER_HERE_WAITERS_MAX   2u                /* more of them: let the next ones gather meanwhile */
 #define LOG_WRITER_HERE_SLOW_NS       UINT64_C(1000000)
-#define LOG_WRITER_HERE_REST_FACTOR   100u        /* after a slow one the driver stays free for so many times as long */
+#define LOG_WRITER_HERE_REST_FACTOR   20u         /* after a slow one the driver stays free for so many times as long */
 #define LOG_WRITER_UNSYNCED_BYTES_MAX (16u << 20) /* policy none syncs now and then, so that its books end */
 
 struct log_waiter {
