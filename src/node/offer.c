@@ -296,12 +296,20 @@ void offer_peer_down(struct node *node, uint64_t node_id)
     }
 }
 
+/* The member holds what the snapshot covers, as its leader knows. */
+static bool offer_is_served(const struct offer *offer)
+{
+    uint64_t match = 0;
+    return hosted_group_is_led_here(offer->group) &&
+           replica_match_index(offer->group->replica, offer->node_id, &match) == 0 && match >= offer->manifest.index;
+}
+
 void offer_run(struct node *node)
 {
     uint64_t now_ms = loop_now_ms(node->loop);
     list_each_safe (&node->offers, link) {
         struct offer *offer = list_entry(link, struct offer, link);
-        if (!offer->is_closing && now_ms - offer->asked_ms > OFFER_IDLE_MS) {
+        if (!offer->is_closing && (now_ms - offer->asked_ms > OFFER_IDLE_MS || offer_is_served(offer))) {
             offer_end(offer);
         }
     }

@@ -2,7 +2,8 @@
  * member then fetches chunks, in any order and as often as it likes, from whoever has the snapshot, leader or not.
  *
  * While a member goes on fetching, the same snapshot is offered to it, also when there are newer ones; the file stays,
- * and so does the log behind it (offer_floor). After OFFER_IDLE_MS without a question the offer is forgotten.
+ * and so does the log behind it (offer_floor). When the leader knows that the member has it, or after OFFER_IDLE_MS
+ * without a question, the offer is forgotten.
  *
  * Thread: the loop's; chunks are read by a worker, one at a time per offer. */
 #ifndef NODE_OFFER_H
