@@ -64,6 +64,7 @@ MEMBERS = 'test_member_scenes'
 CRASH = 'test_log_crash'
 DAMAGE = 'test_log_damage'
 FAILURE = 'test_log_failure'
+INDEX_FILES = 'test_log_index_files'
 MISDIRECTED = 'test_log_misdirected'
 SNAPSHOT_CRASH = 'test_snapshot_crash'
 SNAPSHOT_FAILURE = 'test_snapshot_failure'
@@ -125,6 +126,12 @@ TESTS = {
     'LOG_REMOVAL_NOT_MOVED': [Kill(COLLECT_CRASH, '^an_idle_group')],
     'LOG_RECYCLED_NOT_SYNCED': [Kill(COLLECT, '^L57_'), Kill(COLLECT_CRASH, '^L57_')],
     'LOG_LEFT_OVER_BELIEVED': [Kill(COLLECT_CRASH, '^L57_files_that_come_back')],
+    'LOG_INDEX_STALE_ACCEPTED': [Kill(INDEX_FILES, '^L51_'), Kill(INDEX_FILES, '^L50_')],
+    'LOG_INDEX_BEFORE_DURABLE': [Kill(INDEX_FILES, '^L56_'), Kill(CRASH, '^P1_')],
+    'LOG_INDEX_NOT_SYNCED': [Kill(INDEX_FILES, '^a_failure_to_write')],
+    'LOG_INDEX_SKIP_DIRECTORY_SYNC': [Kill(INDEX_FILES, '^L19_')],
+    'LOG_INDEX_SLOT_BELIEVED': [Kill(INDEX_FILES, '^L50_')],
+    'LOG_INDEX_TABLES_UNCHECKED': [Kill(INDEX_FILES, '^L50_')],
 }
 
 

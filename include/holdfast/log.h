@@ -90,6 +90,7 @@ struct hf_log_options {
     enum hf_log_io io;
     bool read_only;          /* for tools: takes no lock, repairs and writes nothing, also while in use */
     bool verify_on_read_off; /* default: every read checks CRC, group, index and term */
+    bool scan_all_on_open;   /* default: sealed segments with an index file are not read at the open */
 
     /* Space comes back by itself: the oldest file goes when nothing in it is live; what is live in it is rewritten at
      * the end when what is dead in the files exceeds what is live and two files more, or space is short, or: */

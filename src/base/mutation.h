@@ -51,6 +51,12 @@
     X(LOG_REMOVAL_NOT_MOVED, "L45: collection forgets that a group was removed")               \
     X(LOG_RECYCLED_NOT_SYNCED, "L51: a recycled file is named before its header is durable")   \
     X(LOG_LEFT_OVER_BELIEVED, "L57: a file below the declared oldest is part of the log")      \
+    X(LOG_INDEX_STALE_ACCEPTED, "L51: an index file of an earlier life is believed")           \
+    X(LOG_INDEX_BEFORE_DURABLE, "P1: a segment is indexed before it is durable")               \
+    X(LOG_INDEX_NOT_SYNCED, "L44: an index file is named before it is durable")                \
+    X(LOG_INDEX_SKIP_DIRECTORY_SYNC, "L19: an index counts before its name does")              \
+    X(LOG_INDEX_SLOT_BELIEVED, "L33: an entry is not verified against its slot")               \
+    X(LOG_INDEX_TABLES_UNCHECKED, "L50: tables are used whatever their checksum")              \
     X(SNAPSHOT_SKIP_DIRECTORY_SYNC, "H4: the name of a published snapshot is not synced")      \
     X(SNAPSHOT_PUBLISH_BEFORE_SYNC, "H8: a snapshot gets its name before it is synced")        \
     X(SNAPSHOT_CHUNK_NOT_BOUND, "H17: a chunk's checksum is not bound to its number")          \

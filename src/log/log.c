@@ -14,9 +14,10 @@
 #include "log/log_space.h"
 #include "log/log_state.h"
 
-#define LOG_LOCK_NAME         "LOCK"
-#define LOG_SPACE_WAIT_NS     UINT64_C(50000000) /* who waits for space looks again after this time at the latest */
-#define LOG_QUEUE_DEPTH_EXTRA 4u /* a sync, a preparation, an unlinking and collection, beside the writes */
+#define LOG_LOCK_NAME     "LOCK"
+#define LOG_SPACE_WAIT_NS UINT64_C(50000000) /* who waits for space looks again after this time at the latest */
+/* Beside the writes: a sync, a preparation, an index file, an unlinking, collection. */
+#define LOG_QUEUE_DEPTH_EXTRA 5u
 
 /* ---- opening and closing ---- */
 
@@ -143,7 +144,8 @@ static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns);
 static bool log_is_quiet(struct hf_log *log)
 {
     const struct log_writer *writer = &log->writer;
-    bool in_flight = writer->in_flight > 0 || writer->sync.busy || log->pool.busy || log_space_is_busy(log);
+    bool in_flight =
+        writer->in_flight > 0 || writer->sync.busy || log->pool.busy || log->seal.busy || log_space_is_busy(log);
     bool stuck = writer->failure != 0 || (log->pool.no_space && log->pool.waited_for_count > 0);
     if (in_flight || writer->ready.count > 0) {
         return false;
@@ -193,6 +195,7 @@ void hf_log_close(struct hf_log *log)
     struct io *io = log->io_owned ? log->io : NULL;
     mutex_lock(&log->mutex);
     log->closing = true;
+    log_seal_cancel(&log->seal);
     mutex_unlock(&log->mutex);
     if (log->executor != NULL) {
         executor_stop(log->executor);
@@ -207,6 +210,7 @@ void hf_log_close(struct hf_log *log)
     if (log->pool.busy) {
         file_close(log->pool.preparation.file);
     }
+    log_seal_close(&log->seal);
     log_writer_close(&log->writer);
     log_space_close(log);
     log_pool_close(&log->pool);
@@ -234,11 +238,14 @@ static void log_reap(struct hf_log *log, struct list *done, uint64_t now_ns)
         if (log_space_complete(log, operation, now_ns)) {
             continue;
         }
-        if (operation != &log->pool.operation) {
+        int rc = 0;
+        if (operation == &log->pool.operation) {
+            rc = log_pool_finish(&log->pool, now_ns);
+        } else if (operation == &log->seal.operation) {
+            rc = log_seal_finish(log, now_ns);
+        } else {
             log_writer_complete(&log->writer, operation, now_ns);
-            continue;
         }
-        int rc = log_pool_finish(&log->pool, now_ns);
         if (rc != 0) {
             log_writer_poison(&log->writer, rc, hf_error_text());
         }
@@ -263,6 +270,9 @@ static void log_step(struct hf_log *log, uint64_t now_ns)
     log_writer_submit(writer, now_ns);
     if (writer->failure == 0 && !log->closing) {
         int rc = log_pool_start(&log->pool, log->queue, log->segments.size_bytes, now_ns);
+        if (rc == 0) {
+            rc = log_seal_start(log, now_ns);
+        }
         if (rc != 0) {
             log_writer_poison(writer, rc, hf_error_text());
         }
@@ -302,10 +312,13 @@ static uint64_t log_deadline_locked(struct hf_log *log)
     if (log->writer.failure != 0 || log->closing) {
         return writer_ns;
     }
-    uint64_t pool_ns = log_pool_deadline_ns(&log->pool);
-    uint64_t space_ns = log_space_deadline_ns(log, io_monotonic_ns(log->io));
-    uint64_t first_ns = writer_ns < pool_ns ? writer_ns : pool_ns;
-    return first_ns < space_ns ? first_ns : space_ns;
+    uint64_t deadlines_ns[] = {log_pool_deadline_ns(&log->pool), log_seal_deadline_ns(log),
+                               log_space_deadline_ns(log, io_monotonic_ns(log->io))};
+    uint64_t first_ns = writer_ns;
+    for (size_t i = 0; i < sizeof(deadlines_ns) / sizeof(deadlines_ns[0]); i++) {
+        first_ns = deadlines_ns[i] < first_ns ? deadlines_ns[i] : first_ns;
+    }
+    return first_ns;
 }
 
 /* One turn; waits up to timeout_ns for something to reap. */

@@ -8,12 +8,6 @@
 /* A gap of lost entries is reported one by one up to this many. */
 #define LOG_APPLY_GAP_REPORTED_MAX 1024u
 
-/* Where the record being applied stands. */
-struct log_apply_place {
-    struct log_segment *segment;
-    uint64_t offset;
-};
-
 static bool log_apply_is_reported(const struct log_apply *apply, uint64_t group, uint64_t index)
 {
     for (size_t i = 0; i < apply->damages->count; i++) {
@@ -50,8 +44,8 @@ static void log_apply_lost(struct log_apply *apply, struct log_group *group, con
 }
 
 /* Finds the group of a run, and checks that none of its runs is missing. */
-static struct log_group *log_apply_run(struct log_apply *apply, const struct log_run *run, uint64_t last,
-                                       const struct log_apply_place *place)
+struct log_group *log_apply_run(struct log_apply *apply, const struct log_run *run, uint64_t last,
+                                const struct log_apply_place *place)
 {
     struct log_group *group = log_groups_get(apply->groups, run->group);
     if (group == NULL) {
@@ -138,7 +132,7 @@ static void log_apply_moved(struct log_apply *apply, struct log_group *group, co
     }
     if (!log_index_find(&group->index, record->index, &known)) {
         log_group_insert(group, record->index, &location); /* its first copy is gone, or was lost */
-    } else if (known.term == location.term && known.size == location.size) {
+    } else if (known.term == location.term && (known.offset == 0 || known.size == location.size)) {
         log_group_move(group, record->index, &location);
     } else {
         log_apply_lost(apply, group, place, "a moved entry is another one than was appended");
@@ -170,8 +164,21 @@ static void log_apply_compact(struct log_apply *apply, struct log_group *group, 
     log_group_compact(group, index, term, place->segment);
 }
 
-static void log_apply_record(struct log_apply *apply, struct log_group *group, const struct log_run *run,
-                             const struct log_record *record, const struct log_apply_place *place)
+bool log_apply_continues(const struct log_group *group, uint64_t index)
+{
+    const struct log_group_bounds *bounds = &group->bounds;
+    bool free_start = bounds->last == bounds->floor && !bounds->anchored && !group->open;
+    return free_start || (bounds->last != HF_LOG_INDEX_MAX && index == bounds->last + 1);
+}
+
+void log_apply_report_entry(struct log_apply *apply, struct log_group *group, uint64_t index, uint64_t term,
+                            const struct log_apply_place *place, const char *reason)
+{
+    log_apply_report(apply, group, index, term, place, reason);
+}
+
+void log_apply_record(struct log_apply *apply, struct log_group *group, const struct log_run *run,
+                      const struct log_record *record, const struct log_apply_place *place)
 {
     struct hf_hard_state state = {0};
     struct hf_bytes name = {0};

@@ -32,6 +32,22 @@ struct log_apply {
     uint64_t holes;     /* unreadable places whose records are not known: any group may have lost something there */
 };
 
+/* Where a record stands. */
+struct log_apply_place {
+    struct log_segment *segment;
+    uint64_t offset;
+};
+/* One record after another, for whoever knows them without frames (log_apply_index.h). A run returns its group, whose
+ * last index it tells; NULL when there are too many. */
+struct log_group *log_apply_run(struct log_apply *apply, const struct log_run *run, uint64_t last,
+                                const struct log_apply_place *place);
+void log_apply_record(struct log_apply *apply, struct log_group *group, const struct log_run *run,
+                      const struct log_record *record, const struct log_apply_place *place);
+/* Would an entry with this index be appended without further ado? */
+bool log_apply_continues(const struct log_group *group, uint64_t index);
+/* The entry is there no more, and that is reported. */
+void log_apply_report_entry(struct log_apply *apply, struct log_group *group, uint64_t index, uint64_t term,
+                            const struct log_apply_place *place, const char *reason);
 /* A whole frame that passed log_frame_check. */
 void log_apply_frame(struct log_apply *apply, struct hf_bytes frame, struct log_segment *segment, uint64_t offset);
 /* A damaged piece of a segment: applies what is readable and reports the rest. */

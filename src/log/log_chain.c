@@ -10,6 +10,7 @@
 #include "base/mutation.h"
 
 #define LOG_CHAIN_WINDOW_SIZE (1u << 20)
+#define LOG_CHAIN_PEEK_SIZE   (16u << 10) /* a look at one place; what goes on from there reads more */
 
 int log_chain_read(struct log_chain *chain, const struct log_chain_segment *segment, uint64_t offset, size_t size,
                    const uint8_t **out)
@@ -18,7 +19,10 @@ int log_chain_read(struct log_chain *chain, const struct log_chain_segment *segm
     bool inside =
         window->file == segment->file && offset >= window->offset && offset + size <= window->offset + window->size;
     if (!inside) {
-        size_t wanted = log_format_align_block(size > LOG_CHAIN_WINDOW_SIZE ? size : LOG_CHAIN_WINDOW_SIZE);
+        bool goes_on =
+            window->file == segment->file && offset >= window->offset && offset <= window->offset + window->size;
+        size_t least = goes_on ? LOG_CHAIN_WINDOW_SIZE : LOG_CHAIN_PEEK_SIZE;
+        size_t wanted = log_format_align_block(size > least ? size : least);
         if (wanted > window->capacity) {
             free(window->data);
             window->data = aligned_alloc(LOG_FORMAT_BLOCK_SIZE, wanted);

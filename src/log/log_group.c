@@ -114,6 +114,22 @@ void log_group_append(struct log_group *group, uint64_t index, const struct log_
     group->removed = false;
 }
 
+void log_group_append_cold(struct log_group *group, const struct log_index_cold *cold,
+                           const struct log_index_item *terms)
+{
+    struct log_group_bounds *bounds = &group->bounds;
+    if (bounds->last == bounds->floor && !bounds->anchored) {
+        bounds->floor = cold->index_first - 1;
+    }
+    log_index_append_cold(&group->index, cold, terms);
+    bounds->last = cold->index_first + (cold->count - 1);
+    bounds->term_last = log_index_format_term_run(terms, terms->term_count - 1).term;
+    bounds->exists = true;
+    group->payload_bytes += cold->body_bytes;
+    group->entry_count += cold->count;
+    group->removed = false;
+}
+
 void log_group_append_lost(struct log_group *group, uint64_t index, uint64_t term)
 {
     struct log_group_bounds *bounds = &group->bounds;
@@ -152,6 +168,7 @@ void log_group_truncate(struct log_group *group, uint64_t from)
     if (from > bounds->last) {
         return;
     }
+    group->rewrites++;
     log_group_subtract(group, log_index_remove_from(&group->index, from));
     bounds->last = from - 1 > bounds->floor ? from - 1 : bounds->floor;
     bounds->term_last = bounds->last > bounds->floor ? 0 : bounds->floor_term;
@@ -179,6 +196,7 @@ void log_group_reset(struct log_group *group, uint64_t index, uint64_t term, str
                      struct log_segment *segment)
 {
     assert(snapshot_name.size <= HF_LOG_SNAPSHOT_NAME_SIZE_MAX && index < UINT64_MAX);
+    group->rewrites++;
     log_group_subtract(group, log_index_remove_from(&group->index, 0));
     group->bounds = (struct log_group_bounds){
         .floor = index, .last = index, .term_last = term, .floor_term = term, .anchored = true, .exists = true};
@@ -225,6 +243,7 @@ void log_group_remove(struct log_group *group, struct log_segment *segment)
                                 .tombstone = group->incarnation,
                                 .tombstone_run = group->run_number,
                                 .removed = true,
+                                .rewrites = group->rewrites + 1,
                                 .check_turn = group->check_turn,
                                 .checked = group->checked,
                                 .holes_cleared = group->holes_cleared};

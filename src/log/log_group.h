@@ -30,6 +30,7 @@ struct log_group {
     uint64_t durable;       /* index */
     uint64_t payload_bytes;
     uint64_t entry_count;
+    uint64_t rewrites; /* how often entries were taken away from the end: for reads that go on after a while */
     struct log_group_bounds bounds;
     struct log_index index;
     struct hf_hard_state hard_state;
@@ -69,6 +70,9 @@ struct log_group *log_groups_next(struct log_groups *groups, uint64_t after);
 
 /* ---- changes; the caller has checked that they are allowed ---- */
 void log_group_append(struct log_group *group, uint64_t index, const struct log_location *location);
+/* Many at once, as they lie in a segment with an index file. */
+void log_group_append_cold(struct log_group *group, const struct log_index_cold *cold,
+                           const struct log_index_item *terms);
 /* The entry was there but is lost to damage: the log does not become shorter by it. */
 void log_group_append_lost(struct log_group *group, uint64_t index, uint64_t term);
 void log_group_truncate(struct log_group *group, uint64_t from);

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "base/error.h"
+#include "base/trace.h"
 
 #define LOG_INDEX_CAPACITY_MIN 16u
 
@@ -65,9 +67,9 @@ static void log_index_block_add_change(struct log_index_block *block, uint64_t e
 {
     if (block->change_count == block->change_capacity) {
         block->change_capacity = block->change_capacity == 0 ? 2 : block->change_capacity * 2;
-        block->changes = memory_resize(block->changes, block->change_capacity * sizeof(struct log_term_change));
+        block->changes = memory_resize(block->changes, block->change_capacity * sizeof(struct log_term_run));
     }
-    block->changes[block->change_count++] = (struct log_term_change){.index = entry_index, .term = term};
+    block->changes[block->change_count++] = (struct log_term_run){.index = entry_index, .term = term};
 }
 
 static void log_index_block_note_term(struct log_index_block *block, uint64_t entry_index, uint64_t term)
@@ -83,7 +85,7 @@ static void log_index_block_note_term(struct log_index_block *block, uint64_t en
 static bool log_index_block_takes(const struct log_index_block *block, uint64_t entry_index,
                                   const struct log_segment *segment)
 {
-    return block->segment == segment && block->count < LOG_INDEX_BLOCK_COUNT_MAX &&
+    return block->segment == segment && block->slots != NULL && block->count < LOG_INDEX_BLOCK_COUNT_MAX &&
            log_index_block_last(block) == entry_index - 1;
 }
 
@@ -102,9 +104,25 @@ static void log_index_block_add(struct log_index_block *block, const struct log_
     log_index_account(block, 1, location->size);
 }
 
+/* The same of a cold block: reads up to two pages of the index file. When they cannot be read, a share in proportion
+ * takes the place of the sum; the sums of a block's parts agree with the whole in any case. */
+static uint64_t log_index_block_sum_cold(const struct log_index_block *block, uint32_t position, uint32_t count)
+{
+    uint64_t sum = 0;
+    const struct log_index_file *file = block->segment->index_file;
+    if (log_index_file_sum(file, (uint64_t)block->file_slot + position, count, &sum) != 0) {
+        TRACE(TRACE_WARN, "log", "the bytes of a group are estimated: %s", hf_error_text());
+        sum = block->body_bytes / block->count * count;
+    }
+    return sum < block->body_bytes ? sum : block->body_bytes;
+}
+
 /* The sum of the sizes of `count` entries from the position-th of the block on. */
 static uint64_t log_index_block_sum(const struct log_index_block *block, uint32_t position, uint32_t count)
 {
+    if (block->slots == NULL) {
+        return log_index_block_sum_cold(block, position, count);
+    }
     const struct log_slot *slots = block->slots + block->dropped + position;
     uint64_t sum = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -119,7 +137,11 @@ static void log_index_block_drop(struct log_index_block *block, uint32_t count)
     assert(count < block->count);
     block->index_first += count;
     block->count -= count;
-    block->dropped += count;
+    if (block->slots != NULL) {
+        block->dropped += count;
+    } else {
+        block->file_slot += count;
+    }
     uint32_t gone = 0;
     while (gone < block->change_count && block->changes[gone].index <= block->index_first) {
         block->term = block->changes[gone].term;
@@ -127,9 +149,9 @@ static void log_index_block_drop(struct log_index_block *block, uint32_t count)
     }
     if (gone > 0) {
         block->change_count -= gone;
-        memmove(block->changes, block->changes + gone, block->change_count * sizeof(struct log_term_change));
+        memmove(block->changes, block->changes + gone, block->change_count * sizeof(struct log_term_run));
     }
-    if (block->dropped > block->count) {
+    if (block->slots != NULL && block->dropped > block->count) {
         memmove(block->slots, block->slots + block->dropped, block->count * sizeof(struct log_slot));
         block->dropped = 0;
     }
@@ -256,18 +278,21 @@ static void log_index_split(struct log_index *index, size_t at, uint32_t kept)
     struct log_index_block *left = index->blocks[at];
     uint32_t count = left->count - kept;
     struct log_index_block *right = log_index_add_block(index, at + 1, left->segment, left->index_first + kept);
-    const struct log_slot *slots = left->slots + left->dropped + kept;
-    right->slots = memory_resize(NULL, count * sizeof(struct log_slot));
-    right->capacity = count;
-    memcpy(right->slots, slots, count * sizeof(struct log_slot));
+    right->file_slot = left->file_slot + kept;
+    if (left->slots != NULL) {
+        const struct log_slot *slots = left->slots + left->dropped + kept;
+        right->slots = memory_resize(NULL, count * sizeof(struct log_slot));
+        right->capacity = count;
+        memcpy(right->slots, slots, count * sizeof(struct log_slot));
+    }
     right->term = log_index_block_term(left, right->index_first);
     for (uint32_t i = 0; i < left->change_count; i++) {
         if (left->changes[i].index > right->index_first) {
             log_index_block_add_change(right, left->changes[i].index, left->changes[i].term);
         }
     }
-    right->count = count;
     right->body_bytes = log_index_block_sum(left, kept, count);
+    right->count = count;
     left->body_bytes -= right->body_bytes;
     log_index_block_cut(left, kept);
 }
@@ -293,6 +318,87 @@ void log_index_move(struct log_index *index, uint64_t entry_index, const struct 
     log_index_add_behind(index, at > 0 ? at - 1 : index->count, entry_index, location);
 }
 
+/* ---- cold blocks ---- */
+
+void log_index_append_cold(struct log_index *index, const struct log_index_cold *cold,
+                           const struct log_index_item *terms)
+{
+    struct log_index_block *before = index->count > 0 ? index->blocks[index->count - 1] : NULL;
+    assert(before == NULL || log_index_block_last(before) < cold->index_first);
+    index->scattered |= before != NULL && before->segment->header.number > cold->segment->header.number;
+    struct log_index_block *block = log_index_add_block(index, index->count, cold->segment, cold->index_first);
+    block->file_slot = cold->file_slot;
+    block->term = log_index_format_term_run(terms, 0).term;
+    for (uint32_t i = 1; i < terms->term_count; i++) {
+        struct log_term_run run = log_index_format_term_run(terms, i);
+        log_index_block_add_change(block, run.index, run.term);
+    }
+    block->count = cold->count;
+    log_index_account(block, cold->count, cold->body_bytes);
+}
+
+/* How many entries of the block, from `position` on, lie where the slots say. An entry that was overwritten later lies
+ * elsewhere, and so do all behind it. */
+static uint32_t log_index_matching(const struct log_index_block *block, uint32_t position, const struct log_slot *slots,
+                                   uint32_t count)
+{
+    const struct log_slot *own = block->slots + block->dropped + position;
+    uint32_t low = 0; /* so many match */
+    uint32_t high = count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (own[middle].offset_eighth == slots[middle].offset_eighth) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* Gives up the memory of the part of block `at` that matches; returns where to look on. */
+static size_t log_index_chill_block(struct log_index *index, size_t at, const struct log_index_cold *cold,
+                                    const struct log_slot *slots)
+{
+    struct log_index_block *block = index->blocks[at];
+    uint64_t cold_last = cold->index_first + (cold->count - 1);
+    uint64_t low = block->index_first > cold->index_first ? block->index_first : cold->index_first;
+    uint64_t high = log_index_block_last(block) < cold_last ? log_index_block_last(block) : cold_last;
+    if (block->segment != cold->segment || block->slots == NULL || low > high) {
+        return at + 1;
+    }
+    uint32_t position = (uint32_t)(low - block->index_first);
+    uint32_t matching =
+        log_index_matching(block, position, slots + (low - cold->index_first), (uint32_t)(high - low + 1));
+    if (matching == 0) {
+        return at + 1;
+    }
+    if (position > 0) {
+        log_index_split(index, at, position);
+        at++;
+    }
+    block = index->blocks[at];
+    if (matching < block->count) {
+        log_index_split(index, at, matching);
+    }
+    free(block->slots);
+    block->slots = NULL;
+    block->dropped = 0;
+    block->capacity = 0;
+    block->file_slot = cold->file_slot + (uint32_t)(low - cold->index_first);
+    return at + 1;
+}
+
+void log_index_chill(struct log_index *index, const struct log_index_cold *cold, const struct log_slot *slots)
+{
+    uint64_t cold_last = cold->index_first + (cold->count - 1);
+    size_t at = log_index_block_at(index, cold->index_first);
+    at = at == index->count ? 0 : at;
+    while (at < index->count && index->blocks[at]->index_first <= cold_last) {
+        at = log_index_chill_block(index, at, cold, slots);
+    }
+}
+
 /* ---- finding ---- */
 
 bool log_index_find(const struct log_index *index, uint64_t entry_index, struct log_location *out)
@@ -302,13 +408,15 @@ bool log_index_find(const struct log_index *index, uint64_t entry_index, struct 
         return false;
     }
     const struct log_index_block *block = index->blocks[at];
-    const struct log_slot *slot = &block->slots[block->dropped + (entry_index - block->index_first)];
-    *out = (struct log_location){
-        .segment = block->segment,
-        .offset = (uint64_t)slot->offset_eighth * 8,
-        .size = slot->size,
-        .term = log_index_block_term(block, entry_index),
-    };
+    uint32_t position = (uint32_t)(entry_index - block->index_first);
+    *out = (struct log_location){.segment = block->segment, .term = log_index_block_term(block, entry_index)};
+    if (block->slots == NULL) {
+        out->file_slot = block->file_slot + position;
+        return true;
+    }
+    const struct log_slot *slot = &block->slots[block->dropped + position];
+    out->offset = (uint64_t)slot->offset_eighth * 8;
+    out->size = slot->size;
     return true;
 }
 

@@ -1,9 +1,12 @@
 /* Where the entries of one group are: index → segment, offset, size and term. A list of blocks, ascending in index and
- * disjoint; the entries of a block are contiguous and lie in one segment, 8 bytes per entry, their terms run by run. A
- * block never changes its segment: an entry that moves leaves its block, which is split for that.
+ * disjoint; the entries of a block are contiguous and lie in one segment, 8 bytes per entry or none, their terms run by
+ * run. A block never changes its segment: an entry that moves leaves its block, which is split for that.
  *
  * Appends make one block per segment (and one more behind each hole that damage left). Moved entries make blocks whose
  * segments are not in the order of the indexes; so does recovery, when what is in front was moved behind what follows.
+ *
+ * A block is *cold* when the index file of its segment holds its slots: then it costs no memory per entry, and whoever
+ * wants an entry reads the slot first.
  *
  * The segments' accounts (log_segment.h) are kept here, wherever the location of an entry comes or goes.
  * Not thread-safe: guarded by the log's mutex. */
@@ -14,27 +17,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "log/log_index_file.h"
 #include "log/log_segment.h"
 
-struct log_slot {
-    uint32_t offset_eighth; /* of the record in the file, in units of 8 bytes: up to 32 GiB */
-    uint32_t size;          /* of the body: the payload, and a wide timestamp (rare) */
-};
-/* From this index on another term. */
-struct log_term_change {
-    uint64_t index;
-    uint64_t term;
-};
 struct log_index_block {
     struct log_segment *segment;
     uint64_t index_first;
-    uint64_t body_bytes;    /* sum of the sizes */
-    struct log_slot *slots; /* that of index_first is slots[dropped] */
-    uint64_t term;          /* of the first entry */
-    struct log_term_change *changes;
+    uint64_t body_bytes; /* sum of the sizes */
+    struct log_slot
+        *slots;    /* that of index_first is slots[dropped]; NULL: cold, they are in the segment's index file */
+    uint64_t term; /* of the first entry */
+    struct log_term_run *changes;
     uint32_t count;   /* ≥ 1 except while it is changed */
     uint32_t dropped; /* dead slots in front. Moved away when they are half of the array */
     uint32_t capacity;
+    uint32_t file_slot; /* of a cold block: number of the slot of index_first in the index file */
     uint32_t change_count;
     uint32_t change_capacity;
 };
@@ -47,9 +44,18 @@ struct log_index {
 
 struct log_location {
     struct log_segment *segment;
-    uint64_t offset;
-    uint32_t size;
+    uint64_t offset; /* 0: not in memory, the slot of this number in the segment's index file says it */
+    uint32_t size;   /* 0 when offset is */
+    uint32_t file_slot;
     uint64_t term;
+};
+/* Entries side by side in a segment whose index file holds their slots. */
+struct log_index_cold {
+    struct log_segment *segment;
+    uint64_t index_first;
+    uint32_t count;
+    uint32_t file_slot;
+    uint64_t body_bytes;
 };
 
 #define LOG_INDEX_BLOCK_COUNT_MAX (1u << 30)
@@ -63,6 +69,13 @@ void log_index_insert(struct log_index *index, uint64_t entry_index, const struc
 /* entry_index is there, with the same term and size: from now on it is found at this location. Cheap when entries move
  * in ascending order. */
 void log_index_move(struct log_index *index, uint64_t entry_index, const struct log_location *location);
+/* Appends a whole cold block: all its indexes are greater than those there are. terms: the item that
+ * says their terms. */
+void log_index_append_cold(struct log_index *index, const struct log_index_cold *cold,
+                           const struct log_index_item *terms);
+/* The slots of these entries are in the segment's index file. Blocks of this segment that lie in the range and still
+ * have exactly these locations give up their memory. slots: that of cold->index_first first. */
+void log_index_chill(struct log_index *index, const struct log_index_cold *cold, const struct log_slot *slots);
 /* False when it is not there (or in a hole). */
 bool log_index_find(const struct log_index *index, uint64_t entry_index, struct log_location *out);
 bool log_index_term(const struct log_index *index, uint64_t entry_index, uint64_t *out);

@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/mutation.h"
+#include "log/log_index_file.h"
 
 #define LOG_PREPARE_WRITE_SIZE (256u * 1024u)
 
@@ -48,9 +49,9 @@ static int log_prepare_reuse(struct log_preparation *preparation, const char *pa
     uint64_t size = 0;
     log_format_segment_name(name, preparation->recycled_number);
     char *from = text_format("%s/%s", preparation->directory, name);
-    char *index = text_format("%s/%016" PRIx64 ".idx", preparation->directory, preparation->recycled_number);
-    int rc = path_unlink(preparation->io, index);
-    rc = rc == 0 || rc == HF_ENOTFOUND ? path_rename(preparation->io, from, path) : rc;
+    /* Should it stay, it tells of a life that the file no longer has. */
+    log_index_file_unlink(preparation->io, preparation->directory, preparation->recycled_number);
+    int rc = path_rename(preparation->io, from, path);
     if (rc == 0) {
         rc = file_open(preparation->io, path, FILE_READ | FILE_WRITE | FILE_DIRECT, &preparation->file);
     }
@@ -62,7 +63,6 @@ static int log_prepare_reuse(struct log_preparation *preparation, const char *pa
                          preparation->header.size_bytes);
     }
     free(from);
-    free(index);
     return rc;
 }
 

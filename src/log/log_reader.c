@@ -1,6 +1,8 @@
 /* Reading entries: planned under the log's mutex (which entries, where, pins on what they lie in), fetched without it.
  * Cached entries are copied from the chunk they were built in; others are read from their segment, neighbours with one
- * read. Every record is verified: checksum (bound to segment and offset), kind, group, index, term. */
+ * read, and the view keeps what was read. The places of entries in cold blocks are read from the index file first; when
+ * that is damaged, from the segment itself. Every record is verified: checksum (bound to segment and offset), kind,
+ * group, index, term. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -9,45 +11,79 @@
 #include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/mutation.h"
+#include "base/trace.h"
+#include "log/log_index_build.h"
 #include "log/log_state.h"
 
-#define LOG_READER_SPAN_MAX (1u << 20) /* what one read of neighbours covers, unless one entry alone is larger */
+#define LOG_READER_SPAN_MAX  (1u << 20)  /* what one read of neighbours covers, unless one entry alone is larger */
+#define LOG_READER_GAP_MAX   (64u << 10) /* of other groups' records between neighbours */
+#define LOG_READER_ROUND_MAX 4096u       /* entries planned at once; between rounds the mutex is free */
 
 struct log_reader_item {
-    struct log_location location;
+    struct log_location location; /* offset 0: its slot is still to be read */
     uint64_t index;
     struct log_chunk *chunk;
     const uint8_t *cached; /* the record; NULL: on the device */
+    bool probed;           /* the location came from an index file */
+};
+
+/* A piece of a view's memory. */
+struct log_view_block {
+    struct log_view_block *next;
+    _Alignas(16) uint8_t data[];
 };
 
 struct log_reader {
     struct hf_log *log;
     uint64_t group;
     uint64_t incarnation;
+    uint64_t rewrites;
     bool verify;
-    struct log_reader_item *items;
-    size_t count;
-    size_t capacity;
+    uint64_t bytes_max; /* 0: no limit */
     uint64_t payload_bytes;
+
+    struct log_reader_item *items; /* of this round */
+    size_t item_capacity;
+    size_t planned; /* items that hold pins */
+    size_t count;   /* items that are wanted */
+    bool ended;     /* no further round */
+    struct log_reader_item few[4];
+
     struct hf_entry *entries;
-    uint8_t *payloads; /* behind the entries, in the same memory */
-    size_t payload_used;
-    uint8_t *scratch; /* what a read of neighbours brought */
+    size_t entry_count;
+    size_t entry_capacity;
+    struct log_view_block *blocks;
+    uint8_t *copies; /* where payloads are copied to */
+    uint8_t *scratch;
     size_t scratch_capacity;
     const struct log_reader_item *failed; /* the damaged one, when HF_ECORRUPT is returned */
+    struct log_segment *broken;           /* its index file is damaged */
 };
+
+static uint8_t *log_reader_new_block(struct log_reader *reader, size_t size)
+{
+    struct log_view_block *block = memory_resize(NULL, sizeof(*block) + size);
+    block->next = reader->blocks;
+    reader->blocks = block;
+    return block->data;
+}
 
 /* ---- planning: the mutex is held ---- */
 
 static void log_reader_add(struct log_reader *reader, uint64_t index, const struct log_location *location)
 {
-    if (reader->count == reader->capacity) {
-        reader->capacity = reader->capacity == 0 ? 16 : reader->capacity * 2;
-        reader->items = memory_resize(reader->items, reader->capacity * sizeof(struct log_reader_item));
+    if (reader->count == reader->item_capacity) {
+        bool few = reader->items == reader->few;
+        reader->item_capacity *= 4;
+        reader->items =
+            memory_resize(few ? NULL : reader->items, reader->item_capacity * sizeof(struct log_reader_item));
+        if (few) {
+            memcpy(reader->items, reader->few, sizeof(reader->few));
+        }
     }
-    struct log_reader_item *item = &reader->items[reader->count++];
-    *item = (struct log_reader_item){.location = *location, .index = index};
-    reader->payload_bytes += location->size;
+    reader->items[reader->count++] =
+        (struct log_reader_item){.location = *location, .index = index, .probed = location->offset == 0};
 }
 
 /* The items of one place are neighbours, so that each chunk and segment is pinned once per run of items. */
@@ -56,8 +92,10 @@ static int log_reader_pin(struct log_reader *reader, size_t at)
     struct hf_log *log = reader->log;
     struct log_reader_item *item = &reader->items[at];
     const struct log_reader_item *before = at > 0 ? item - 1 : NULL;
-    item->cached =
-        log_tail_cache_find(&log->cache, item->location.segment->header.number, item->location.offset, &item->chunk);
+    if (!item->probed) {
+        item->cached = log_tail_cache_find(&log->cache, item->location.segment->header.number, item->location.offset,
+                                           &item->chunk);
+    }
     if (item->cached != NULL) {
         if (before == NULL || before->chunk != item->chunk) {
             log_tail_cache_pin(item->chunk);
@@ -101,23 +139,26 @@ static int log_reader_check_range(const struct log_group *group, uint64_t id, ui
     return 0;
 }
 
-/* low ≤ last here; an exclusive high of 0 means that there is none. */
-static int log_reader_plan(struct log_reader *reader, const struct log_group *group, uint64_t low, uint64_t high,
-                           uint64_t bytes_max, size_t count_max)
+/* The next round, from `index` to `last`. What lies before a hole is good. */
+static int log_reader_plan(struct log_reader *reader, const struct log_group *group, uint64_t index, uint64_t last,
+                           size_t count_max)
 {
-    uint64_t last = high == 0 || high - 1 > group->bounds.last ? group->bounds.last : high - 1;
     struct log_location location;
-    for (uint64_t index = low;; index++) {
+    uint64_t payload_bytes = reader->payload_bytes;
+    reader->planned = reader->count = 0;
+    for (;; index++) {
         if (!log_index_find(&group->index, index, &location)) {
-            if (reader->count > 0) {
-                break; /* what lies before the hole is good */
-            }
-            return error_raise(HF_ECORRUPT, "group %" PRIu64 ": entry %" PRIu64 " was lost to damage", group->id,
-                               index);
+            reader->ended = true;
+            return reader->count + reader->entry_count > 0
+                       ? 0
+                       : error_raise(HF_ECORRUPT, "group %" PRIu64 ": entry %" PRIu64 " was lost to damage", group->id,
+                                     index);
         }
-        bool full = reader->count > 0 && bytes_max != 0 && reader->payload_bytes + location.size > bytes_max;
-        if (full) {
-            break;
+        bool first = reader->count + reader->entry_count == 0;
+        payload_bytes += location.size;
+        if (!first && reader->bytes_max != 0 && payload_bytes > reader->bytes_max) {
+            reader->ended = true;
+            return 0;
         }
         log_reader_add(reader, index, &location);
         int rc = log_reader_pin(reader, reader->count - 1);
@@ -125,11 +166,12 @@ static int log_reader_plan(struct log_reader *reader, const struct log_group *gr
             reader->count--;
             return rc;
         }
-        if (index == last || (count_max != 0 && reader->count == count_max)) {
-            break;
+        reader->planned = reader->count;
+        reader->ended = index == last || reader->entry_count + reader->count == count_max;
+        if (reader->ended || reader->count == LOG_READER_ROUND_MAX) {
+            return 0;
         }
     }
-    return 0;
 }
 
 /* ---- fetching: without the mutex ---- */
@@ -147,6 +189,9 @@ static int log_reader_verify(const struct log_reader *reader, const struct log_r
                  (record->kind == LOG_RECORD_APPEND || record->kind == LOG_RECORD_MOVED) &&
                  record->term_low == (uint32_t)item->location.term &&
                  record->group_check == log_format_group_check(reader->group, reader->incarnation);
+    if (MUTATED(LOG_INDEX_SLOT_BELIEVED) && item->probed) {
+        right = result == LOG_RECORD_OK;
+    }
     if (!right) {
         return error_raise(HF_ECORRUPT,
                            "log segment %016" PRIx64 ".log at offset %" PRIu64 ": group %" PRIu64 ", index %" PRIu64
@@ -157,21 +202,27 @@ static int log_reader_verify(const struct log_reader *reader, const struct log_r
     return 0;
 }
 
+/* The record of an item is right. payload: where it lies for as long as the view does. */
 static void log_reader_take(struct log_reader *reader, const struct log_reader_item *item,
-                            const struct log_record *record)
+                            const struct log_record *record, const uint8_t *payload)
 {
-    uint8_t *payload = reader->payloads + reader->payload_used;
-    if (record->body.size > 0) {
-        memcpy(payload, record->body.data, record->body.size);
-    }
-    reader->payload_used += record->body.size;
-    reader->entries[item - reader->items] = (struct hf_entry){
+    reader->entries[reader->entry_count++] = (struct hf_entry){
         .index = item->index,
         .term = item->location.term,
         .timestamp_ms = record->timestamp_ms,
         .type = (enum hf_entry_type)record->entry_type,
         .payload = bytes_of(payload, record->body.size),
     };
+}
+
+static void log_reader_copy(struct log_reader *reader, const struct log_reader_item *item,
+                            const struct log_record *record)
+{
+    if (record->body.size > 0) {
+        memcpy(reader->copies, record->body.data, record->body.size);
+    }
+    log_reader_take(reader, item, record, reader->copies);
+    reader->copies += record->body.size;
 }
 
 /* Items [at, end) lie side by side enough in one segment to be read at once. */
@@ -183,8 +234,10 @@ static size_t log_reader_span(const struct log_reader *reader, size_t at)
     while (end < reader->count) {
         const struct log_reader_item *item = &reader->items[end];
         uint64_t stop = item->location.offset + log_record_size(item->location.size);
-        if (item->cached != NULL || item->location.segment != first->segment || item->location.offset < begin ||
-            stop - begin > LOG_READER_SPAN_MAX) {
+        const struct log_location *before = &reader->items[end - 1].location;
+        uint64_t before_stop = before->offset + log_record_size(before->size);
+        if (item->cached != NULL || item->location.segment != first->segment || item->location.offset < before_stop ||
+            item->location.offset - before_stop > LOG_READER_GAP_MAX || stop - begin > LOG_READER_SPAN_MAX) {
             break;
         }
         end++;
@@ -228,19 +281,62 @@ static int log_reader_read_direct(struct log_reader *reader, const struct log_lo
     return rc;
 }
 
-static int log_reader_fetch_one(struct log_reader *reader, const struct log_reader_item *item, const uint8_t *bytes)
+/* The slots of a whole segment, from its frames: for when its index file cannot be believed. */
+static int log_reader_rebuild(struct log_reader *reader, struct log_segment *segment, struct log_index_build *build)
+{
+    struct hf_log *log = reader->log;
+    const struct log_index_summary *summary = &segment->index_file->summary;
+    uint64_t bad_offset = 0;
+    reader->broken = segment;
+    int rc = log_index_build_segment(build, log->io, log->directory, &segment->header, summary->offset_end, NULL,
+                                     &bad_offset);
+    if (rc == 0 && build->summary.slot_count != summary->slot_count) {
+        log_index_build_close(build);
+        rc = error_raise(HF_ECORRUPT, "log segment %016" PRIx64 ".log and its index file disagree",
+                         segment->header.number);
+    }
+    return rc;
+}
+
+/* What its slot promised is not there. Is the slot wrong, or the record? */
+static int log_reader_doubt_slot(struct log_reader *reader, struct log_reader_item *item)
+{
+    struct log_index_build build;
+    int rc = log_reader_rebuild(reader, item->location.segment, &build);
+    if (rc != 0) {
+        reader->broken = NULL; /* the segment is damaged; its index file need not be */
+        return rc;
+    }
+    const struct log_slot *slot = &build.slots[item->location.file_slot];
+    uint64_t offset = (uint64_t)slot->offset_eighth * 8;
+    bool wrong = offset != item->location.offset || slot->size != item->location.size;
+    item->location.offset = offset;
+    item->location.size = slot->size;
+    item->probed = false;
+    reader->broken = wrong ? reader->broken : NULL;
+    log_index_build_close(&build);
+    return wrong ? 0 : HF_ECORRUPT;
+}
+
+/* The long way to one record: past the page cache, and past the index file. */
+static int log_reader_fetch_anew(struct log_reader *reader, struct log_reader_item *item)
 {
     struct log_record record;
     uint8_t *direct = NULL;
-    int rc = log_reader_verify(reader, item, bytes, &record);
-    if (rc != 0 && item->cached == NULL) {
-        rc = log_reader_read_direct(reader, &item->location, &direct);
-        if (rc == 0) {
-            rc = log_reader_verify(reader, item, direct + item->location.offset % LOG_FORMAT_BLOCK_SIZE, &record);
-        }
+    int rc = log_reader_read_direct(reader, &item->location, &direct);
+    if (rc == 0) {
+        rc = log_reader_verify(reader, item, direct + item->location.offset % LOG_FORMAT_BLOCK_SIZE, &record);
+    }
+    if (rc == HF_ECORRUPT && item->probed && log_reader_doubt_slot(reader, item) == 0) {
+        free(direct);
+        return log_reader_fetch_anew(reader, item);
     }
     if (rc == 0) {
-        log_reader_take(reader, item, &record);
+        uint8_t *payload = log_reader_new_block(reader, record.body.size);
+        if (record.body.size > 0) {
+            memcpy(payload, record.body.data, record.body.size);
+        }
+        log_reader_take(reader, item, &record, payload);
     } else {
         reader->failed = item;
     }
@@ -248,37 +344,200 @@ static int log_reader_fetch_one(struct log_reader *reader, const struct log_read
     return rc;
 }
 
-static int log_reader_fetch_span(struct log_reader *reader, size_t at, size_t end)
+static int log_reader_fetch_cached(struct log_reader *reader, struct log_reader_item *item)
 {
-    const struct log_location *first = &reader->items[at].location;
-    const struct log_location *last = &reader->items[end - 1].location;
-    uint64_t size = last->offset + log_record_size(last->size) - first->offset;
-    size_t got = 0;
-    log_reader_reserve_scratch(reader, size);
-    int rc = file_read(first->segment->reader, first->offset, reader->scratch, size, &got);
-    if (rc != 0) {
-        return error_wrap(rc, "reading group %" PRIu64, reader->group);
-    }
-    memset(reader->scratch + got, 0, size - got);
-    uint64_t begin = first->offset;
-    for (size_t i = at; i < end && rc == 0; i++) {
-        rc = log_reader_fetch_one(reader, &reader->items[i],
-                                  reader->scratch + (reader->items[i].location.offset - begin));
+    struct log_record record;
+    int rc = log_reader_verify(reader, item, item->cached, &record);
+    if (rc == 0) {
+        log_reader_copy(reader, item, &record);
+    } else {
+        reader->failed = item;
     }
     return rc;
 }
 
-static int log_reader_fetch(struct log_reader *reader)
+static uint64_t log_reader_span_size(const struct log_reader *reader, size_t at, size_t end)
 {
-    size_t entries_size = reader->count * sizeof(struct hf_entry);
-    reader->entries = memory_resize(NULL, entries_size + reader->payload_bytes);
-    reader->payloads = (uint8_t *)reader->entries + entries_size;
+    const struct log_location *first = &reader->items[at].location;
+    const struct log_location *last = &reader->items[end - 1].location;
+    return last->offset + log_record_size(last->size) - first->offset;
+}
+
+static uint64_t log_reader_span_bodies(const struct log_reader *reader, size_t at, size_t end)
+{
+    uint64_t bodies = 0;
+    for (size_t i = at; i < end; i++) {
+        bodies += reader->items[i].location.size;
+    }
+    return bodies;
+}
+
+/* The view keeps the span as it was read, unless most of it is not payload. */
+static bool log_reader_keeps_span(const struct log_reader *reader, size_t at, size_t end)
+{
+    return log_reader_span_bodies(reader, at, end) * 2 >= log_reader_span_size(reader, at, end);
+}
+
+static int log_reader_fetch_span(struct log_reader *reader, size_t at, size_t end)
+{
+    const struct log_location *first = &reader->items[at].location;
+    uint64_t size = log_reader_span_size(reader, at, end);
+    uint64_t begin = first->offset;
+    bool keeps = log_reader_keeps_span(reader, at, end);
+    size_t got = 0;
+    uint8_t *bytes = NULL;
+    if (keeps) {
+        bytes = log_reader_new_block(reader, (size_t)size);
+    } else {
+        log_reader_reserve_scratch(reader, size);
+        bytes = reader->scratch;
+    }
+    int rc = file_read(first->segment->reader, begin, bytes, (size_t)size, &got);
+    if (rc != 0) {
+        return error_wrap(rc, "reading group %" PRIu64, reader->group);
+    }
+    memset(bytes + got, 0, (size_t)size - got);
+    for (size_t i = at; i < end && rc == 0; i++) {
+        struct log_reader_item *item = &reader->items[i];
+        struct log_record record;
+        if (log_reader_verify(reader, item, bytes + (item->location.offset - begin), &record) != 0) {
+            rc = log_reader_fetch_anew(reader, item);
+        } else if (keeps) {
+            log_reader_take(reader, item, &record, record.body.data);
+        } else {
+            log_reader_copy(reader, item, &record);
+        }
+    }
+    return rc;
+}
+
+/* ---- slots of cold blocks ---- */
+
+static bool log_reader_is_possible(const struct log_segment *segment, const struct log_slot *slot)
+{
+    uint64_t offset = (uint64_t)slot->offset_eighth * 8;
+    return slot->size <= HF_LOG_PAYLOAD_SIZE_MAX + 8 && offset > LOG_FORMAT_SEGMENT_HEADER_SIZE &&
+           offset + log_record_size(slot->size) <= segment->header.size_bytes;
+}
+
+static int log_reader_probe_from(struct log_reader *reader, struct log_segment *segment, uint64_t first, size_t count,
+                                 struct log_slot *out)
+{
+    int rc = HF_ECORRUPT;
+    if (segment->index_reader != NULL) {
+        rc = log_index_file_read_slots(segment->index_file, segment->index_reader, first, count, out);
+    }
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        rc = log_reader_is_possible(segment, &out[i]) ? 0 : error_raise(HF_ECORRUPT, "an impossible slot");
+    }
+    if (rc == 0) {
+        return 0;
+    }
+    TRACE(TRACE_WARN, "log", "slots are read from the segment: %s", hf_error_text());
+    struct log_index_build build;
+    rc = log_reader_rebuild(reader, segment, &build);
+    if (rc == 0) {
+        memcpy(out, build.slots + first, count * sizeof(struct log_slot));
+        log_index_build_close(&build);
+    }
+    return rc;
+}
+
+/* Items [at, end) have neighbouring slots. */
+static int log_reader_probe_run(struct log_reader *reader, size_t at, size_t end)
+{
+    struct log_location *first = &reader->items[at].location;
+    struct log_slot few[8];
+    size_t count = end - at;
+    struct log_slot *slots = count <= 8 ? few : memory_resize(NULL, count * sizeof(struct log_slot));
+    int rc = log_reader_probe_from(reader, first->segment, first->file_slot, count, slots);
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        reader->items[at + i].location.offset = (uint64_t)slots[i].offset_eighth * 8;
+        reader->items[at + i].location.size = slots[i].size;
+    }
+    if (rc == HF_ECORRUPT) {
+        reader->failed = &reader->items[at];
+    }
+    if (slots != few) {
+        free(slots);
+    }
+    return rc;
+}
+
+static int log_reader_probe(struct log_reader *reader)
+{
     int rc = 0;
     for (size_t at = 0; at < reader->count && rc == 0;) {
-        const struct log_reader_item *item = &reader->items[at];
+        size_t end = at + 1;
+        const struct log_location *first = &reader->items[at].location;
+        while (reader->items[at].probed && end < reader->count && reader->items[end].probed &&
+               reader->items[end].location.segment == first->segment &&
+               reader->items[end].location.file_slot == first->file_slot + (end - at)) {
+            end++;
+        }
+        rc = reader->items[at].probed ? log_reader_probe_run(reader, at, end) : 0;
+        at = end;
+    }
+    return rc;
+}
+
+/* Now that all sizes are known: only as many as fit the limit, but at least one. */
+static void log_reader_trim(struct log_reader *reader)
+{
+    for (size_t i = 0; i < reader->count; i++) {
+        uint64_t size = reader->items[i].location.size;
+        bool first = i + reader->entry_count == 0;
+        if (!first && reader->bytes_max != 0 && reader->payload_bytes + size > reader->bytes_max) {
+            reader->count = i;
+            reader->ended = true;
+            return;
+        }
+        reader->payload_bytes += size;
+    }
+}
+
+/* ---- a round ---- */
+
+/* Room for the round's entries, and for the payloads that are copied: in one piece. */
+static void log_reader_make_room(struct log_reader *reader)
+{
+    uint64_t copied = 0;
+    for (size_t at = 0; at < reader->count;) {
+        bool cached = reader->items[at].cached != NULL;
+        size_t end = cached ? at + 1 : log_reader_span(reader, at);
+        if (cached || !log_reader_keeps_span(reader, at, end)) {
+            copied += log_reader_span_bodies(reader, at, end);
+        }
+        at = end;
+    }
+    size_t needed = reader->entry_count + reader->count;
+    size_t entries_size = 0;
+    if (needed > reader->entry_capacity) {
+        reader->entry_capacity = reader->ended ? needed : needed * 2;
+        entries_size = reader->entry_capacity * sizeof(struct hf_entry);
+    }
+    uint8_t *memory = entries_size + copied > 0 ? log_reader_new_block(reader, entries_size + (size_t)copied) : NULL;
+    if (entries_size > 0) {
+        if (reader->entry_count > 0) {
+            memcpy(memory, reader->entries, reader->entry_count * sizeof(struct hf_entry));
+        }
+        reader->entries = (struct hf_entry *)memory;
+    }
+    reader->copies = memory != NULL ? memory + entries_size : NULL;
+}
+
+static int log_reader_fetch(struct log_reader *reader)
+{
+    int rc = log_reader_probe(reader);
+    if (rc != 0) {
+        return rc;
+    }
+    log_reader_trim(reader);
+    log_reader_make_room(reader);
+    for (size_t at = 0; at < reader->count && rc == 0;) {
+        struct log_reader_item *item = &reader->items[at];
         size_t end = item->cached != NULL ? at + 1 : log_reader_span(reader, at);
-        rc = item->cached != NULL ? log_reader_fetch_one(reader, item, item->cached)
-                                  : log_reader_fetch_span(reader, at, end);
+        rc = item->cached != NULL ? log_reader_fetch_cached(reader, item) : log_reader_fetch_span(reader, at, end);
         at = end;
     }
     return rc;
@@ -293,7 +552,8 @@ static void log_reader_report(struct log_reader *reader, const struct log_reader
                       item->location.offset, "checksum, group, index or term of the entry");
     struct log_location location;
     bool current = group != NULL && log_index_find(&group->index, item->index, &location) &&
-                   location.segment == item->location.segment && location.offset == item->location.offset;
+                   location.segment == item->location.segment && location.term == item->location.term &&
+                   (location.offset == item->location.offset || location.offset == 0);
     if (current) {
         damage.commit = group->hard_state.commit;
         group->damaged = true;
@@ -301,17 +561,63 @@ static void log_reader_report(struct log_reader *reader, const struct log_reader
     }
 }
 
-static void log_reader_close(struct log_reader *reader)
+/* Unpins; reports what the round met. The mutex is held. */
+static void log_reader_end_round(struct log_reader *reader, int rc)
 {
-    free(reader->items);
-    free(reader->entries);
-    free(reader->scratch);
+    if (rc == HF_ECORRUPT && reader->failed != NULL) {
+        log_reader_report(reader, reader->failed);
+    }
+    if (reader->broken != NULL) {
+        log_seal_mark_broken(reader->log, reader->broken);
+        reader->broken = NULL;
+    }
+    log_reader_unpin(reader, reader->planned);
+}
+
+/* One round from `low` on. The mutex is not held. */
+static int log_reader_round(struct log_reader *reader, uint64_t low, uint64_t high, size_t count_max)
+{
+    struct hf_log *log = reader->log;
+    mutex_lock(&log->mutex);
+    const struct log_group *group = log_groups_find(&log->groups, reader->group);
+    int rc = 0;
+    if (reader->entry_count == 0) {
+        rc = log_reader_check_range(group, reader->group, low);
+    } else if (group == NULL || group->incarnation != reader->incarnation || group->rewrites != reader->rewrites ||
+               low <= group->bounds.floor || low > group->bounds.last) {
+        reader->ended = true; /* what was read is one state's; what follows would be another's */
+        mutex_unlock(&log->mutex);
+        return 0;
+    }
+    if (rc == 0) {
+        uint64_t last = high == 0 || high - 1 > group->bounds.last ? group->bounds.last : high - 1;
+        reader->incarnation = group->incarnation;
+        reader->rewrites = group->rewrites;
+        rc = log_reader_plan(reader, group, low, last, count_max);
+    }
+    mutex_unlock(&log->mutex);
+    if (rc == 0) {
+        rc = log_reader_fetch(reader);
+    }
+    mutex_lock(&log->mutex);
+    log_reader_end_round(reader, rc);
+    mutex_unlock(&log->mutex);
+    return rc;
+}
+
+static void log_reader_free_blocks(struct log_view_block *block)
+{
+    while (block != NULL) {
+        struct log_view_block *next = block->next;
+        free(block);
+        block = next;
+    }
 }
 
 int hf_log_read(struct hf_log *log, uint64_t group_id, uint64_t low, uint64_t high, uint64_t bytes_max,
                 size_t count_max, struct hf_log_view *out)
 {
-    struct log_reader reader = {.log = log, .group = group_id, .verify = !log->options.verify_on_read_off};
+    struct log_reader reader = {.log = log, .group = group_id, .bytes_max = bytes_max};
     *out = (struct hf_log_view){0};
     if (high != 0 && low > high) {
         return error_raise(HF_EINVALID, "the range %" PRIu64 " … %" PRIu64 " runs backwards", low, high);
@@ -319,34 +625,27 @@ int hf_log_read(struct hf_log *log, uint64_t group_id, uint64_t low, uint64_t hi
     if (low == high) {
         return 0;
     }
-    mutex_lock(&log->mutex);
-    const struct log_group *group = log_groups_find(&log->groups, group_id);
-    int rc = log_reader_check_range(group, group_id, low);
+    reader.verify = !log->options.verify_on_read_off;
+    reader.items = reader.few;
+    reader.item_capacity = sizeof(reader.few) / sizeof(reader.few[0]);
+    int rc = 0;
+    while (rc == 0 && !reader.ended) {
+        rc = log_reader_round(&reader, low + reader.entry_count, high, count_max);
+    }
     if (rc == 0) {
-        reader.incarnation = group->incarnation;
-        rc = log_reader_plan(&reader, group, low, high, bytes_max, count_max);
+        *out = (struct hf_log_view){.entries = reader.entries, .count = reader.entry_count, .memory = reader.blocks};
+        reader.blocks = NULL;
     }
-    size_t pinned = reader.count;
-    mutex_unlock(&log->mutex);
-    if (rc == 0) {
-        rc = log_reader_fetch(&reader);
+    log_reader_free_blocks(reader.blocks);
+    if (reader.items != reader.few) {
+        free(reader.items);
     }
-    mutex_lock(&log->mutex);
-    if (rc == HF_ECORRUPT && reader.failed != NULL) {
-        log_reader_report(&reader, reader.failed);
-    }
-    log_reader_unpin(&reader, pinned);
-    mutex_unlock(&log->mutex);
-    if (rc == 0) {
-        *out = (struct hf_log_view){.entries = reader.entries, .count = reader.count, .memory = reader.entries};
-        reader.entries = NULL;
-    }
-    log_reader_close(&reader);
+    free(reader.scratch);
     return rc;
 }
 
 void hf_log_view_close(struct hf_log_view *view)
 {
-    free(view->memory);
+    log_reader_free_blocks(view->memory);
     *view = (struct hf_log_view){0};
 }

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/mutation.h"
 #include "base/trace.h"
-#include "log/log_apply.h"
+#include "log/log_apply_index.h"
 #include "log/log_prepare.h"
 #include "log/log_reserve.h"
 #include "log/log_scan.h"
@@ -29,7 +29,9 @@ struct log_recovery {
     struct log_chain chain;
     struct log_scan_result scan;
     struct log_apply apply;
-    struct log_segment **segments; /* one for each of the chain */
+    struct log_segment **segments;     /* one for each of the chain */
+    struct log_index_file *index_file; /* of the segment that the scan asks about */
+    uint8_t *index_tables;
     struct log_recovery_copy *copies;
     size_t copy_count;
     size_t given_up;   /* segments in front that were declared not to be needed, and are not: left-overs */
@@ -48,14 +50,18 @@ struct log_recovery {
 
 static void log_recovery_stays(struct log_recovery *recovery, const struct log_scan_frame *frame)
 {
+    struct log_segment *segment = recovery->segments[frame->segment];
     bool bare = frame->state != LOG_SCAN_DAMAGED && (frame->header.flags & LOG_FORMAT_FRAME_BARE) != 0;
+    segment->used_bytes = frame->offset + frame->length;
+    if (frame->state == LOG_SCAN_DAMAGED) {
+        segment->index_state = LOG_SEGMENT_INDEX_REFUSED; /* every open has to meet the damage again */
+    }
     if (bare) {
         return; /* an old trailer has said what it had to say: the new segment repeats it */
     }
     recovery->used_count = frame->segment + 1;
     recovery->position = frame->position_end;
     recovery->sequence = frame->sequence_end;
-    recovery->segments[frame->segment]->used_bytes = frame->offset + frame->length;
 }
 
 static int log_recovery_keep_copy(struct log_recovery *recovery, const struct log_scan_frame *frame)
@@ -97,6 +103,72 @@ static int log_recovery_frame(void *arg, const struct log_scan_frame *frame)
     return 0;
 }
 
+/* ---- segments with an index file ---- */
+
+static void log_recovery_drop_index(struct log_recovery *recovery)
+{
+    log_index_file_close(recovery->index_file);
+    free(recovery->index_tables);
+    recovery->index_file = NULL;
+    recovery->index_tables = NULL;
+}
+
+static bool log_recovery_known(void *arg, size_t at, struct log_scan_known *out)
+{
+    struct log_recovery *recovery = arg;
+    struct hf_log *log = recovery->log;
+    log_recovery_drop_index(recovery);
+    int rc = log_index_file_load(log->io, log->directory, &recovery->chain.segments[at].header, &recovery->index_file,
+                                 &recovery->index_tables);
+    if (rc != 0) {
+        if (rc != HF_ENOTFOUND) {
+            TRACE(TRACE_WARN, "log", "a segment is scanned instead: %s", hf_error_text());
+        }
+        return false;
+    }
+    const struct log_index_summary *summary = &recovery->index_file->summary;
+    *out = (struct log_scan_known){
+        .position_first = summary->position_first,
+        .sequence_first = summary->sequence_first,
+        .position_end = summary->position_end,
+        .sequence_last = summary->sequence_last,
+        .data_position_end = summary->data_position_end,
+        .data_sequence_last = summary->data_sequence_last,
+        .durable_position = summary->durable_position,
+        .oldest_segment = summary->oldest_segment,
+    };
+    return summary->offset_end <= recovery->chain.segments[at].file_size;
+}
+
+static int log_recovery_skip(void *arg, size_t at, const struct log_scan_known *known)
+{
+    struct log_recovery *recovery = arg;
+    struct log_segment *segment = recovery->segments[at];
+    const struct log_index_summary *summary = &recovery->index_file->summary;
+    segment->index_file = recovery->index_file;
+    segment->index_state = LOG_SEGMENT_INDEX_COLD;
+    segment->used_bytes = summary->offset_end;
+    recovery->index_file = NULL;
+    log_apply_index(&recovery->apply, bytes_of(recovery->index_tables, summary->tables_size), segment);
+    if (summary->data_offset_end > LOG_FORMAT_SEGMENT_HEADER_SIZE) {
+        recovery->used_count = at + 1;
+        recovery->position = known->data_position_end;
+        recovery->sequence = known->data_sequence_last;
+    }
+    return 0;
+}
+
+static bool log_recovery_keeps(void *arg, uint64_t number)
+{
+    const struct log_recovery *recovery = arg;
+    for (size_t i = recovery->given_up; i < recovery->used_count; i++) {
+        if (recovery->chain.segments[i].header.number == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int log_recovery_read(struct log_recovery *recovery)
 {
     struct hf_log *log = recovery->log;
@@ -119,6 +191,10 @@ static int log_recovery_read(struct log_recovery *recovery)
     }
     recovery->apply.front_missing = count > 0 && recovery->chain.segments[0].header.number > 1;
     struct log_scan_callbacks callbacks = {.frame = log_recovery_frame, .arg = recovery};
+    if (!recovery->log->options.scan_all_on_open) {
+        callbacks.known = log_recovery_known;
+        callbacks.skip = log_recovery_skip;
+    }
     int rc_scan = log_scan_run(&recovery->chain, &callbacks, &recovery->scan);
     if (recovery->used_count == 0) {
         recovery->position = recovery->scan.position_begin;
@@ -389,6 +465,8 @@ static int log_recovery_continue(struct log_recovery *recovery)
         return rc;
     }
     log_recovery_remove_superseded(recovery);
+    struct log_index_file_keeper keeper = {.keeps = log_recovery_keeps, .arg = recovery};
+    log_index_file_clean(log->io, log->directory, &keeper);
     log_recovery_apply_copies(recovery);
     for (size_t i = recovery->given_up; i < recovery->used_count; i++) {
         log_segment_table_append(&log->segments, recovery->segments[i]);
@@ -419,6 +497,7 @@ static void log_recovery_close(struct log_recovery *recovery)
     for (size_t i = 0; i < recovery->copy_count; i++) {
         free(recovery->copies[i].data);
     }
+    log_recovery_drop_index(recovery);
     log_segment_close(recovery->fresh);
     free(recovery->segments);
     free(recovery->copies);

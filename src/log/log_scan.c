@@ -337,10 +337,44 @@ static void log_scan_report_progress(struct log_scan *scan)
     }
 }
 
+/* Skips the segment when it is known and its story begins where the walk stands and ends where the next one begins. The
+ * last segment, of which nobody says where it ends, is always read. */
+static int log_scan_try_skip(struct log_scan *scan, bool *skipped)
+{
+    struct log_scan_known known;
+    struct log_scan_result *result = &scan->result;
+    bool whole = scan->callbacks->known != NULL && scan->next_start != LOG_SCAN_UNKNOWN &&
+                 scan->offset == LOG_FORMAT_SEGMENT_HEADER_SIZE && log_scan_segment(scan)->header_good;
+    *skipped = false;
+    if (!whole || !scan->callbacks->known(scan->callbacks->arg, scan->at, &known)) {
+        return 0;
+    }
+    bool ends = known.position_end == scan->next_start;
+    bool ends_with_data = known.data_position_end == scan->next_start;
+    if (known.position_first != scan->position || known.sequence_first != scan->sequence ||
+        (!ends && !ends_with_data)) {
+        return 0; /* it disagrees: read the segment */
+    }
+    scan->position = scan->next_start;
+    scan->sequence = (ends ? known.sequence_last : known.data_sequence_last) + 1;
+    result->sequence_last = scan->sequence - 1 > result->sequence_last ? scan->sequence - 1 : result->sequence_last;
+    result->oldest_segment =
+        known.oldest_segment > result->oldest_segment ? known.oldest_segment : result->oldest_segment;
+    result->durable_position = scan->position > result->durable_position ? scan->position : result->durable_position;
+    int rc = log_scan_hand_out_declared(scan);
+    *skipped = true;
+    return rc == 0 ? scan->callbacks->skip(scan->callbacks->arg, scan->at, &known) : rc;
+}
+
 /* The segment at scan->at, from scan->offset. Moves scan->at on. */
 static int log_scan_walk_segment(struct log_scan *scan, bool *ended)
 {
-    while (scan->position != scan->next_start) {
+    bool skipped = false;
+    int skip_rc = log_scan_try_skip(scan, &skipped);
+    if (skip_rc != 0) {
+        return skip_rc;
+    }
+    while (!skipped && scan->position != scan->next_start) {
         const struct log_chain_segment *segment = log_scan_segment(scan);
         struct log_scan_frame frame;
         struct log_trailer trailer;

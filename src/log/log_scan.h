@@ -7,6 +7,7 @@
  *             a readable frame further on declares it durable?   → damage: what can be read of it is handed out, and
  *                                                                   the walk goes on at the next good frame
  *             otherwise                                          → torn: the stream ends here
+ * A segment of which all is known already (an index file) and which fits where the walk stands is skipped.
  * A frame is handed out as *declared* once a later trailer covers it; what is left at the end never was. */
 #ifndef LOG_LOG_SCAN_H
 #define LOG_LOG_SCAN_H
@@ -34,7 +35,23 @@ struct log_scan_frame {
     struct hf_bytes bytes;          /* lent for the call */
 };
 
+/* What is known of a whole segment without reading it. */
+struct log_scan_known {
+    uint64_t position_first;
+    uint64_t sequence_first;
+    uint64_t position_end;
+    uint64_t sequence_last;
+    uint64_t data_position_end; /* behind the last frame that is not bare */
+    uint64_t data_sequence_last;
+    uint64_t durable_position; /* greatest that a trailer in it declares */
+    uint64_t oldest_segment;
+};
+
 struct log_scan_callbacks {
+    /* Is the segment known? Then it is not read: *out says what it comes to, all of which is durable. May be NULL. */
+    bool (*known)(void *arg, size_t segment, struct log_scan_known *out);
+    /* It was known, fits the stream, and everything before it was handed out. */
+    int (*skip)(void *arg, size_t segment, const struct log_scan_known *known);
     /* Frames in stream order, damaged places among them. Non-zero ends the scan and is returned. */
     int (*frame)(void *arg, const struct log_scan_frame *frame);
     void (*progress)(void *arg, uint64_t bytes_done, uint64_t bytes_total); /* may be NULL */

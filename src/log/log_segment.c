@@ -6,6 +6,8 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/trace.h"
+#include "log/log_index_build.h"
 
 #define LOG_SEGMENT_ENTRY_EXTRA (LOG_FORMAT_RECORD_HEADER_SIZE + 4u) /* payloads are padded to 8 bytes: the mean */
 #define LOG_SEGMENT_STATE_SIZE  (2 * LOG_FORMAT_RUN_SIZE)            /* its run included */
@@ -26,6 +28,12 @@ void log_segment_close(struct log_segment *segment)
     assert(segment->pins == 0);
     file_close(segment->writer);
     file_close(segment->reader);
+    file_close(segment->index_reader);
+    log_index_file_close(segment->index_file);
+    if (segment->index_build != NULL) {
+        log_index_build_close(segment->index_build);
+    }
+    free(segment->index_build);
     free(segment);
 }
 
@@ -84,7 +92,9 @@ static void log_segment_close_idle_reader(struct log_segment_table *table)
     }
     if (oldest != NULL) {
         file_close(oldest->reader);
+        file_close(oldest->index_reader);
         oldest->reader = NULL;
+        oldest->index_reader = NULL;
         table->readers_open--;
     }
 }
@@ -106,6 +116,18 @@ int log_segment_pin(struct log_segment_table *table, struct log_segment *segment
             goto done;
         }
         table->readers_open++;
+    }
+    if (segment->index_replaced && segment->pins == 0) {
+        file_close(segment->index_reader);
+        segment->index_reader = NULL;
+        segment->index_replaced = false;
+    }
+    bool cold = segment->index_file != NULL && segment->index_state != LOG_SEGMENT_INDEX_WARM;
+    if (segment->index_reader == NULL && cold &&
+        log_index_file_open_reader(segment->index_file, &segment->index_reader) != 0) {
+        /* Its slots are had from the segment itself, until it is made again. */
+        TRACE(TRACE_WARN, "log", "an index file cannot be opened: %s", hf_error_text());
+        segment->index_reader = NULL;
     }
     segment->pins++;
     segment->read_turn = ++table->read_turn;

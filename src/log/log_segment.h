@@ -9,6 +9,9 @@
 #include "io/io.h"
 #include "log/log_format.h"
 #include "log/log_frame.h"
+#include "log/log_index_file.h"
+
+struct log_index_build;
 
 enum log_segment_state {
     LOG_SEGMENT_PLANNED,   /* has an identity; nothing on disk yet */
@@ -17,11 +20,22 @@ enum log_segment_state {
     LOG_SEGMENT_SEALED     /* only read from now on */
 };
 
+enum log_segment_index {
+    LOG_SEGMENT_INDEX_NONE,
+    LOG_SEGMENT_INDEX_REFUSED, /* it could not be made, or may not be: the segment is damaged. No more in this process
+                                */
+    LOG_SEGMENT_INDEX_WARM,    /* durable; the slots of its entries are still in memory */
+    LOG_SEGMENT_INDEX_COLD,    /* durable; its entries' slots are only there */
+    LOG_SEGMENT_INDEX_BROKEN   /* was cold; a page is damaged: it has to be made again */
+};
+
 struct log_segment {
     struct log_segment_header header;
     enum log_segment_state state;
     struct file *writer; /* direct; NULL when not written by this process */
     struct file *reader; /* buffered; opened when first needed */
+    struct file *index_reader;
+    bool index_replaced; /* index_reader is of a file that was made again */
     unsigned pins;       /* reads in progress */
     uint64_t read_turn;  /* when it was read last, for closing the reader that was not used longest */
     uint64_t used_bytes; /* header and frames placed */
@@ -33,6 +47,9 @@ struct log_segment {
     uint32_t live_states; /* hard states and floors of groups */
 
     uint64_t mark; /* who counts segments marks those it has counted */
+    enum log_segment_index index_state;
+    struct log_index_file *index_file;   /* from WARM on */
+    struct log_index_build *index_build; /* WARM: what its blocks are matched with when they give up their slots */
 };
 
 struct log_segment *log_segment_new(const struct log_segment_header *header);

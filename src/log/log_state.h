@@ -16,6 +16,7 @@
 #include "log/log_pool.h"
 #include "log/log_release.h"
 #include "log/log_retain.h"
+#include "log/log_seal.h"
 #include "log/log_segment.h"
 #include "log/log_tail_cache.h"
 #include "log/log_writer.h"
@@ -36,6 +37,7 @@ struct hf_log {
     struct log_release release;
     struct log_collect collect;
     struct log_retain retain;
+    struct log_seal seal;
     struct log_writer writer;
     struct log_damages damages;
     struct log_completions completions;

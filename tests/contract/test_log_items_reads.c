@@ -95,7 +95,8 @@ static void L27_a_failing_read_is_a_fourth_answer(void **unused)
     struct items_run run;
     open_cold(&items, &run);
     struct hf_log_view view = {0};
-    struct sim_disk_failure failure = {.kind = SIM_DISK_READ, .count = 1, .error = HF_EIO};
+    /* More than one: when the index file cannot be read, the segment is asked. */
+    struct sim_disk_failure failure = {.kind = SIM_DISK_READ, .count = 100, .error = HF_EIO};
     unsigned failed = 0;
     for (uint64_t index = 1; index <= COLD_ENTRIES; index++) {
         sim_disk_fail(run.host, &failure);

@@ -337,7 +337,12 @@ static bool run_failing(struct script *script, const struct failing *failing, ui
     assert_true(rc == 0 || happened > 0);
     /* What only gives space back may fail without harm. */
     bool harmless = failing->kind == SIM_DISK_UNLINK || failing->kind == SIM_DISK_READ;
-    assert_true(rc != 0 || run.acknowledged == BATCHES || (run.failed && happened > 0 && !harmless) ||
+    struct hf_log_stat stat = {0};
+    if (rc == 0) {
+        hf_log_stat(run.log, &stat);
+    }
+    bool failed = run.failed || stat.failure != 0; /* the latter when nobody was waiting */
+    assert_true(rc != 0 || run.acknowledged == BATCHES || (failed && happened > 0 && !harmless) ||
                 failing->error == HF_ENOSPACE);
     sim_disk_fail_clear(run.host);
     sim_host_power_off(run.host);
@@ -527,8 +532,11 @@ static void P2_damage_that_collection_meets_closes_its_group_and_keeps_the_file(
     run_idle(&run, 300);
     hf_log_group_state(run.log, model_group_id(IDLE), &state);
     assert_true(state.damaged);
-    assert_int_equal(hf_log_damage_next(run.log, &position, &damage), 0);
-    assert_true(damage.group == model_group_id(IDLE) && damage.index == 1000 && damage.term == 1);
+    bool named = false; /* and the frame itself, by whoever read it back */
+    while (hf_log_damage_next(run.log, &position, &damage) == 0) {
+        named |= damage.group == model_group_id(IDLE) && damage.index == 1000 && damage.term == 1;
+    }
+    assert_true(named);
     assert_true(is_there(&run, "0000000000000001.log"));
     hf_log_group_state(run.log, model_group_id(BUSY), &state);
     assert_false(state.damaged);

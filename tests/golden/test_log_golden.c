@@ -1,13 +1,17 @@
 /* links: log sim */
 /* A segment file of format version 1, as it was written when that version was new: every later program must open it and
  * read exactly this. The file is kept for ever; a new version adds a file. It was made by
- * HOLDFAST_GOLDEN_WRITE=log_v1.log ./test_log_golden, and is made again only to add a file. */
+ * HOLDFAST_GOLDEN_WRITE=log_v1.log ./test_log_golden, and is made again only to add a file;
+ * the index file beside it by HOLDFAST_GOLDEN_WRITE_INDEX. */
 #include "unit/log/log_model.h"
 
 #include "log/log.h"
+#include "log/log_index_build.h"
+#include "log/log_index_file.h"
 #include "sim/sim.h"
 
 #define DIRECTORY       "/log"
+#define INDEX           DIRECTORY "/0000000000000001.idx"
 #define SEGMENT         DIRECTORY "/0000000000000001.log"
 #define GOLDEN_SIZE_MAX (1u << 20)
 
@@ -69,7 +73,7 @@ static void options_v1(struct hf_log_options *options)
     options->segment_size_bytes = 64 << 10;
 }
 
-static void copy_in(struct sim_host *host, const char *name)
+static void copy_to(struct sim_host *host, const char *name, const char *target)
 {
     char path[512];
     snprintf(path, sizeof(path), "%.*s/%s", (int)(strrchr(__FILE__, '/') - __FILE__), __FILE__, name);
@@ -79,10 +83,15 @@ static void copy_in(struct sim_host *host, const char *name)
     size_t size = fread(bytes, 1, GOLDEN_SIZE_MAX, source);
     fclose(source);
     struct file *file = NULL;
-    assert_int_equal(file_open(sim_host_io(host), SEGMENT, FILE_WRITE | FILE_CREATE, &file), 0);
+    assert_int_equal(file_open(sim_host_io(host), target, FILE_WRITE | FILE_CREATE, &file), 0);
     assert_int_equal(file_write(file, 0, bytes, size), 0);
     file_close(file);
     free(bytes);
+}
+
+static void copy_in(struct sim_host *host, const char *name)
+{
+    copy_to(host, name, SEGMENT);
 }
 
 static void expect_v1(struct hf_log *log)
@@ -176,6 +185,130 @@ static void the_records_of_version_1_are_where_they_were(void **unused)
     sim_close(sim);
 }
 
+/* ---- the index file of that segment ---- */
+
+static uint8_t *read_file(struct sim_host *host, const char *path, size_t *size)
+{
+    struct file *file = NULL;
+    uint8_t *bytes = memory_new(GOLDEN_SIZE_MAX);
+    assert_int_equal(file_open(sim_host_io(host), path, FILE_READ, &file), 0);
+    assert_int_equal(file_read(file, 0, bytes, GOLDEN_SIZE_MAX, size), 0);
+    file_close(file);
+    return bytes;
+}
+
+static void get_segment_header(struct sim_host *host, struct log_segment_header *out, uint64_t *end)
+{
+    size_t size = 0;
+    struct log_frame_header frame;
+    uint8_t *bytes = read_file(host, SEGMENT, &size);
+    assert_int_equal(log_format_get_segment_header(bytes, out), 0);
+    *end = LOG_FORMAT_SEGMENT_HEADER_SIZE;
+    while (log_frame_get_header(bytes + *end, out->incarnation, 1, *end, size - *end, &frame)) {
+        *end += frame.length;
+    }
+    free(bytes);
+}
+
+static void build_index(struct sim_host *host)
+{
+    struct log_index_build build;
+    struct log_segment_header header;
+    uint64_t end = 0;
+    uint64_t bad = 0;
+    bool directory_failed = false;
+    get_segment_header(host, &header, &end);
+    assert_int_equal(log_index_build_segment(&build, sim_host_io(host), DIRECTORY, &header, end, NULL, &bad), 0);
+    assert_int_equal(log_index_build_write(&build, sim_host_io(host), DIRECTORY, &directory_failed), 0);
+    log_index_build_close(&build);
+}
+
+static void an_index_file_of_version_1_is_read_for_ever(void **unused)
+{
+    (void)unused;
+    struct sim *sim = NULL;
+    struct sim_host *host = new_host(&sim);
+    struct log_segment_header header;
+    struct log_index_file *index = NULL;
+    struct log_index_cursor cursor;
+    struct log_index_item item;
+    struct file *reader = NULL;
+    uint8_t *tables = NULL;
+    uint64_t end = 0;
+    char text[4096] = "";
+    size_t used = 0;
+    copy_in(host, "log_v1.log");
+    copy_to(host, "index_v1.idx", INDEX);
+    get_segment_header(host, &header, &end);
+    assert_int_equal(log_index_file_load(sim_host_io(host), DIRECTORY, &header, &index, &tables), 0);
+    assert_int_equal(index->summary.offset_end, end);
+    assert_int_equal(index->summary.slot_count, 26);
+    struct hf_bytes bytes = bytes_of(tables, index->summary.tables_size);
+    assert_int_equal(log_index_format_open_cursor(&cursor, &index->summary, bytes), 0);
+    while (log_index_format_next(&cursor, &item) == 0) {
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s g%llx i%llu n%llu t%llu c%llu\n",
+                                 log_format_kind_name((uint8_t)item.kind), (unsigned long long)item.run.group,
+                                 (unsigned long long)item.index, (unsigned long long)item.count,
+                                 (unsigned long long)item.term, (unsigned long long)item.hard_state.commit);
+    }
+    static const char *const expected[] = {
+        "run g1 i0 n0 t0 c0\nappend g1 i1 n20 t0 c0\ntruncate g1 i15 n0 t0 c0\nappend g1 i15 n1 t0 c0\n"
+        "compact g1 i6 n0 t2 c0\n",
+        "hard_state g4d i5000 n0 t0 c4000\nappend g4d i5000 n1 t0 c0\nreset g4d i123456789 n0 t8 c0\n",
+        "group_removed g200000000 i0 n0 t0 c0\n",
+        "append g7fffffffffffffff i18446744073709551614 n1 t0 c0\n",
+    };
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+        if (strstr(text, expected[i]) == NULL) {
+            fail_msg("no \"%s\" in\n%s", expected[i], text);
+        }
+    }
+    struct log_slot slots[26];
+    assert_int_equal(log_index_file_open_reader(index, &reader), 0);
+    assert_int_equal(log_index_file_read_slots(index, reader, 0, 26, slots), 0);
+    assert_int_equal(slots[0].offset_eighth, 4256 / 8);
+    assert_int_equal(slots[1].offset_eighth, 4288 / 8);
+    assert_int_equal(slots[1].size, 13);
+    file_close(reader);
+    log_index_file_close(index);
+    free(tables);
+    sim_close(sim);
+}
+
+static void an_index_file_is_still_written_as_it_was(void **unused)
+{
+    (void)unused;
+    struct sim *sim = NULL;
+    struct sim_host *host = new_host(&sim);
+    size_t size = 0;
+    size_t golden_size = 0;
+    copy_in(host, "log_v1.log");
+    copy_to(host, "index_v1.idx", DIRECTORY "/golden");
+    build_index(host);
+    uint8_t *bytes = read_file(host, INDEX, &size);
+    uint8_t *golden = read_file(host, DIRECTORY "/golden", &golden_size);
+    assert_int_equal(size, golden_size);
+    assert_memory_equal(bytes, golden, size);
+    free(bytes);
+    free(golden);
+    sim_close(sim);
+}
+
+static void write_index_file(const char *path)
+{
+    struct sim *sim = NULL;
+    struct sim_host *host = new_host(&sim);
+    size_t size = 0;
+    copy_in(host, "log_v1.log");
+    build_index(host);
+    uint8_t *bytes = read_file(host, INDEX, &size);
+    FILE *target = fopen(path, "wb");
+    assert_int_equal(fwrite(bytes, 1, size, target), size);
+    fclose(target);
+    free(bytes);
+    sim_close(sim);
+}
+
 /* ---- making the file ---- */
 
 static void count_done(void *arg, int result)
@@ -232,7 +365,14 @@ int main(void)
         write_file(path);
         return 0;
     }
+    path = getenv("HOLDFAST_GOLDEN_WRITE_INDEX");
+    if (path != NULL) {
+        write_index_file(path);
+        return 0;
+    }
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_index_file_of_version_1_is_read_for_ever),
+        cmocka_unit_test(an_index_file_is_still_written_as_it_was),
         cmocka_unit_test(version_1_opens_for_ever),
         cmocka_unit_test(the_records_of_version_1_are_where_they_were),
     };

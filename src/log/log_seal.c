@@ -1,0 +1,246 @@
+#include "log/log_seal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/mutation.h"
+#include "base/trace.h"
+#include "log/log_state.h"
+
+/* ---- the work ---- */
+
+static int log_seal_work(void *arg)
+{
+    struct log_seal_job *job = arg;
+    struct log_index_build *build = memory_new(sizeof(*build));
+    int rc = log_index_build_segment(build, job->io, job->directory, &job->header, job->offset_end, &job->cancelled,
+                                     &job->bad_offset);
+    if (rc == 0) {
+        rc = log_index_build_write(build, job->io, job->directory, &job->directory_failed);
+        if (rc != 0) {
+            log_index_build_close(build);
+        }
+    }
+    if (rc == 0) {
+        job->build = build;
+        build = NULL;
+    }
+    free(build);
+    return rc;
+}
+
+/* ---- which segment ---- */
+
+/* The segments are contiguous in their numbers. The first one from `number` on; NULL: none. */
+static struct log_segment *log_seal_segment(const struct hf_log *log, uint64_t number)
+{
+    const struct log_segment_table *table = &log->segments;
+    uint64_t first = table->count > 0 ? table->items[0]->header.number : 0;
+    uint64_t at = number > first ? number - first : 0;
+    return at < table->count ? table->items[at] : NULL;
+}
+
+/* Every byte of the segments below it is durable, and nothing is written to them any more. */
+static uint64_t log_seal_durable_below(const struct hf_log *log)
+{
+    const struct log_writer *writer = &log->writer;
+    if (list_empty(&writer->writes) || MUTATED(LOG_INDEX_BEFORE_DURABLE)) {
+        return writer->tail->header.number;
+    }
+    return list_entry(writer->writes.next, struct log_write, link)->segment->header.number;
+}
+
+static struct log_segment *log_seal_next(const struct hf_log *log)
+{
+    uint64_t below = log_seal_durable_below(log);
+    struct log_segment *segment = log_seal_segment(log, log->seal.number_next);
+    while (segment != NULL && segment->header.number < below) {
+        if (segment->index_state == LOG_SEGMENT_INDEX_NONE || segment->index_state == LOG_SEGMENT_INDEX_BROKEN) {
+            return segment;
+        }
+        segment = log_seal_segment(log, segment->header.number + 1);
+    }
+    return NULL;
+}
+
+/* Index files may not eat the headroom. */
+static bool log_seal_has_room(struct hf_log *log, const struct log_segment *segment)
+{
+    uint64_t needed = segment->used_bytes / 4 + LOG_INDEX_HEADER_SIZE + LOG_INDEX_PAGE_SIZE;
+    return log_pool_free_bytes(&log->pool) >= needed + log->options.reserve_bytes;
+}
+
+/* ---- forgetting ---- */
+
+static void log_seal_chill_item(struct hf_log *log, struct log_segment *segment, const struct log_index_item *item)
+{
+    struct log_group *group = log_groups_find(&log->groups, item->run.group);
+    bool is_block = item->kind == LOG_RECORD_APPEND || item->kind == LOG_RECORD_MOVED;
+    if (!is_block || group == NULL || group->incarnation != item->run.incarnation) {
+        return;
+    }
+    struct log_index_cold cold = {.segment = segment,
+                                  .index_first = item->index,
+                                  .count = (uint32_t)item->count,
+                                  .file_slot = (uint32_t)item->slot_first};
+    log_index_chill(&group->index, &cold, segment->index_build->slots + item->slot_first);
+}
+
+static void log_seal_chill(struct hf_log *log, struct log_segment *segment)
+{
+    struct log_index_build *build = segment->index_build;
+    struct log_index_cursor cursor;
+    struct log_index_item item;
+    int rc = log_index_format_open_cursor(&cursor, &build->summary, buffer_bytes(&build->tables));
+    while (rc == 0 && (rc = log_index_format_next(&cursor, &item)) == 0) {
+        log_seal_chill_item(log, segment, &item);
+    }
+    assert(rc == HF_ENOTFOUND); /* our own work */
+    log_index_build_close(build);
+    free(build);
+    segment->index_build = NULL;
+    segment->index_state = LOG_SEGMENT_INDEX_COLD;
+}
+
+/* Recent entries are read from the cache, without a probe: their slots stay as long as they are there. */
+static void log_seal_forget(struct hf_log *log)
+{
+    const struct log_tail_cache *cache = &log->cache;
+    uint64_t cached_from = cache->frame_count > 0 ? cache->frames[cache->frame_first].segment : UINT64_MAX;
+    struct log_seal *seal = &log->seal;
+    struct log_segment *segment = log_seal_segment(log, seal->warm_next);
+    while (segment != NULL && segment->header.number < cached_from && segment->header.number < seal->number_next) {
+        if (segment->index_state == LOG_SEGMENT_INDEX_WARM) {
+            log_seal_chill(log, segment);
+        }
+        seal->warm_next = segment->header.number + 1;
+        segment = log_seal_segment(log, seal->warm_next);
+    }
+}
+
+/* ---- the driver's turns ---- */
+
+int log_seal_start(struct hf_log *log, uint64_t now_ns)
+{
+    struct log_seal *seal = &log->seal;
+    log_seal_forget(log);
+    if (seal->busy || now_ns < seal->retry_ns) {
+        return 0;
+    }
+    struct log_segment *segment = log_seal_next(log);
+    if (segment == NULL) {
+        return 0;
+    }
+    if (!log_seal_has_room(log, segment)) {
+        seal->retry_ns = now_ns + LOG_SEAL_RETRY_NS;
+        return 0;
+    }
+    bool again = segment->index_state == LOG_SEGMENT_INDEX_BROKEN;
+    seal->job = (struct log_seal_job){.io = log->io, .directory = log->directory, .header = segment->header};
+    seal->job.offset_end = again ? segment->index_file->summary.offset_end : segment->used_bytes;
+    seal->operation = (struct io_operation){.kind = IO_WORK, .work = log_seal_work, .arg = &seal->job, .user = seal};
+    int rc = io_queue_submit(log->queue, &seal->operation);
+    if (rc != 0) {
+        return error_wrap(rc, "making an index file");
+    }
+    segment->pins++; /* not given up meanwhile */
+    seal->segment = segment;
+    seal->busy = true;
+    return 0;
+}
+
+static void log_seal_accept(struct hf_log *log, struct log_segment *segment, struct log_index_build *build)
+{
+    if (segment->index_state == LOG_SEGMENT_INDEX_NONE) {
+        segment->index_file = log_index_file_of(log->io, log->directory, &build->summary, build->tables.data);
+        segment->index_build = build;
+        segment->index_state = LOG_SEGMENT_INDEX_WARM;
+        return;
+    }
+    /* Made again: the numbers of the slots are what they were. */
+    const struct log_index_summary *before = &segment->index_file->summary;
+    bool same =
+        before->tables_checksum == build->summary.tables_checksum && before->slot_count == build->summary.slot_count;
+    segment->index_state = same ? LOG_SEGMENT_INDEX_COLD : LOG_SEGMENT_INDEX_REFUSED;
+    segment->index_replaced = true;
+    log_index_build_close(build);
+    free(build);
+}
+
+/* Nobody knows yet which entries are concerned: reads will tell. */
+static void log_seal_report(struct hf_log *log, const struct log_segment *segment, uint64_t offset)
+{
+    struct hf_log_damage damage =
+        log_damage_of(0, 0, 0, segment->header.number, offset, "a frame of a sealed segment is damaged");
+    log_damage_add(&log->damages, &damage);
+}
+
+int log_seal_finish(struct hf_log *log, uint64_t now_ns)
+{
+    struct log_seal *seal = &log->seal;
+    struct log_segment *segment = seal->segment;
+    int rc = seal->operation.result;
+    seal->busy = false;
+    seal->segment = NULL;
+    log_segment_unpin(segment);
+    log_pool_forget_free_bytes(&log->pool);
+    if (rc == 0) {
+        log_seal_accept(log, segment, seal->job.build);
+    } else if (rc == HF_ENOSPACE) {
+        seal->retry_ns = now_ns + LOG_SEAL_RETRY_NS;
+        return 0;
+    } else if (rc == HF_ECLOSED) {
+        return 0;
+    } else {
+        TRACE(TRACE_WARN, "log", "a log segment gets no index file: %s", seal->operation.text);
+        bool again = segment->index_state == LOG_SEGMENT_INDEX_BROKEN && rc != HF_ECORRUPT;
+        segment->index_state = again ? LOG_SEGMENT_INDEX_COLD : LOG_SEGMENT_INDEX_REFUSED; /* a read will ask again */
+        if (rc == HF_ECORRUPT) {
+            log_seal_report(log, segment, seal->job.bad_offset);
+        }
+        if (seal->job.directory_failed) {
+            return error_restore(rc, seal->operation.text);
+        }
+    }
+    struct log_segment *next = log_seal_next(log);
+    seal->number_next = next != NULL ? next->header.number : segment->header.number + 1;
+    return 0;
+}
+
+uint64_t log_seal_deadline_ns(const struct hf_log *log)
+{
+    if (log->seal.busy || log_seal_next(log) == NULL) {
+        return UINT64_MAX;
+    }
+    return log->seal.retry_ns;
+}
+
+void log_seal_cancel(struct log_seal *seal)
+{
+    atomic_store(&seal->job.cancelled, true);
+}
+
+void log_seal_close(struct log_seal *seal)
+{
+    if (seal->segment != NULL) {
+        log_segment_unpin(seal->segment);
+        seal->segment = NULL;
+    }
+    if (seal->busy && seal->operation.result == 0 && seal->job.build != NULL) {
+        log_index_build_close(seal->job.build);
+        free(seal->job.build);
+    }
+    seal->busy = false;
+}
+
+void log_seal_mark_broken(struct hf_log *log, struct log_segment *segment)
+{
+    if (segment->index_state != LOG_SEGMENT_INDEX_COLD || segment->index_replaced) {
+        return;
+    }
+    segment->index_state = LOG_SEGMENT_INDEX_BROKEN;
+    if (segment->header.number < log->seal.number_next) {
+        log->seal.number_next = segment->header.number;
+    }
+}

@@ -1,0 +1,59 @@
+/* Gives every sealed segment its index file, in the background, one at a time and in order; makes damaged ones again;
+ * and lets the index forget what they hold.
+ *
+ *   none ── every frame is durable: read back, condense, write, sync, rename, sync the directory ──→ warm
+ *   warm ── the tail cache holds nothing of the segment any more ──→ cold: the entries' slots leave memory
+ *   cold ── a read met a damaged page ──→ broken ── made again ──→ cold
+ *
+ * An index file is a convenience, so its failures are not the log's: a full device is tried again later, other errors
+ * leave the segment without one. The exception is a failed sync of the directory, which may have concerned a segment's
+ * name. What the reading back finds damaged is reported. Guarded by the log's mutex; the work runs off the driver's
+ * thread on its own data. */
+#ifndef LOG_LOG_SEAL_H
+#define LOG_LOG_SEAL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/io.h"
+#include "log/log_index_build.h"
+#include "log/log_segment.h"
+
+#define LOG_SEAL_RETRY_NS UINT64_C(1000000000) /* after the device was full */
+
+struct hf_log;
+
+struct log_seal_job {
+    struct io *io;
+    const char *directory; /* lent */
+    struct log_segment_header header;
+    uint64_t offset_end;
+    atomic_bool cancelled;
+    struct log_index_build *build; /* out, on success */
+    uint64_t bad_offset;           /* out, on HF_ECORRUPT */
+    bool directory_failed;         /* out */
+};
+struct log_seal {
+    struct io_operation operation;
+    struct log_seal_job job;
+    struct log_segment *segment; /* of the job; the job pins it */
+    uint64_t number_next;        /* segments below it have been seen to */
+    uint64_t warm_next;          /* no segment below it is warm */
+    uint64_t retry_ns;
+    bool busy;
+};
+
+/* Driver: lets go of what the cache has left, and starts the next job. 0, or the error of a submission. */
+int log_seal_start(struct hf_log *log, uint64_t now_ns);
+/* Driver: the job completed. 0, or the error that poisons. */
+int log_seal_finish(struct hf_log *log, uint64_t now_ns);
+/* When log_seal_start has something to do. */
+uint64_t log_seal_deadline_ns(const struct hf_log *log);
+/* The running job ends soon, without a result. */
+void log_seal_cancel(struct log_seal *seal);
+void log_seal_close(struct log_seal *seal); /* nothing in flight */
+/* A page of the segment's index file is damaged. */
+void log_seal_mark_broken(struct hf_log *log, struct log_segment *segment);
+
+#endif
