@@ -66,6 +66,7 @@ static int log_start(struct hf_log *log)
         return rc;
     }
     log_configure(log);
+    log_seal_open(log, io_monotonic_ns(log->io));
     log->simulated = io_queue_descriptor(log->queue) < 0;
     if (log->simulated) {
         log->options.driver = HF_LOG_DRIVE_CALLER; /* in the simulator there are no threads */

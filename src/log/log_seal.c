@@ -1,6 +1,7 @@
 #include "log/log_seal.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -8,7 +9,54 @@
 #include "base/trace.h"
 #include "log/log_state.h"
 
+#define LOG_SEAL_NAME_BYTES (64u << 10)
+
 /* ---- the work ---- */
+
+/* Reads entries as anybody would; the reader reports what is damaged. */
+static int log_seal_name_range(struct log_seal_job *job, const struct log_seal_range *range)
+{
+    uint64_t index = range->index_first;
+    while (index <= range->index_last && !atomic_load(&job->cancelled)) {
+        struct hf_log_view view = {0};
+        uint64_t high = range->index_last == HF_LOG_INDEX_MAX ? 0 : range->index_last + 1;
+        int rc = hf_log_read(job->log, range->group, index, high, LOG_SEAL_NAME_BYTES, 0, &view);
+        if (rc == HF_ECORRUPT) {
+            rc = hf_log_read(job->log, range->group, index, index + 1, 0, 0, &view);
+            view.count = 1; /* one by one until the damaged one is behind us */
+        }
+        uint64_t count = view.count;
+        hf_log_view_close(&view);
+        if ((rc != 0 && rc != HF_ECORRUPT) || count > range->index_last - index) {
+            return rc == HF_ECORRUPT ? 0 : rc;
+        }
+        index += count;
+    }
+    return 0;
+}
+
+static int log_seal_name_work(void *arg)
+{
+    struct log_seal_job *job = arg;
+    for (size_t i = 0; i < job->range_count; i++) {
+        (void)log_seal_name_range(job, &job->ranges[i]); /* compacted meanwhile: nobody needs it */
+    }
+    return 0;
+}
+
+/* The whole segment once more; *build is what it says. */
+static int log_seal_scrub_work(void *arg)
+{
+    struct log_seal_job *job = arg;
+    job->build = memory_new(sizeof(*job->build));
+    int rc = log_index_build_segment(job->build, job->io, job->directory, &job->header, job->offset_end,
+                                     &job->cancelled, &job->bad_offset);
+    if (rc != 0) {
+        free(job->build);
+        job->build = NULL;
+    }
+    return rc;
+}
 
 static int log_seal_work(void *arg)
 {
@@ -119,35 +167,153 @@ static void log_seal_forget(struct hf_log *log)
     }
 }
 
+/* ---- the scrub ---- */
+
+/* Nobody knows yet which entries are concerned: reads will tell. */
+static void log_seal_report(struct hf_log *log, const struct log_segment *segment, uint64_t offset)
+{
+    struct hf_log_damage damage =
+        log_damage_of(0, 0, 0, segment->header.number, offset, "a frame of a sealed segment is damaged");
+    log_damage_add(&log->damages, &damage);
+}
+
+void log_seal_open(struct hf_log *log, uint64_t now_ns)
+{
+    struct log_seal *seal = &log->seal;
+    const struct log_segment_table *table = &log->segments;
+    seal->scrub_next = table->items[0]->header.number;
+    seal->scrub_end = table->items[table->count - 1]->header.number;
+    seal->scrub_ns = now_ns + LOG_SEAL_SCRUB_DELAY_NS;
+}
+
+/* The next segment that the open did not read; NULL when all were. */
+static struct log_segment *log_seal_next_scrub(const struct hf_log *log)
+{
+    const struct log_seal *seal = &log->seal;
+    struct log_segment *segment = log_seal_segment(log, seal->scrub_next);
+    while (segment != NULL && segment->header.number < seal->scrub_end) {
+        if (segment->index_state == LOG_SEGMENT_INDEX_COLD) {
+            return segment;
+        }
+        segment = log_seal_segment(log, segment->header.number + 1);
+    }
+    return NULL;
+}
+
+static void log_seal_collect_ranges(struct hf_log *log, const struct log_segment *segment)
+{
+    struct log_seal_job *job = &log->seal.job;
+    size_t position = 0;
+    uint64_t id = 0;
+    void *value = NULL;
+    while (map_next(&log->groups.by_id, &position, &id, &value)) {
+        const struct log_index *index = &((const struct log_group *)value)->index;
+        for (size_t i = 0; i < index->count; i++) {
+            const struct log_index_block *block = index->blocks[i];
+            if (block->segment != segment) {
+                continue;
+            }
+            job->ranges = memory_resize(job->ranges, (job->range_count + 1) * sizeof(struct log_seal_range));
+            job->ranges[job->range_count++] = (struct log_seal_range){
+                .group = id, .index_first = block->index_first, .index_last = block->index_first + (block->count - 1)};
+        }
+    }
+}
+
+static int log_seal_submit(struct hf_log *log, struct log_segment *segment, enum log_seal_task task)
+{
+    static int (*const works[])(void *) = {log_seal_work, log_seal_scrub_work, log_seal_name_work};
+    struct log_seal *seal = &log->seal;
+    bool sized = segment->index_file != NULL;
+    seal->job =
+        (struct log_seal_job){.task = task,
+                              .log = log,
+                              .io = log->io,
+                              .directory = log->directory,
+                              .header = segment->header,
+                              .offset_end = sized ? segment->index_file->summary.offset_end : segment->used_bytes};
+    if (task == LOG_SEAL_NAME) {
+        log_seal_collect_ranges(log, segment);
+    }
+    seal->operation = (struct io_operation){.kind = IO_WORK, .work = works[task], .arg = &seal->job, .user = seal};
+    int rc = io_queue_submit(log->queue, &seal->operation);
+    if (rc != 0) {
+        free(seal->job.ranges);
+        seal->job.ranges = NULL;
+        return error_wrap(rc, "reading a log segment in the background");
+    }
+    segment->pins++; /* not given up meanwhile */
+    seal->segment = segment;
+    seal->busy = true;
+    return 0;
+}
+
+static int log_seal_start_scrub(struct hf_log *log, uint64_t now_ns)
+{
+    struct log_seal *seal = &log->seal;
+    if (seal->naming != NULL) {
+        struct log_segment *segment = seal->naming;
+        seal->naming = NULL;
+        log_segment_unpin(segment);
+        return log_seal_submit(log, segment, LOG_SEAL_NAME);
+    }
+    struct log_segment *segment = now_ns >= seal->scrub_ns ? log_seal_next_scrub(log) : NULL;
+    if (segment == NULL) {
+        return 0;
+    }
+    seal->scrub_next = segment->header.number + 1;
+    seal->scrub_ns = now_ns + segment->used_bytes * UINT64_C(1000000000) / LOG_SEAL_SCRUB_BYTES_S;
+    return log_seal_submit(log, segment, LOG_SEAL_SCRUB);
+}
+
+/* The frame is reported, and its entries will be named. */
+static void log_seal_meet_damage(struct hf_log *log, struct log_segment *segment)
+{
+    struct log_seal *seal = &log->seal;
+    log_seal_report(log, segment, seal->job.bad_offset);
+    if (seal->naming == NULL) {
+        segment->pins++;
+        seal->naming = segment;
+    }
+}
+
+static void log_seal_finish_scrub(struct hf_log *log, struct log_segment *segment, int rc)
+{
+    struct log_seal *seal = &log->seal;
+    struct log_index_build *build = seal->job.build;
+    if (rc == 0) {
+        const struct log_index_summary *known = &segment->index_file->summary;
+        if (build->summary.tables_checksum != known->tables_checksum) {
+            TRACE(TRACE_WARN, "log", "an index file disagrees with its segment %016" PRIx64, segment->header.number);
+            log_seal_mark_broken(log, segment);
+        }
+        log_index_build_close(build);
+        free(build);
+    } else if (rc == HF_ECORRUPT) {
+        log_seal_meet_damage(log, segment);
+    } else if (rc != HF_ECLOSED) {
+        TRACE(TRACE_WARN, "log", "a log segment cannot be read: %s", seal->operation.text);
+    }
+}
+
 /* ---- the driver's turns ---- */
 
 int log_seal_start(struct hf_log *log, uint64_t now_ns)
 {
     struct log_seal *seal = &log->seal;
     log_seal_forget(log);
-    if (seal->busy || now_ns < seal->retry_ns) {
+    if (seal->busy) {
         return 0;
     }
-    struct log_segment *segment = log_seal_next(log);
+    struct log_segment *segment = now_ns >= seal->retry_ns && seal->naming == NULL ? log_seal_next(log) : NULL;
     if (segment == NULL) {
-        return 0;
+        return log_seal_start_scrub(log, now_ns);
     }
     if (!log_seal_has_room(log, segment)) {
         seal->retry_ns = now_ns + LOG_SEAL_RETRY_NS;
         return 0;
     }
-    bool again = segment->index_state == LOG_SEGMENT_INDEX_BROKEN;
-    seal->job = (struct log_seal_job){.io = log->io, .directory = log->directory, .header = segment->header};
-    seal->job.offset_end = again ? segment->index_file->summary.offset_end : segment->used_bytes;
-    seal->operation = (struct io_operation){.kind = IO_WORK, .work = log_seal_work, .arg = &seal->job, .user = seal};
-    int rc = io_queue_submit(log->queue, &seal->operation);
-    if (rc != 0) {
-        return error_wrap(rc, "making an index file");
-    }
-    segment->pins++; /* not given up meanwhile */
-    seal->segment = segment;
-    seal->busy = true;
-    return 0;
+    return log_seal_submit(log, segment, LOG_SEAL_MAKE);
 }
 
 static void log_seal_accept(struct hf_log *log, struct log_segment *segment, struct log_index_build *build)
@@ -168,14 +334,6 @@ static void log_seal_accept(struct hf_log *log, struct log_segment *segment, str
     free(build);
 }
 
-/* Nobody knows yet which entries are concerned: reads will tell. */
-static void log_seal_report(struct hf_log *log, const struct log_segment *segment, uint64_t offset)
-{
-    struct hf_log_damage damage =
-        log_damage_of(0, 0, 0, segment->header.number, offset, "a frame of a sealed segment is damaged");
-    log_damage_add(&log->damages, &damage);
-}
-
 int log_seal_finish(struct hf_log *log, uint64_t now_ns)
 {
     struct log_seal *seal = &log->seal;
@@ -184,6 +342,14 @@ int log_seal_finish(struct hf_log *log, uint64_t now_ns)
     seal->busy = false;
     seal->segment = NULL;
     log_segment_unpin(segment);
+    free(seal->job.ranges);
+    seal->job.ranges = NULL;
+    if (seal->job.task != LOG_SEAL_MAKE) {
+        if (seal->job.task == LOG_SEAL_SCRUB) {
+            log_seal_finish_scrub(log, segment, rc);
+        }
+        return 0;
+    }
     log_pool_forget_free_bytes(&log->pool);
     if (rc == 0) {
         log_seal_accept(log, segment, seal->job.build);
@@ -197,7 +363,7 @@ int log_seal_finish(struct hf_log *log, uint64_t now_ns)
         bool again = segment->index_state == LOG_SEGMENT_INDEX_BROKEN && rc != HF_ECORRUPT;
         segment->index_state = again ? LOG_SEGMENT_INDEX_COLD : LOG_SEGMENT_INDEX_REFUSED; /* a read will ask again */
         if (rc == HF_ECORRUPT) {
-            log_seal_report(log, segment, seal->job.bad_offset);
+            log_seal_meet_damage(log, segment);
         }
         if (seal->job.directory_failed) {
             return error_restore(rc, seal->operation.text);
@@ -210,10 +376,16 @@ int log_seal_finish(struct hf_log *log, uint64_t now_ns)
 
 uint64_t log_seal_deadline_ns(const struct hf_log *log)
 {
-    if (log->seal.busy || log_seal_next(log) == NULL) {
+    const struct log_seal *seal = &log->seal;
+    if (seal->busy) {
         return UINT64_MAX;
     }
-    return log->seal.retry_ns;
+    if (seal->naming != NULL) {
+        return 0;
+    }
+    uint64_t make_ns = log_seal_next(log) != NULL ? seal->retry_ns : UINT64_MAX;
+    uint64_t scrub_ns = log_seal_next_scrub(log) != NULL ? seal->scrub_ns : UINT64_MAX;
+    return make_ns < scrub_ns ? make_ns : scrub_ns;
 }
 
 void log_seal_cancel(struct log_seal *seal)
@@ -227,6 +399,11 @@ void log_seal_close(struct log_seal *seal)
         log_segment_unpin(seal->segment);
         seal->segment = NULL;
     }
+    if (seal->naming != NULL) {
+        log_segment_unpin(seal->naming);
+        seal->naming = NULL;
+    }
+    free(seal->job.ranges);
     if (seal->busy && seal->operation.result == 0 && seal->job.build != NULL) {
         log_index_build_close(seal->job.build);
         free(seal->job.build);

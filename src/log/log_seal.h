@@ -5,6 +5,10 @@
  *   warm ── the tail cache holds nothing of the segment any more ──→ cold: the entries' slots leave memory
  *   cold ── a read met a damaged page ──→ broken ── made again ──→ cold
  *
+ * Segments whose index file spared the open from reading them are read later, slowly, one after another (the *scrub*):
+ * every frame is checked, and the index file against them. When a frame is bad, all entries of the segment are read as
+ * a reader would, so that each damaged one is reported with group, index and term.
+ *
  * An index file is a convenience, so its failures are not the log's: a full device is tried again later, other errors
  * leave the segment without one. The exception is a failed sync of the directory, which may have concerned a segment's
  * name. What the reading back finds damaged is reported. Guarded by the log's mutex; the work runs off the driver's
@@ -20,11 +24,25 @@
 #include "log/log_index_build.h"
 #include "log/log_segment.h"
 
-#define LOG_SEAL_RETRY_NS UINT64_C(1000000000) /* after the device was full */
+#define LOG_SEAL_RETRY_NS       UINT64_C(1000000000)  /* after the device was full */
+#define LOG_SEAL_SCRUB_DELAY_NS UINT64_C(10000000000) /* from the open to the first segment */
+#define LOG_SEAL_SCRUB_BYTES_S  (UINT64_C(16) << 20)  /* not more per second */
 
 struct hf_log;
 
+enum log_seal_task { LOG_SEAL_MAKE, LOG_SEAL_SCRUB, LOG_SEAL_NAME };
+
+/* Entries of a group that lie in a segment. */
+struct log_seal_range {
+    uint64_t group;
+    uint64_t index_first;
+    uint64_t index_last;
+};
 struct log_seal_job {
+    enum log_seal_task task;
+    struct hf_log *log; /* LOG_SEAL_NAME: to read from */
+    struct log_seal_range *ranges;
+    size_t range_count;
     struct io *io;
     const char *directory; /* lent */
     struct log_segment_header header;
@@ -41,9 +59,15 @@ struct log_seal {
     uint64_t number_next;        /* segments below it have been seen to */
     uint64_t warm_next;          /* no segment below it is warm */
     uint64_t retry_ns;
+    uint64_t scrub_next;        /* segments below it were read since the open, or before it */
+    uint64_t scrub_end;         /* so were those from here on */
+    uint64_t scrub_ns;          /* when the next one is due */
+    struct log_segment *naming; /* its damaged entries are to be named */
     bool busy;
 };
 
+/* After the open: segments with an index file were not read, and will be. */
+void log_seal_open(struct hf_log *log, uint64_t now_ns);
 /* Driver: lets go of what the cache has left, and starts the next job. 0, or the error of a submission. */
 int log_seal_start(struct hf_log *log, uint64_t now_ns);
 /* Driver: the job completed. 0, or the error that poisons. */

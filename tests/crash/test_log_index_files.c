@@ -621,6 +621,41 @@ static void H3_damage_in_a_segment_that_the_open_did_not_read_is_met_by_the_read
     world_close(world);
 }
 
+static void H3_damage_that_nobody_reads_is_found_by_the_scrub(void **unused)
+{
+    (void)unused;
+    struct world *world = world_open(30);
+    struct hf_log_damage damage;
+    struct hf_log_group_state state;
+    char path[64];
+    world_fill(world, 100);
+    struct log_walk_record place = {.group = model_group_id(0), .index = 30};
+    struct log_walk_callbacks callbacks = {.record = note_entry};
+    struct log_walk_summary summary;
+    assert_int_equal(log_walk(sim_host_io(world->host), DIRECTORY, &callbacks, &place, &summary), 0);
+    world_power_off(world);
+    sim_host_start(world->host);
+    snprintf(path, sizeof(path), DIRECTORY "/%016llx.log", (unsigned long long)place.segment);
+    assert_int_equal(sim_disk_flip_bit(world->host, path, place.offset + 100, 2), 0);
+    world_reopen(world, "damaged");
+    world_turns(world, 8000);
+    assert_int_equal(world_damages(world, &damage), 0);
+    world_turns(world, 8000);
+    bool named = false;
+    size_t position = 0;
+    while (hf_log_damage_next(world->log, &position, &damage) == 0) {
+        named |= damage.group == place.group && damage.index == place.index && damage.term == place.term &&
+                 damage.segment == place.segment && damage.offset == place.offset;
+        assert_true(damage.group == 0 || damage.index == place.index);
+    }
+    assert_true(named);
+    hf_log_group_state(world->log, model_group_id(0), &state);
+    assert_true(state.damaged);
+    hf_log_group_state(world->log, model_group_id(1), &state);
+    assert_false(state.damaged);
+    world_close(world);
+}
+
 /* ---- failures of writing one ---- */
 
 static void a_failure_to_write_an_index_file_is_not_a_failure_of_the_log(void **unused)
@@ -707,6 +742,7 @@ int main(void)
         cmocka_unit_test(L46_left_overs_of_index_files_are_tolerated_and_removed),
         cmocka_unit_test(a_page_that_goes_bad_while_the_log_runs_is_read_around_and_made_again),
         cmocka_unit_test(H3_damage_in_a_segment_that_the_open_did_not_read_is_met_by_the_read),
+        cmocka_unit_test(H3_damage_that_nobody_reads_is_found_by_the_scrub),
         cmocka_unit_test(a_failure_to_write_an_index_file_is_not_a_failure_of_the_log),
         cmocka_unit_test(L19_a_failed_sync_of_the_directory_for_an_index_file_is_final),
     };
