@@ -89,6 +89,25 @@ static uint32_t checksum_small_copy(uint32_t state, uint8_t *target, const uint8
 
 #endif
 
+#if defined(__x86_64__)
+/* ISA-L leaves the upper halves of the vector registers in use; code that knows only the lower ones then pays for it
+ * with every instruction (measured: reading records of 160 bytes took twice as long). */
+__attribute__((target("avx"))) static void checksum_end_vectors(void)
+{
+    __builtin_ia32_vzeroupper();
+}
+static bool checksum_has_vectors(void)
+{
+    return __builtin_cpu_supports("avx");
+}
+#else
+static void checksum_end_vectors(void) {}
+static bool checksum_has_vectors(void)
+{
+    return false;
+}
+#endif
+
 /* ---- any size ---- */
 
 uint32_t checksum_crc32c(uint32_t crc, const void *data, size_t size)
@@ -104,6 +123,9 @@ uint32_t checksum_crc32c(uint32_t crc, const void *data, size_t size)
         state = crc32_iscsi((unsigned char *)(uintptr_t)at, (int)chunk, state);
         at += chunk;
         size -= chunk;
+    }
+    if (checksum_has_vectors()) {
+        checksum_end_vectors();
     }
     return ~state;
 }
