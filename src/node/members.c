@@ -155,6 +155,7 @@ static void members_take_one(struct node *node, const struct membership_member *
 static void members_take(struct node *node, const struct membership *membership)
 {
     node->membership = *membership;
+    node->members_told = false;
     for (uint32_t i = 0; i < node->peer_count; i++) {
         struct node_peer *peer = &node->peers[i];
         if (peer->id != 0 && peer != node->self && membership_find(membership, peer->id) == NULL) {
@@ -173,12 +174,25 @@ static void members_take(struct node *node, const struct membership *membership)
     }
 }
 
+static void members_tell_all(struct node *node);
+
 void members_follow(struct node *node)
 {
     const struct system_group *system = node->groups_open > 0 ? node->groups[0].machine : NULL;
     if (system != NULL && node->phase == NODE_RUNNING &&
         system_group_membership(system)->version > node->membership.version) {
         members_take(node, system_group_membership(system));
+    }
+    if (node->phase == NODE_RUNNING && node->members_heard != NULL) {
+        struct membership *heard = node->members_heard;
+        node->members_heard = NULL;
+        if (heard->version > node->membership.version) {
+            members_take(node, heard);
+        }
+        free(heard);
+    }
+    if (!node->members_told && node->phase == NODE_RUNNING) {
+        members_tell_all(node);
     }
     if (node->removal_text[0] != '\0' && node->phase == NODE_RUNNING) {
         members_removed(node, node->removal_text);
@@ -261,37 +275,89 @@ void members_close(struct node *node)
 {
     visit_cancel(node->visit);
     node->visit = NULL;
+    free(node->members_heard);
+    node->members_heard = NULL;
 }
 
 /* ---- Features ---- */
 
-struct members_features_frame {
+struct members_frame {
     struct peer_message message;
+    struct buffer payload; /* of FRAME_MEMBERS */
 };
 
-static int members_features_encode(struct peer_message *message, struct buffer *out)
+static int members_frame_encode(struct peer_message *message, struct buffer *out)
 {
-    buffer_append_u32(out, MEMBERS_FEATURES_VERSION);
-    buffer_append_u32(out, DESCRIPTION_FEATURE_LEVEL_MAX);
+    buffer_append_bytes(out, buffer_bytes(&list_entry(message, struct members_frame, message)->payload));
     return 0;
 }
 
-static void members_features_release(struct peer_message *message, int sent)
+static void members_frame_release(struct peer_message *message, int sent)
 {
-    free(list_entry(message, struct members_features_frame, message));
+    struct members_frame *frame = list_entry(message, struct members_frame, message);
+    buffer_close(&frame->payload);
+    free(frame);
+}
+
+/* Takes the payload over. */
+static void members_frame_send(struct node *node, const struct node_peer *peer, enum frame_kind kind,
+                               struct buffer *payload)
+{
+    struct members_frame *frame = memory_new(sizeof(*frame));
+    list_init(&frame->message.link);
+    frame->message.kind = kind;
+    frame->message.class = PEER_URGENT;
+    frame->message.independent = true;
+    frame->message.encode = members_frame_encode;
+    frame->message.release = members_frame_release;
+    frame->payload = *payload;
+    *payload = (struct buffer){0};
+    node_send(node, peer->id, &frame->message);
+}
+
+static void members_tell(struct node *node, const struct node_peer *peer)
+{
+    struct buffer payload = {0};
+    membership_encode(&node->membership, &payload);
+    members_frame_send(node, peer, FRAME_MEMBERS, &payload);
+}
+
+static void members_tell_all(struct node *node)
+{
+    node->members_told = true;
+    for (uint32_t i = 0; i < node->peer_count; i++) {
+        if (node->peers[i].id != 0 && &node->peers[i] != node->self && node->peers[i].is_up) {
+            members_tell(node, &node->peers[i]);
+        }
+    }
 }
 
 void members_peer_up(struct node *node, struct node_peer *peer)
 {
-    struct members_features_frame *frame = memory_new(sizeof(*frame));
-    list_init(&frame->message.link);
-    frame->message.kind = FRAME_FEATURES;
-    frame->message.class = PEER_URGENT;
-    frame->message.independent = true;
-    frame->message.encode = members_features_encode;
-    frame->message.release = members_features_release;
+    struct buffer payload = {0};
+    buffer_append_u32(&payload, MEMBERS_FEATURES_VERSION);
+    buffer_append_u32(&payload, DESCRIPTION_FEATURE_LEVEL_MAX);
     peer->features = DESCRIPTION_FEATURES_FIRST;
-    node_send(node, peer->id, &frame->message);
+    members_frame_send(node, peer, FRAME_FEATURES, &payload);
+    members_tell(node, peer);
+}
+
+/* Inside a callback of the hub, so it is only kept. */
+int members_receive(struct node *node, struct hf_bytes payload)
+{
+    struct membership *heard = memory_new(sizeof(*heard));
+    int rc = membership_decode(payload, heard);
+    if (rc == 0 && memcmp(heard->cluster_id, node->membership.cluster_id, PEER_CLUSTER_ID_SIZE) != 0) {
+        rc = error_raise(HF_EMISMATCH, "the members of another cluster");
+    }
+    const uint64_t known = node->members_heard != NULL ? node->members_heard->version : node->membership.version;
+    if (rc == 0 && heard->version > known && !MUTATED(MEMBERS_NOT_TOLD)) {
+        free(node->members_heard);
+        node->members_heard = heard;
+        heard = NULL;
+    }
+    free(heard);
+    return rc;
 }
 
 int members_receive_features(struct node_peer *peer, struct hf_bytes payload)

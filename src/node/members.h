@@ -6,6 +6,11 @@
  *   0  1  version = 1      1  3  zero      4  4  feature level that the program supports
  * A program that does not send it supports level 1.
  *
+ * FRAME_MEMBERS (group 0, when a connection comes up and whenever the sender learned something): the membership as
+ * node/membership.h encodes it. A node takes over what is newer than what it knows. Without that, a node that does not
+ * know the leader of the system group yet, since that one joined a moment ago, would refuse the only one that could
+ * tell.
+ *
  * Slots do not move while their member stays; a slot of one that left is used again.
  *
  * Thread: the loop's. */
@@ -24,7 +29,7 @@ void members_begin(struct node *node);
 int members_open_hub(struct node *node);
 void members_close(struct node *node);
 
-/* At a turn's end: takes over what the system group applied since. */
+/* At a turn's end: takes over what the system group applied since, or what somebody told. */
 void members_follow(struct node *node);
 /* Now and then: a directory that could not be written, a connection that does not come. */
 void members_run(struct node *node);
@@ -38,7 +43,8 @@ bool members_is_voter(const struct node *node, uint64_t node_id);
 /* Another node says that this one is no member any more: its groups stop at the turn's end. */
 void members_hear_removed(struct node *node, uint64_t from_node, const char *text);
 
-void members_peer_up(struct node *node, struct node_peer *peer); /* tells it what we support */
+void members_peer_up(struct node *node, struct node_peer *peer); /* tells it what we support, and whom we know */
+int members_receive(struct node *node, struct hf_bytes payload);
 int members_receive_features(struct node_peer *peer, struct hf_bytes payload);
 /* What every member that is not leaving supports. Those that were not heard of since this node started count as 1. */
 uint32_t members_features(const struct node *node);

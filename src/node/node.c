@@ -156,6 +156,9 @@ static int node_dispatch(struct node *node, struct node_peer *peer, enum frame_k
     if (kind == FRAME_FEATURES) {
         return members_receive_features(peer, payload);
     }
+    if (kind == FRAME_MEMBERS) {
+        return members_receive(node, payload);
+    }
     struct hosted_group *group = node_hosted_group(node, group_id);
     if (group == NULL || group->incarnation != group_incarnation) {
         return error_raise(HF_EMISMATCH, "group %" PRIu64 " with incarnation %016" PRIx64 " is not hosted here",

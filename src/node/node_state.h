@@ -103,8 +103,10 @@ struct node {
     unsigned turn_arrivals; /* commands and frames of this turn */
     bool system_in_flight;
 
-    uint64_t members_retry_ms; /* the membership could not be written: tried again then; 0: it was */
-    struct visit *visit;       /* asks whether this node is still a member */
+    struct membership *members_heard; /* newer than ours, told by another node; NULL: nothing */
+    bool members_told;                /* to all that are connected */
+    uint64_t members_retry_ms;        /* the membership could not be written: tried again then; 0: it was */
+    struct visit *visit;              /* asks whether this node is still a member */
     uint64_t visited;
     uint64_t ask_next_ms;
     uint32_t ask_cursor;

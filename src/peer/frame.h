@@ -56,7 +56,8 @@ enum frame_kind {
     FRAME_STATUS_REPLY = 12,
     FRAME_SNAPSHOT_FETCH = 13, /* a question for a chunk of a snapshot: see node/chunk_frame.h */
     FRAME_SNAPSHOT_CHUNK = 14,
-    FRAME_FEATURES = 128 /* what a node's program understands: see node/members.h. Older ones skip it */
+    FRAME_FEATURES = 128, /* what a node's program understands: see node/members.h. Older ones skip it */
+    FRAME_MEMBERS = 129   /* the members as a node knows them: see node/members.h. Older ones skip it */
 };
 #define FRAME_KIND_KNOWN_MAX 14u
 

@@ -164,6 +164,8 @@ static int peer_greeted(void *arg, struct connection *connection, const struct h
     connection->owner = peer;
     int rc = hub->callbacks.admit(hub->arg, node_id, remote->identity.node_incarnation);
     if (rc == 0 && peer->is_dialed && !connection->is_dialer) {
+        /* A node that asks whether it is a member still: no reason why the connection between us is down. */
+        connection->owner = NULL;
         rc = error_raise(HF_EPROTOCOL, "node %" PRIu64 " dials node %" PRIu64 ", but the higher id does", node_id,
                          hub->identity.node_id);
     }

@@ -215,6 +215,34 @@ static void a_removed_node_that_slept_is_told_at_the_door(void **state)
     }
 }
 
+/* The new node leads the system group, so that nobody but the others can say who it is. */
+static void a_node_that_slept_through_a_join_hears_of_it_from_the_others(void **state)
+{
+    struct scene *scene = scene_open(3, 3, NULL);
+    scene_wait_led(scene, 4000);
+    scene_run_ms(scene, 1000);
+    scene_kill(&scene->nodes[1]);
+    scene_wait_led(scene, 6000);
+    struct scene_node *fourth = join(scene, &scene->nodes[0], MEMBERSHIP_VOTER);
+    scene_wait_role(scene, 4, REPLICA_ROLE_VOTER, 8000);
+    for (unsigned i = 0; i < 20 && scene_leader(scene, NODE_SYSTEM_GROUP) != fourth; i++) {
+        struct scene_node *leader = scene_leader(scene, NODE_SYSTEM_GROUP);
+        if (leader != NULL) {
+            (void)node_transfer(leader->node, NODE_SYSTEM_GROUP, 4);
+        }
+        scene_run_ms(scene, 500);
+    }
+    assert_ptr_equal(scene_leader(scene, NODE_SYSTEM_GROUP), fourth);
+    assert_int_equal(scene_start(&scene->nodes[1]), 0);
+    scene_run_ms(scene, 4000);
+    assert_true(peer_is_up(node_peers(scene->nodes[1].node), 4));
+    assert_int_equal(node_membership(scene->nodes[1].node)->count, 4);
+    scene_wait_led(scene, 4000);
+    scene_run_ms(scene, 1000);
+    assert_equal_states(scene, NULL);
+    scene_close(scene);
+}
+
 static void H14_votes_are_not_taken_when_no_majority_would_be_left(void **state)
 {
     struct scene *scene = scene_open(3, 1, NULL);
@@ -421,6 +449,7 @@ int main(void)
         cmocka_unit_test(nobody_joins_from_an_address_at_which_somebody_else_or_nobody_answers),
         cmocka_unit_test(H14_the_leader_of_everything_is_removed_hands_over_first_and_stops),
         cmocka_unit_test(a_removed_node_that_slept_is_told_at_the_door),
+        cmocka_unit_test(a_node_that_slept_through_a_join_hears_of_it_from_the_others),
         cmocka_unit_test(H14_votes_are_not_taken_when_no_majority_would_be_left),
         cmocka_unit_test(H14_down_to_one_voter_by_force_and_up_again),
         cmocka_unit_test(a_voter_becomes_a_standby_and_a_voter_again),
