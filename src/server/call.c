@@ -156,6 +156,9 @@ static void part_start(struct part *part, struct lane *lane, struct hf_bytes com
     if (part->is_write) {
         lane->writes++;
         node_propose(node, part->group, command, part_done, part);
+    } else if (part->change != NULL) {
+        lane->reads++;
+        node_change_members(node, part->change, part_done, part);
     } else if (part->is_barrier) {
         lane->reads++;
         node_barrier(node, part->group, part_done, part);

@@ -20,6 +20,7 @@
 #include "base/buffer.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "node/membership.h"
 #include "server/command.h"
 #include "server/reply.h"
 
@@ -35,10 +36,11 @@ struct part {
     struct call *call;
     uint64_t group;
     bool is_write;
-    bool is_barrier;  /* node_barrier instead of a read; no command */
-    bool is_transfer; /* node_forward_transfer instead of a read; no command */
-    bool is_snapshot; /* node_snapshot instead of a read; no command */
-    uint64_t to_node; /* of a transfer; of a snapshot: the group, 0 for all */
+    bool is_barrier;                        /* node_barrier instead of a read; no command */
+    bool is_transfer;                       /* node_forward_transfer instead of a read; no command */
+    bool is_snapshot;                       /* node_snapshot instead of a read; no command */
+    uint64_t to_node;                       /* of a transfer; of a snapshot: the group, 0 for all */
+    const struct membership_change *change; /* node_change_members; the call's state owns it */
     bool is_started;
     bool is_done;
     struct buffer command; /* while waiting; of a part with siblings always */

@@ -39,6 +39,10 @@ command_session command_snapshot_save, command_snapshot_bgsave, command_snapshot
 command_session command_raft_status, command_raft_groups, command_raft_log, command_raft_barrier, command_raft_read,
     command_raft_transfer;
 
+/* command_member.c */
+command_session command_member_list, command_member_join, command_member_promote, command_member_demote,
+    command_member_remove, command_member_address;
+
 #define COMMAND_TABLE_CLIENT_COUNT 13u
 extern const struct command_spec command_table_client[];
 

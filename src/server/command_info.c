@@ -173,8 +173,7 @@ static void command_info_raft(struct server *server, struct buffer *out)
     description_cluster_id_text(node_description(server->node), cluster);
     node_counters(server->node, &counters);
     buffer_format(out, "raft_node_id:%" PRIu64 "\r\nraft_cluster_id:%s\r\nraft_nodes:%u\r\nraft_groups:%u\r\n",
-                  node_id(server->node), cluster, node_description(server->node)->node_count,
-                  node_group_count(server->node));
+                  node_id(server->node), cluster, node_membership(server->node)->count, node_group_count(server->node));
     buffer_format(out, "raft_proposals:%" PRIu64 "\r\nraft_entries_submitted:%" PRIu64 "\r\nraft_reads:%" PRIu64 "\r\n",
                   counters.proposals, counters.entries_submitted, counters.reads);
     buffer_format(

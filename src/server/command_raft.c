@@ -68,11 +68,12 @@ static size_t command_raft_led(struct server *server, struct reply *reply)
 
 static void command_raft_peers(struct server *server, struct reply *reply)
 {
-    const struct description *description = node_description(server->node);
+    const struct membership *membership = node_membership(server->node);
+    size_t others = membership->count - (membership_find(membership, node_id(server->node)) != NULL);
     reply_bulk_text(reply, "peers");
-    reply_array(reply, description->node_count - 1);
-    for (uint32_t i = 0; i < description->node_count; i++) {
-        const struct description_node *member = &description->nodes[i];
+    reply_array(reply, others);
+    for (uint32_t i = 0; i < membership->count; i++) {
+        const struct description_node *member = &membership->members[i].node;
         struct peer_status status = {0};
         if (member->id == node_id(server->node)) {
             continue;
@@ -80,7 +81,7 @@ static void command_raft_peers(struct server *server, struct reply *reply)
         peer_status(node_peers(server->node), member->id, &status);
         reply_map(reply, 4);
         command_raft_pair(reply, "node", member->id);
-        command_raft_text(reply, "address", status_json_peer_address(&server->options, member));
+        command_raft_text(reply, "address", member->client_address);
         reply_bulk_text(reply, "up");
         reply_boolean(reply, status.up);
         command_raft_text(reply, "error", status.last_error);
@@ -109,7 +110,7 @@ int command_raft_status(struct session *session, const struct arguments *argumen
     command_raft_text(reply, "version", HF_VERSION);
     command_raft_text(reply, "address", server_client_address(server));
     command_raft_text(reply, "http", server_http_address(server));
-    command_raft_pair(reply, "nodes", node_description(server->node)->node_count);
+    command_raft_pair(reply, "nodes", node_membership(server->node)->count);
     command_raft_pair(reply, "groups", node_group_count(server->node));
     reply_bulk_text(reply, "leads");
     reply_array(reply, command_raft_led(server, NULL));

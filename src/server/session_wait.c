@@ -17,10 +17,10 @@ struct session_wait {
 /* How many other nodes are there, and connected. */
 static unsigned session_wait_connected(struct server *server)
 {
-    const struct description *description = node_description(server->node);
+    const struct membership *membership = node_membership(server->node);
     unsigned count = 0;
-    for (uint32_t i = 0; i < description->node_count; i++) {
-        uint64_t id = description->nodes[i].id;
+    for (uint32_t i = 0; i < membership->count; i++) {
+        uint64_t id = membership->members[i].node.id;
         count += id != node_id(server->node) && peer_is_up(node_peers(server->node), id);
     }
     return count;
@@ -31,7 +31,7 @@ static unsigned session_wait_connected(struct server *server)
 static int64_t session_wait_count(struct session *session)
 {
     struct server *server = session->server;
-    unsigned voters = node_description(server->node)->node_count;
+    unsigned voters = membership_voters(node_membership(server->node));
     int64_t least = -1;
     size_t position = 0;
     uint64_t group = 0;

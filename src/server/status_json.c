@@ -58,9 +58,9 @@ const char *status_json_peer_address(const struct server_options *options, const
 static json_t *peers_json(struct node *node, const struct server_options *options)
 {
     json_t *peers = json_array();
-    const struct description *description = node_description(node);
-    for (uint32_t i = 0; i < description->node_count; i++) {
-        const struct description_node *member = &description->nodes[i];
+    const struct membership *membership = node_membership(node);
+    for (uint32_t i = 0; i < membership->count; i++) {
+        const struct description_node *member = &membership->members[i].node;
         struct peer_status status;
         if (member->id == node_id(node) || peer_status(node_peers(node), member->id, &status) != 0) {
             continue;
@@ -118,17 +118,17 @@ static json_t *memory_json(const struct ledger *ledger)
 void status_json_write(struct node *node, const struct status_addresses *addresses, struct buffer *out)
 {
     const struct description *description = node_description(node);
-    const struct description_node *self = description_node(description, node_id(node));
+    const struct membership_member *self = membership_find(node_membership(node), node_id(node));
     char cluster[33];
     struct hf_log_stat stat;
     description_cluster_id_text(description, cluster);
     hf_log_stat(node_log(node), &stat);
-    json_t *json =
-        json_pack("{s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "node",
-                  (json_int_t)node_id(node), "pid", (int)addresses->process_id, "cluster", cluster, "version",
-                  HF_VERSION, "address", addresses->client, "http", addresses->http, "peer", self->peer_address, "io",
-                  stat.io_name, "groups", groups_json(node), "peers", peers_json(node, addresses->options), "log",
-                  log_json(&stat), "memory", memory_json(node_ledger(node)), "snapshots", snapshots_json(node));
+    json_t *json = json_pack("{s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "node",
+                             (json_int_t)node_id(node), "pid", (int)addresses->process_id, "cluster", cluster,
+                             "version", HF_VERSION, "address", addresses->client, "http", addresses->http, "peer",
+                             self != NULL ? self->node.peer_address : "", "io", stat.io_name, "groups",
+                             groups_json(node), "peers", peers_json(node, addresses->options), "log", log_json(&stat),
+                             "memory", memory_json(node_ledger(node)), "snapshots", snapshots_json(node));
     char *text = json_dumps(json, JSON_COMPACT);
     buffer_append_text(out, text);
     free(text);
