@@ -298,7 +298,8 @@ static int process_open_node(struct process *process, const struct config *confi
 
 static int process_open_server(struct process *process, const struct config *config)
 {
-    const struct description_node *self = description_node(node_description(process->node), node_id(process->node));
+    const struct membership_member *member = membership_find(node_membership(process->node), node_id(process->node));
+    const struct description_node *self = &member->node;
     const struct server_options options = {
         .client_address = config->listen_client[0] != '\0' ? config->listen_client : self->client_address,
         .http_address = config->listen_http[0] != '\0' ? config->listen_http : self->http_address,
@@ -360,6 +361,8 @@ static const char *serve_next(int rc)
         return "holdfast log verify DIR names every damaged place; nothing was changed";
     case HF_EMISMATCH:
         return "use the directory that was formatted for this node of this cluster; nothing was changed";
+    case HF_EREMOVED:
+        return "holdfast join makes the machine a new node, in an empty directory";
     case HF_ENOSPACE:
         return "free space on the device, then start again; nothing was lost";
     default:
