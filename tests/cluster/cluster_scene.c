@@ -56,6 +56,8 @@ void scene_power_off(struct scene_node *node)
     scene_bury(node);
 }
 
+uint32_t scene_feature_level;
+
 struct scene *scene_open(uint32_t nodes, uint32_t groups, const struct node_options *options)
 {
     struct scene *scene = memory_new(sizeof(*scene));
@@ -81,6 +83,9 @@ struct scene *scene_open(uint32_t nodes, uint32_t groups, const struct node_opti
         snprintf(described[i].peer_address, sizeof(described[i].peer_address), "%s:7000", scene->nodes[i].name);
     }
     int rc = description_create(sim_host_io(scene->nodes[0].host), described, nodes, groups, &scene->description);
+    if (rc == 0 && scene_feature_level != 0) {
+        scene->description->feature_level = scene_feature_level;
+    }
     for (uint32_t i = 0; i < nodes && rc == 0; i++) {
         rc = directory_format(sim_host_io(scene->nodes[i].host), "/data", scene->description, i + 1);
         rc = rc != 0 ? rc : scene_start(&scene->nodes[i]);

@@ -47,6 +47,9 @@ struct scene_answer {
     char text[256];                    /* with an error */
 };
 
+/* The feature level of the descriptions that scene_open makes; 0: the newest. */
+extern uint32_t scene_feature_level;
+
 /* Formats and starts all nodes. options may be NULL; election 500 ms and heartbeat 50 ms when they are 0 there. */
 struct scene *scene_open(uint32_t nodes, uint32_t groups, const struct node_options *options);
 void scene_close(struct scene *scene); /* asserts that every node closed all it had opened */

@@ -347,6 +347,29 @@ static void H18_a_wiped_node_comes_back_as_another_one(void **state)
     scene_close(scene);
 }
 
+static void a_cluster_of_an_older_release_takes_changes_once_every_node_knows_them(void **state)
+{
+    char why[256] = "";
+    scene_feature_level = DESCRIPTION_FEATURES_FIRST;
+    struct scene *scene = scene_open(3, 1, NULL);
+    scene_feature_level = 0;
+    scene_kill(&scene->nodes[2]); /* nobody has heard what it supports */
+    scene_wait_led(scene, 6000);
+    scene_run_ms(scene, 2000);
+    assert_int_equal(node_membership(scene->nodes[0].node)->feature_level, DESCRIPTION_FEATURES_FIRST);
+    assert_null(scene_join(scene, &scene->nodes[0], MEMBERSHIP_VOTER, why));
+    assert_non_null(strstr(why, "upgrade every node"));
+    assert_int_equal(scene_start(&scene->nodes[2]), 0);
+    scene_run_ms(scene, 3000);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(node_membership(scene->nodes[i].node)->feature_level, DESCRIPTION_FEATURES_MEMBERS);
+    }
+    assert_int_equal(scene_join_host(&scene->nodes[3], &scene->nodes[1], MEMBERSHIP_VOTER, why), 0);
+    assert_int_equal(scene_start(&scene->nodes[3]), 0);
+    scene_wait_role(scene, 4, REPLICA_ROLE_VOTER, 5000);
+    scene_close(scene);
+}
+
 static void a_node_moves_to_another_address_under_its_id(void **state)
 {
     struct scene *scene = scene_open(3, 2, NULL);
@@ -454,6 +477,7 @@ int main(void)
         cmocka_unit_test(H14_down_to_one_voter_by_force_and_up_again),
         cmocka_unit_test(a_voter_becomes_a_standby_and_a_voter_again),
         cmocka_unit_test(H18_a_wiped_node_comes_back_as_another_one),
+        cmocka_unit_test(a_cluster_of_an_older_release_takes_changes_once_every_node_knows_them),
         cmocka_unit_test(a_node_moves_to_another_address_under_its_id),
         cmocka_unit_test(H14_a_replacement_goes_on_wherever_everybody_is_killed),
         cmocka_unit_test(a_join_whose_answer_was_lost_is_repeated_under_the_same_id),
