@@ -289,7 +289,9 @@ static void loop_uv_close(struct loop *base)
     uv_close((uv_handle_t *)&loop->check, NULL);
     uv_close((uv_handle_t *)&loop->wait, NULL);
     uv_close((uv_handle_t *)&loop->posted, NULL);
-    uv_run(&loop->uv, UV_RUN_DEFAULT); /* what is closed is not gone before libuv has said so */
+    /* What is closed is not gone before libuv has said so; a stop that no run took ends the first one at once. */
+    while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0) {
+    }
     int status = uv_loop_close(&loop->uv);
     assert(status == 0);
     (void)status;
