@@ -35,7 +35,7 @@ static int member_change_check_reach(const struct node *node, const struct membe
     if (voters > 0 && reached < voters / 2 + 1) {
         return error_raise(HF_EUNSAFE,
                            "of the %u voters that would remain node %" PRIu64
-                           " reaches %u: no majority could go on. next: bring nodes back first, or repeat with force",
+                           " reaches %u: no majority could go on. next: bring nodes back first, or repeat with --force",
                            voters, node->id, reached);
     }
     return 0;

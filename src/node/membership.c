@@ -151,7 +151,7 @@ static void membership_set_role(struct membership *membership, struct membership
         membership_refuse(out, HF_EUNSAFE,
                           "without node %" PRIu64
                           " a single voter would remain, whose loss loses everything. next: let "
-                          "another node join first, or repeat with force",
+                          "another node join first, or repeat with --force",
                           member->node.id);
         return;
     }
