@@ -15,7 +15,7 @@ NO_RANDOM_LAYOUT = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 # One target after the other, also with make -j: configuring needs what setup installs, and two kinds of test at once
 # would disturb each other. Ninja and ctest do things at the same time by themselves.
 .NOTPARALLEL:
-.PHONY: build setup dev test test-release test-sanitizers test-threads test-asserts mutants sim tidy format fuzz \
+.PHONY: build setup dev test test-release test-sanitizers test-threads test-asserts test-real mutants sim tidy format fuzz \
         coverage bench bench-snapshot help clean
 
 build: setup build/release/build.ninja ## build build/release/holdfast
@@ -54,7 +54,7 @@ test-release: build ## unit, contract, property, crash, golden, fuzz replay, clu
 
 test-sanitizers: setup build/sanitizers/build.ninja ## everything under the address and undefined-behaviour sanitizers
 	@ninja -C build/sanitizers
-	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/sanitizers -LE e2e
+	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/sanitizers -LE 'e2e|real'
 
 # The simulator has no threads: what runs only in it shows nothing here.
 test-threads: setup build/threads/build.ninja ## io, log, net, node and snapshot under the thread sanitizer
@@ -65,6 +65,10 @@ test-threads: setup build/threads/build.ninja ## io, log, net, node and snapshot
 test-asserts: setup build/asserts/build.ninja ## the cluster simulation on libraft with its assertions on
 	@ninja -C build/asserts
 	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/asserts -L 'cluster|replica'
+
+# What needs root, a loop device or FUSE is skipped where it is not to be had, and says so.
+test-real: build ## the log on real files and devices for many minutes: injected errors, full devices, kill -9, power cuts
+	@HOLDFAST_TEST_SCALE=large $(CTEST) --test-dir build/release -L real -V
 
 mutants: setup build/mutants/build.ninja ## planted bugs: each must be found by its named test
 	@ninja -C build/mutants
@@ -90,7 +94,7 @@ fuzz: setup build/fuzz/build.ninja ## each fuzz target for FUZZ_SECONDS
 
 coverage: setup build/coverage/build.ninja ## line and branch coverage per room
 	@ninja -C build/coverage
-	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/coverage -LE e2e
+	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/coverage -LE 'e2e|real'
 	@/usr/bin/python3 scripts/coverage.py build/coverage
 
 bench: build ## our figures beside the device's floor and Redis, in one table and build/bench/all.json

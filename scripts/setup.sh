@@ -16,6 +16,7 @@ libcyaml-dev libyaml-dev libjansson-dev libmicrohttpd-dev
 libcmocka-dev libhiredis-dev redis-tools redis-server python3 python3-redis curl
 clang clang-format libclang-rt-dev llvm
 strace psmisc procps dpkg-dev e2fsprogs
+xfsprogs libfuse3-dev fuse3
 "
 
 say() { printf 'setup: %s\n' "$*" >&2; }
