@@ -72,7 +72,9 @@ enum file_flags {
 
 int file_open(struct io *io, const char *path, unsigned flags, struct file **out);
 void file_close(struct file *file); /* accepts NULL */
-int file_lock(struct file *file);   /* exclusive, until closed; HF_EBUSY when another opener (any process) holds it */
+/* Exclusive, until closed. HF_EBUSY when another opener (any process) holds it, for two seconds on the kernel: what a
+ * killed process had in flight may outlive it for a moment. */
+int file_lock(struct file *file);
 int file_size(struct file *file, uint64_t *out);
 int file_truncate(struct file *file, uint64_t size);
 int file_preallocate(struct file *file, uint64_t offset, uint64_t size); /* HF_ENOSPACE leaves the file usable */

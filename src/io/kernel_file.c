@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -16,6 +17,9 @@
 #include "io/kernel.h"
 
 #define KERNEL_FILE_FILL_SIZE (256u * 1024u) /* one write of zeros where the file system cannot preallocate */
+
+#define KERNEL_FILE_LOCK_PATIENCE_NS (2 * KERNEL_NS_PER_SECOND)
+#define KERNEL_FILE_LOCK_PAUSE_NS    5000000
 
 struct kernel_file {
     struct file file;
@@ -72,14 +76,20 @@ static void kernel_file_close(struct file *base)
 static int kernel_file_lock(struct file *base)
 {
     struct kernel_file *file = kernel_file_of(base);
-    /* flock belongs to the open file, not to the process, so a second opener within the process is refused too. */
-    if (flock(file->descriptor, LOCK_EX | LOCK_NB) == 0) {
-        return 0;
+    const struct timespec pause = {.tv_nsec = KERNEL_FILE_LOCK_PAUSE_NS};
+    uint64_t limit = kernel_monotonic_ns() + KERNEL_FILE_LOCK_PATIENCE_NS;
+    /* flock belongs to the open file, not to the process, so a second opener within the process is refused too. A
+     * killed process may hold its files for a moment longer, until what it had in flight (io_uring) is over. */
+    while (flock(file->descriptor, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK) {
+            return kernel_error(errno, "lock %.600s", file->path);
+        }
+        if (kernel_monotonic_ns() >= limit) {
+            return error_raise(HF_EBUSY, "lock %.600s: it is in use by another process, or opened twice", file->path);
+        }
+        nanosleep(&pause, NULL);
     }
-    if (errno == EWOULDBLOCK) {
-        return error_raise(HF_EBUSY, "lock %.600s: it is in use by another process, or opened twice", file->path);
-    }
-    return kernel_error(errno, "lock %.600s", file->path);
+    return 0;
 }
 
 static int kernel_file_size(struct file *base, uint64_t *out)
