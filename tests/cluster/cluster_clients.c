@@ -339,7 +339,7 @@ static void client_wake(void *arg)
         client->state = CLIENT_DONE;
         return;
     }
-    client->node = (uint32_t)rng_below(cluster->rng, cluster->plan->nodes);
+    client->node = (uint32_t)rng_below(cluster->rng, cluster->machines);
     struct cluster_node *node = &cluster->nodes[client->node];
     if (node->node == NULL || !sim_host_is_running(node->host)) {
         client_think(client, 20);
@@ -453,7 +453,7 @@ static void clients_check_key(struct cluster *cluster, uint32_t key)
         rc = history_check_register(operations, count, why, sizeof(why));
     } else {
         size_t list_count = 0;
-        const uint64_t *list = cluster_machine_list(node_machine(cluster->nodes[0].node, key / CLUSTER_KEYS),
+        const uint64_t *list = cluster_machine_list(node_machine(cluster_reference(cluster)->node, key / CLUSTER_KEYS),
                                                     key % CLUSTER_KEYS, &list_count);
         rc = history_check_list(operations, count, list, list_count, why, sizeof(why));
     }

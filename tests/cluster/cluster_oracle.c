@@ -22,27 +22,66 @@ static struct cluster_entry *oracle_entry(struct cluster_log *log, uint64_t inde
     return &log->entries[index];
 }
 
-/* P1: when an entry is known to be committed, a majority holds it durably. */
-static void oracle_check_majority(struct cluster *cluster, uint64_t group, uint64_t index, uint64_t term)
+/* Whether a node holds an entry durably. */
+static bool oracle_holds(struct cluster_node *node, uint64_t group, uint64_t index, uint64_t term)
 {
-    uint32_t holders = 0;
-    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
-        struct cluster_node *node = &cluster->nodes[i];
-        struct hf_log_group_state state;
-        uint64_t own = 0;
-        if (node->node == NULL) {
-            holders += node->durable[group - 1] >= index;
-        } else if (hf_log_group_state(node->node->log, group, &state) == 0 && state.durable_index >= index) {
-            /* What its log no longer has lies in its snapshot, whose state is compared elsewhere. */
-            holders +=
-                index + 1 < state.first_index || (hf_log_term(node->node->log, group, index, &own) == 0 && own == term);
+    struct hf_log_group_state state;
+    uint64_t own = 0;
+    if (node->is_wiped) {
+        return node->held[group - 1] >= index;
+    }
+    if (node->node == NULL) {
+        return node->durable[group - 1] >= index;
+    }
+    /* What its log no longer has lies in its snapshot, whose state is compared elsewhere. */
+    return hf_log_group_state(node->node->log, group, &state) == 0 && state.durable_index >= index &&
+           (index + 1 < state.first_index || (hf_log_term(node->node->log, group, index, &own) == 0 && own == term));
+}
+
+/* Whether those that hold an entry are a majority of the voters of a configuration. */
+static bool oracle_is_majority(const struct replica_member *members, unsigned count, const uint64_t *holders,
+                               uint32_t holder_count)
+{
+    unsigned voters = 0;
+    unsigned holding = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (members[i].role == REPLICA_ROLE_VOTER) {
+            voters++;
+            for (uint32_t k = 0; k < holder_count; k++) {
+                holding += holders[k] == members[i].node_id;
+            }
         }
     }
-    if (holders <= cluster->plan->nodes / 2) {
-        cluster_violate(cluster,
-                        "group %" PRIu64 " index %" PRIu64 ": committed, but only %u of %u nodes hold it durably",
-                        group, index, holders, cluster->plan->nodes);
+    return voters > 0 && holding > voters / 2;
+}
+
+/* P1: when an entry is known to be committed, a majority holds it durably: of the voters of a configuration that some
+ * node goes by at that moment. */
+static void oracle_check_majority(struct cluster *cluster, uint64_t group, uint64_t index, uint64_t term)
+{
+    uint64_t holders[CLUSTER_MACHINES_MAX];
+    uint32_t holder_count = 0;
+    for (uint32_t i = 0; i < cluster->machines; i++) {
+        if (cluster->nodes[i].id != 0 && oracle_holds(&cluster->nodes[i], group, index, term)) {
+            holders[holder_count++] = cluster->nodes[i].id;
+        }
     }
+    for (uint32_t i = 0; i < cluster->machines; i++) {
+        const struct cluster_node *node = &cluster->nodes[i];
+        struct replica_status status;
+        if (node->node != NULL && node->node->groups[group - 1].replica != NULL) {
+            replica_status(node->node->groups[group - 1].replica, &status);
+            if (oracle_is_majority(status.members, status.member_count, holders, holder_count)) {
+                return;
+            }
+        } else if (node->id != 0 &&
+                   oracle_is_majority(node->members[group - 1], node->member_count[group - 1], holders, holder_count)) {
+            return;
+        }
+    }
+    cluster_violate(cluster,
+                    "group %" PRIu64 " index %" PRIu64 ": committed, but only %u nodes hold it durably, no majority",
+                    group, index, holder_count);
 }
 
 /* Every kind of entry that a node passes, the first time that one does. */
@@ -151,11 +190,14 @@ static void oracle_led(struct cluster *cluster, struct cluster_node *node, uint6
     }
     cluster_count(cluster, CLUSTER_EVENT_LEADER_CHANGED);
     sim_trace(cluster->sim, node->host, "leads group %" PRIu64 " in term %" PRIu64, group, term);
-    if (log->leaders[term] != 0 && log->leaders[term] != node->position + 1) {
-        cluster_violate(cluster, "group %" PRIu64 ": nodes %" PRIu64 " and %u both led term %" PRIu64, group,
-                        log->leaders[term], node->position + 1, term);
+    if (node->is_wiped) {
+        cluster_violate(cluster, "group %" PRIu64 ": node %" PRIu64 " leads, whose disk was wiped", group, node->id);
     }
-    log->leaders[term] = node->position + 1;
+    if (log->leaders[term] != 0 && log->leaders[term] != node->id) {
+        cluster_violate(cluster, "group %" PRIu64 ": nodes %" PRIu64 " and %" PRIu64 " both led term %" PRIu64, group,
+                        log->leaders[term], node->id, term);
+    }
+    log->leaders[term] = node->id;
     oracle_check_complete(cluster, node, group, term);
     cluster_trouble_led(node, group);
 }
@@ -204,11 +246,11 @@ static void oracle_check_state(struct cluster *cluster, struct cluster_node *nod
 
 void cluster_oracle_look(struct cluster *cluster)
 {
-    uint32_t turn = (uint32_t)(cluster->result->steps % cluster->plan->nodes); /* one node per event: it is dear */
+    uint32_t turn = (uint32_t)(cluster->result->steps % cluster->machines); /* one node per event: it is dear */
     for (uint32_t g = 0; cluster->nodes[turn].node != NULL && g <= cluster->plan->groups; g++) {
         oracle_check_belief(cluster, &cluster->nodes[turn], g + 1);
     }
-    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+    for (uint32_t i = 0; i < cluster->machines; i++) {
         struct cluster_node *node = &cluster->nodes[i];
         for (uint32_t g = 0; node->node != NULL && g <= cluster->plan->groups; g++) {
             const struct hosted_group *group = &node->node->groups[g];
@@ -248,6 +290,12 @@ void cluster_oracle_node_stops(struct cluster_node *node)
             if (hf_log_term(node->node->log, g + 1, state.durable_index, &node->durable_term[g]) != 0) {
                 node->durable[g] = 0; /* a reset is on its way to the disk: nothing is known for certain */
             }
+        }
+        if (node->node != NULL && g <= node->cluster->plan->groups && node->node->groups[g].replica != NULL) {
+            struct replica_status status;
+            replica_status(node->node->groups[g].replica, &status);
+            node->member_count[g] = status.member_count;
+            memcpy(node->members[g], status.members, sizeof(status.members));
         }
     }
 }
@@ -333,7 +381,7 @@ static void oracle_match_pair(struct cluster *cluster, struct cluster_node *a, s
 void cluster_oracle_match_logs(struct cluster *cluster, uint64_t depth)
 {
     for (uint64_t group = 1; group <= cluster->plan->groups + 1; group++) {
-        for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        for (uint32_t i = 0; i < cluster->machines; i++) {
             oracle_watch_truncation(cluster, &cluster->nodes[i], group);
             for (uint32_t k = 0; k < i; k++) {
                 oracle_match_pair(cluster, &cluster->nodes[i], &cluster->nodes[k], group, depth);
@@ -346,7 +394,7 @@ void cluster_oracle_match_logs(struct cluster *cluster, uint64_t depth)
 static uint64_t oracle_common_first(struct cluster *cluster, uint64_t group)
 {
     uint64_t common = 1;
-    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+    for (uint32_t i = 0; i < cluster->machines; i++) {
         uint64_t first = 0;
         (void)oracle_last(&cluster->nodes[i], group, &first);
         common = first > common ? first : common;
@@ -384,19 +432,22 @@ void cluster_oracle_finish(struct cluster *cluster)
         uint64_t applied = 0;
         uint64_t digest[2] = {0};
         uint64_t first = oracle_common_first(cluster, group);
-        for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        for (uint32_t i = 0; i < cluster->machines; i++) {
             struct cluster_node *node = &cluster->nodes[i];
             struct node_group_status status;
             uint64_t own = 0;
+            if (node->id == 0) {
+                continue;
+            }
             int rc = oracle_log_hash(node, group, first, &own);
             (void)node_group_status(node->node, (uint32_t)(group - 1), &status);
             if (rc != 0) {
                 cluster_violate(cluster, "group %" PRIu64 ": the log of node %u cannot be read: %s", group, i + 1,
                                 hf_error_text());
-            } else if (i > 0 && (own != hash || status.replica.applied_index != applied ||
-                                 status.digest[0] != digest[0] || status.digest[1] != digest[1])) {
+            } else if (applied > 0 && (own != hash || status.replica.applied_index != applied ||
+                                       status.digest[0] != digest[0] || status.digest[1] != digest[1])) {
                 cluster_violate(cluster,
-                                "group %" PRIu64 ": node %u differs at the end (applied %" PRIu64 ", node 1 %" PRIu64
+                                "group %" PRIu64 ": node %u differs at the end (applied %" PRIu64 ", others %" PRIu64
                                 "; log %s, state %s)",
                                 group, i + 1, status.replica.applied_index, applied, own == hash ? "equal" : "differs",
                                 status.digest[0] == digest[0] && status.digest[1] == digest[1] ? "equal" : "differs");

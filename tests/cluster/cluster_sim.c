@@ -43,6 +43,14 @@ const char *cluster_event_name(enum cluster_event event)
         "install_interrupted",
         "install_resumed",
         "started_from_snapshot",
+        "member_joined",
+        "member_promoted",
+        "member_demoted",
+        "member_removed",
+        "member_removed_by_force",
+        "change_refused",
+        "removed_node_stopped",
+        "wiped",
     };
     return names[event];
 }
@@ -71,8 +79,6 @@ void cluster_count(struct cluster *cluster, enum cluster_event event)
 
 /* ---- Nodes ---- */
 
-static void cluster_node_start(struct cluster_node *node);
-
 void cluster_node_call_after(struct cluster_node *node, uint64_t delay_ns, void (*call)(void *arg))
 {
     struct cluster_ticket *ticket = memory_new(sizeof(*ticket));
@@ -94,7 +100,7 @@ struct cluster_node *cluster_ticket_take(struct cluster_ticket *ticket)
 static void cluster_restart_due(void *arg)
 {
     struct cluster_node *node = cluster_ticket_take(arg);
-    if (node != NULL && node->node == NULL) {
+    if (node != NULL && node->node == NULL && node->id != 0) {
         cluster_node_start(node);
     }
 }
@@ -125,7 +131,7 @@ static void cluster_node_count(struct cluster_node *node)
 }
 
 /* The host is stopped already; what the process had taken in is answered as a closing node answers. */
-static void cluster_node_bury(struct cluster_node *node)
+void cluster_node_bury(struct cluster_node *node)
 {
     struct cluster *cluster = node->cluster;
     struct node *dead = node->node;
@@ -175,7 +181,7 @@ static void cluster_node_fatal(void *arg, int result, const char *text)
     cluster_node_call_after(node, 1000, cluster_exit_due);
 }
 
-static void cluster_node_start(struct cluster_node *node)
+void cluster_node_start(struct cluster_node *node)
 {
     struct cluster *cluster = node->cluster;
     struct node_options options = {
@@ -212,6 +218,10 @@ static void cluster_node_start(struct cluster_node *node)
         return;
     }
     node->node = NULL;
+    if (rc == HF_EREMOVED) {
+        cluster_node_retire(node);
+        return;
+    }
     if (rc != HF_EIO && rc != HF_ENOSPACE && rc != HF_ECLOSED && rc != HF_EPOISONED) {
         cluster_violate(cluster, "node %u does not start: %s: %s", node->position + 1, hf_error_name(rc),
                         hf_error_text());
@@ -224,14 +234,18 @@ static void cluster_node_start(struct cluster_node *node)
 static void cluster_open_nodes(struct cluster *cluster)
 {
     struct description_node nodes[CLUSTER_NODES_MAX] = {0};
-    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+    cluster->machines = cluster->plan->nodes + cluster->plan->spares;
+    for (uint32_t i = 0; i < cluster->machines; i++) {
         char name[32];
         snprintf(name, sizeof(name), "n%u", i + 1);
         cluster->nodes[i] = (struct cluster_node){.cluster = cluster, .position = i};
+        snprintf(cluster->nodes[i].address, sizeof(cluster->nodes[i].address), "n%u:%d", i + 1, CLUSTER_PORT);
         struct sim_host_options options = {.direct_refused = rng_chance(cluster->rng, 1, 3)};
         cluster->nodes[i].host = sim_host_add(cluster->sim, name, &options);
-        nodes[i].id = i + 1;
-        snprintf(nodes[i].peer_address, sizeof(nodes[i].peer_address), "%s:%d", name, CLUSTER_PORT);
+        if (i < cluster->plan->nodes) {
+            nodes[i].id = cluster->nodes[i].id = i + 1;
+            memcpy(nodes[i].peer_address, cluster->nodes[i].address, sizeof(cluster->nodes[i].address));
+        }
     }
     int rc = description_create(sim_host_io(cluster->nodes[0].host), nodes, cluster->plan->nodes, cluster->plan->groups,
                                 &cluster->description);
@@ -288,6 +302,9 @@ void cluster_plan_from_seed(uint64_t seed, struct cluster_plan *plan)
         plan->lag_gap_ms = cluster_pick(&rng, 4000, 1500);
         plan->interrupt_events = cluster_pick(&rng, 400, 60);
     }
+    plan->spares = (uint32_t)rng_below(&rng, CLUSTER_MACHINES_MAX - plan->nodes + 1);
+    plan->member_gap_ms = cluster_pick(&rng, 2500, 700);
+    plan->wipe_gap_ms = cluster_pick(&rng, 4000, 1500);
 }
 
 /* ---- Running ---- */
@@ -307,7 +324,7 @@ static bool cluster_run_until(struct cluster *cluster, bool (*condition)(struct 
                                                                        : "no event is left");
             break;
         }
-        for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        for (uint32_t i = 0; i < cluster->machines; i++) {
             struct cluster_node *node = &cluster->nodes[i];
             if (node->node != NULL && !sim_host_is_running(node->host)) {
                 cluster_count(cluster, CLUSTER_EVENT_POWER_CUT_IN_OPERATION);
@@ -319,6 +336,7 @@ static bool cluster_run_until(struct cluster *cluster, bool (*condition)(struct 
         if (sim_now_ns(cluster->sim) >= match_ns) {
             match_ns = sim_now_ns(cluster->sim) + CLUSTER_MATCH_GAP_MS * CLUSTER_MS;
             cluster_oracle_match_logs(cluster, CLUSTER_MATCH_DEPTH);
+            cluster_members_look(cluster);
         }
     }
     return condition == NULL;
@@ -339,21 +357,64 @@ static bool cluster_clients_are_done(struct cluster *cluster)
     return true;
 }
 
-/* Every group is led, and every replica has applied the same. */
+/* A group's configuration names the members, each in its role, and is committed. */
+static bool cluster_is_reconciled(const struct membership *membership, const struct hosted_group *group)
+{
+    struct replica_status status;
+    replica_status(group->replica, &status);
+    bool is_equal = status.member_count == membership->count && !status.is_changing;
+    for (unsigned i = 0; i < status.member_count && is_equal; i++) {
+        const struct membership_member *member = membership_find(membership, status.members[i].node_id);
+        is_equal =
+            member != NULL && (member->role == MEMBERSHIP_VOTER) == (status.members[i].role == REPLICA_ROLE_VOTER);
+    }
+    return is_equal;
+}
+
+/* Nothing about the members is under way, and nobody runs who is no member. */
+static bool cluster_has_settled_members(struct cluster *cluster, const struct cluster_node *reference)
+{
+    const struct membership *membership = node_membership(reference->node);
+    if (cluster->is_wiping || !list_empty(&cluster->changes)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < membership->count; i++) {
+        if (membership->members[i].role == MEMBERSHIP_LEAVING) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < cluster->machines; i++) {
+        const struct cluster_node *node = &cluster->nodes[i];
+        if (node->is_joining || (node->id != 0 && (node->node == NULL || !cluster_is_member(cluster, node)))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Every group is led, its configuration is what the members agreed on, and every replica has applied the same. */
 static bool cluster_is_settled(struct cluster *cluster)
 {
+    const struct cluster_node *reference = cluster_reference(cluster);
+    if (reference == NULL || !cluster_has_settled_members(cluster, reference)) {
+        return false;
+    }
     for (uint32_t g = 0; g <= cluster->plan->groups; g++) {
         uint32_t leaders = 0;
-        for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+        for (uint32_t i = 0; i < cluster->machines; i++) {
             struct node *node = cluster->nodes[i].node;
             struct hf_log_group_state state;
-            if (node == NULL || node->groups[g].is_failed) {
+            if (cluster->nodes[i].id == 0) {
+                continue;
+            }
+            if (node->groups[g].is_failed || node->groups[g].replica == NULL ||
+                !cluster_is_reconciled(node_membership(reference->node), &node->groups[g])) {
                 return false;
             }
             leaders += node->groups[g].state == REPLICA_LEADER;
             if (hf_log_group_state(node->log, g + 1, &state) != 0 ||
-                state.last_index != node->groups[g].applied_index || cluster->nodes[0].node == NULL ||
-                node->groups[g].applied_index != cluster->nodes[0].node->groups[g].applied_index) {
+                state.last_index != node->groups[g].applied_index ||
+                node->groups[g].applied_index != reference->node->groups[g].applied_index) {
                 return false;
             }
         }
@@ -369,12 +430,12 @@ static void cluster_heal(struct cluster *cluster)
     cluster->phase = CLUSTER_HEALING;
     sim_trace(cluster->sim, NULL, "everything is healed");
     sim_calm(cluster->sim);
-    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+    for (uint32_t i = 0; i < cluster->machines; i++) {
         struct cluster_node *node = &cluster->nodes[i];
         sim_disk_fail_clear(node->host);
         sim_disk_set_capacity(node->host, 0);
         sim_disk_cut_at(node->host, 0, SIM_CUT_AFTER);
-        if (node->node == NULL) {
+        if (node->node == NULL && node->id != 0) {
             cluster_node_start(node);
         }
     }
@@ -384,9 +445,12 @@ static void cluster_describe_stuck(struct cluster *cluster, char *text, size_t s
 {
     size_t at = 0;
     text[0] = '\0';
-    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+    for (uint32_t i = 0; i < cluster->machines; i++) {
         const struct node *node = cluster->nodes[i].node;
         for (uint32_t g = 0; g <= cluster->plan->groups && at < size; g++) {
+            if (cluster->nodes[i].id == 0) {
+                break;
+            }
             if (node == NULL) {
                 at += (size_t)snprintf(text + at, size - at, " n%u down", i + 1);
                 break;
@@ -426,7 +490,7 @@ static void cluster_end(struct cluster *cluster)
 static void cluster_close(struct cluster *cluster)
 {
     cluster->phase = CLUSTER_OVER;
-    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+    for (uint32_t i = 0; i < cluster->machines; i++) {
         struct cluster_node *node = &cluster->nodes[i];
         if (node->node != NULL) {
             struct node *running = node->node;
@@ -440,6 +504,7 @@ static void cluster_close(struct cluster *cluster)
             }
         }
     }
+    cluster_members_close(cluster);
 }
 
 void cluster_run(const struct cluster_plan *plan, sim_trace_sink *trace, void *trace_arg, struct cluster_result *out)
@@ -448,6 +513,7 @@ void cluster_run(const struct cluster_plan *plan, sim_trace_sink *trace, void *t
     const struct sim_options options = {.profile = NULL, .trace = trace, .trace_arg = trace_arg};
     *out = (struct cluster_result){0};
     list_init(&cluster->tickets);
+    list_init(&cluster->changes);
     cluster->plan = plan;
     cluster->result = out;
     cluster->sim = sim_open(plan->seed, &options);

@@ -9,7 +9,8 @@
  * an order that is that of their calls again and again      two logs that agree on the term at an index agree on all
  * terms before it (log matching) and at the end, after everything was healed: every group has a leader and commits
  * within CLUSTER_HEAL_MAX_MS, all replicas hold the same log and the same state, nothing acknowledged is missing, every
- * call was answered, and what the clients saw is linearizable per key.
+ * call was answered, and what the clients saw is linearizable per key, and the
+ * configuration of every group is what the members agreed on.
  *
  * Thread: one. */
 #ifndef CLUSTER_CLUSTER_SIM_H
@@ -18,15 +19,17 @@
 #include "cluster/cluster_machine.h"
 #include "sim/sim.h"
 
-#define CLUSTER_NODES_MAX   3u
-#define CLUSTER_GROUPS_MAX  8u
-#define CLUSTER_CLIENTS_MAX 12u
-#define CLUSTER_HEAL_MAX_MS 20000u
+#define CLUSTER_NODES_MAX    3u /* at the beginning */
+#define CLUSTER_MACHINES_MAX 6u /* those that may join among them */
+#define CLUSTER_GROUPS_MAX   8u
+#define CLUSTER_CLIENTS_MAX  12u
+#define CLUSTER_HEAL_MAX_MS  20000u
 
 /* What the harness itself does to the nodes, besides the simulator's weather. Gaps are means; 0: never. */
 struct cluster_plan {
     uint64_t seed;
-    uint32_t nodes;
+    uint32_t nodes;  /* at the beginning */
+    uint32_t spares; /* machines that may join */
     uint32_t groups;
     uint32_t clients;
     uint32_t duration_ms; /* of the part in which things go wrong */
@@ -40,6 +43,8 @@ struct cluster_plan {
     uint32_t transfer_gap_ms;
     uint32_t blackout_gap_ms; /* all nodes at once lose their power */
     uint32_t drama_gap_ms;    /* scenes that are rare by chance and dear when they are got wrong: cluster_trouble.c */
+    uint32_t member_gap_ms;   /* a machine joins, or a node gets another role, or is removed */
+    uint32_t wipe_gap_ms;     /* a disk is lost */
     uint32_t down_max_ms;     /* until a node that stopped is started again, at most */
     uint32_t ballast_percent; /* of appends that carry a lot of bytes */
     uint64_t tail_cache_bytes;
@@ -79,6 +84,14 @@ enum cluster_event {
     CLUSTER_EVENT_INSTALL_INTERRUPTED,
     CLUSTER_EVENT_INSTALL_RESUMED, /* with chunks that were there before */
     CLUSTER_EVENT_STARTED_FROM_SNAPSHOT,
+    CLUSTER_EVENT_MEMBER_JOINED,
+    CLUSTER_EVENT_MEMBER_PROMOTED,
+    CLUSTER_EVENT_MEMBER_DEMOTED,
+    CLUSTER_EVENT_MEMBER_REMOVED,
+    CLUSTER_EVENT_MEMBER_REMOVED_BY_FORCE,
+    CLUSTER_EVENT_CHANGE_REFUSED,
+    CLUSTER_EVENT_REMOVED_NODE_STOPPED,
+    CLUSTER_EVENT_WIPED,
     CLUSTER_EVENT_COUNT
 };
 const char *cluster_event_name(enum cluster_event event);

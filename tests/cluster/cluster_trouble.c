@@ -13,7 +13,7 @@ static void trouble_schedule_due(void *arg)
     struct cluster_schedule *schedule = arg;
     struct cluster *cluster = schedule->cluster;
     if (cluster->phase == CLUSTER_TROUBLE) {
-        schedule->trouble(cluster, &cluster->nodes[rng_below(cluster->rng, cluster->plan->nodes)]);
+        schedule->trouble(cluster, &cluster->nodes[rng_below(cluster->rng, cluster->machines)]);
         trouble_schedule_next(schedule);
     }
 }
@@ -51,7 +51,7 @@ static void trouble_cut(struct cluster *cluster, struct cluster_node *node)
 static void trouble_blackout(struct cluster *cluster, struct cluster_node *ignored)
 {
     cluster_count(cluster, CLUSTER_EVENT_BLACKOUT);
-    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+    for (uint32_t i = 0; i < cluster->machines; i++) {
         if (cluster->nodes[i].node != NULL) {
             cluster_node_power_off(&cluster->nodes[i]);
         }
@@ -64,6 +64,9 @@ static void trouble_io_error(struct cluster *cluster, struct cluster_node *node)
                                                SIM_DISK_DIRECTORY_SYNC};
     struct sim_disk_failure failure = {kinds[rng_below(cluster->rng, 4)], rng_below(cluster->rng, 20), 1, HF_EIO,
                                        "log"};
+    if (node->id == 0) {
+        return;
+    }
     sim_disk_fail_clear(node->host);
     sim_disk_fail(node->host, &failure);
 }
@@ -77,6 +80,9 @@ static void trouble_space_returns(void *arg)
 
 static void trouble_full(struct cluster *cluster, struct cluster_node *node)
 {
+    if (node->id == 0) {
+        return;
+    }
     sim_trace(cluster->sim, node->host, "is full");
     sim_disk_set_capacity(node->host, sim_disk_used_bytes(node->host) + rng_below(cluster->rng, 512 << 10) + 1);
     sim_call_after(cluster->sim, (500 + rng_below(cluster->rng, 3000)) * CLUSTER_MS, trouble_space_returns, node);
@@ -85,10 +91,11 @@ static void trouble_full(struct cluster *cluster, struct cluster_node *node)
 static void trouble_transfer(struct cluster *cluster, struct cluster_node *ignored)
 {
     uint64_t group = 1 + rng_below(cluster->rng, cluster->plan->groups + 1);
-    uint64_t target = rng_below(cluster->rng, cluster->plan->nodes + 1); /* 0: any */
-    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+    uint64_t target = rng_below(cluster->rng, cluster->machines + 1); /* 0: any */
+    for (uint32_t i = 0; i < cluster->machines; i++) {
         struct node *node = cluster->nodes[i].node;
-        if (node != NULL && node->phase == NODE_RUNNING && target != i + 1 && node_transfer(node, group, target) == 0) {
+        if (node != NULL && node->phase == NODE_RUNNING && target != cluster->nodes[i].id &&
+            node_transfer(node, group, target) == 0) {
             cluster_count(cluster, CLUSTER_EVENT_TRANSFER);
         }
     }
@@ -102,7 +109,7 @@ static struct cluster_node *trouble_find_leader(struct cluster *cluster)
     uint32_t first = (uint32_t)rng_below(cluster->rng, cluster->plan->groups);
     for (uint32_t i = 0; i < cluster->plan->groups; i++) {
         uint32_t g = 1 + (first + i) % cluster->plan->groups;
-        for (uint32_t n = 0; n < cluster->plan->nodes; n++) {
+        for (uint32_t n = 0; n < cluster->machines; n++) {
             struct cluster_node *node = &cluster->nodes[n];
             if (node->node != NULL && node->node->groups[g].state == REPLICA_LEADER) {
                 cluster->drama_group = g + 1;
@@ -164,7 +171,7 @@ void cluster_trouble_led(struct cluster_node *node, uint64_t group)
     /* What it is about to overwrite ends when the stall does; what replaces it, well after that. */
     sim_disk_stall(isolated->host, (1000 + rng_below(cluster->rng, 1000)) * CLUSTER_MS);
     sim_call_after(cluster->sim, rng_below(cluster->rng, 5 * CLUSTER_MS), trouble_isolation_ends, cluster);
-    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+    for (uint32_t i = 0; i < cluster->machines; i++) {
         if (&cluster->nodes[i] != isolated && &cluster->nodes[i] != node && cluster->nodes[i].node != NULL) {
             cluster_node_call_after(&cluster->nodes[i], rng_below(cluster->rng, 10 * CLUSTER_MS),
                                     trouble_ticket_power_off);
@@ -186,8 +193,8 @@ static void trouble_flap_voter(struct cluster *cluster)
     if (voter == NULL || cluster->plan->nodes < 3) {
         return;
     }
-    struct sim_host *a = cluster->nodes[(voter->position + 1) % 3].host;
-    struct sim_host *b = cluster->nodes[(voter->position + 2) % 3].host;
+    struct sim_host *a = cluster->nodes[(voter->position + 1) % cluster->machines].host;
+    struct sim_host *b = cluster->nodes[(voter->position + 2) % cluster->machines].host;
     cluster_count(cluster, CLUSTER_EVENT_FLAPPING_VOTER);
     sim_trace(cluster->sim, voter->host, "flaps between two that do not hear each other");
     sim_link_cut(a, b);
@@ -226,7 +233,7 @@ static void trouble_pause_leader(struct cluster *cluster)
 static void trouble_deafen(void *arg)
 {
     struct cluster *cluster = arg;
-    for (uint32_t i = 0; i < cluster->plan->nodes && cluster->isolated != NULL; i++) {
+    for (uint32_t i = 0; i < cluster->machines && cluster->isolated != NULL; i++) {
         if (&cluster->nodes[i] != cluster->isolated) {
             sim_link_cut(cluster->nodes[i].host, cluster->isolated->host);
         }
@@ -264,7 +271,7 @@ static void trouble_blackout_due(void *arg)
  * durable must have been. */
 static void trouble_kill_twice(struct cluster *cluster)
 {
-    for (uint32_t i = 0; i < cluster->plan->nodes; i++) {
+    for (uint32_t i = 0; i < cluster->machines; i++) {
         struct cluster_node *node = &cluster->nodes[i];
         if (node->node == NULL) {
             continue;
@@ -305,7 +312,7 @@ static void trouble_lag_push(void *arg)
 static void trouble_lag(struct cluster *cluster, struct cluster_node *node)
 {
     struct cluster_node *leader = trouble_find_leader(cluster);
-    if (leader == NULL || leader == node || cluster->plan->nodes < 3 || cluster->isolated != NULL ||
+    if (leader == NULL || leader == node || node->id == 0 || cluster->plan->nodes < 3 || cluster->isolated != NULL ||
         cluster->is_lagging) {
         return;
     }
@@ -322,7 +329,13 @@ static void trouble_lag(struct cluster *cluster, struct cluster_node *node)
 /* One of the two sides of an install, or what is between them. */
 static void trouble_interrupt_one(struct cluster *cluster, struct cluster_node *node, uint64_t source_id)
 {
-    struct cluster_node *source = &cluster->nodes[source_id - 1];
+    struct cluster_node *source = NULL;
+    for (uint32_t i = 0; i < cluster->machines; i++) {
+        source = cluster->nodes[i].id == source_id ? &cluster->nodes[i] : source;
+    }
+    if (source == NULL) {
+        return; /* it was removed meanwhile */
+    }
     cluster_count(cluster, CLUSTER_EVENT_INSTALL_INTERRUPTED);
     sim_trace(cluster->sim, node->host, "is interrupted while it fetches from node %" PRIu64, source_id);
     switch (rng_below(cluster->rng, 6)) {
@@ -352,7 +365,7 @@ static void trouble_interrupt_one(struct cluster *cluster, struct cluster_node *
 void cluster_trouble_look(struct cluster *cluster)
 {
     uint64_t one_of = cluster->plan->interrupt_events;
-    for (uint32_t i = 0; i < cluster->plan->nodes && one_of > 0 && cluster->phase == CLUSTER_TROUBLE; i++) {
+    for (uint32_t i = 0; i < cluster->machines && one_of > 0 && cluster->phase == CLUSTER_TROUBLE; i++) {
         struct cluster_node *node = &cluster->nodes[i];
         struct fetch_status fetch;
         if (node->node == NULL || node->node->fetch_count == 0 || fetch_status(node->node, 0, &fetch) != 0) {
@@ -369,10 +382,16 @@ void cluster_trouble_start(struct cluster *cluster)
 {
     const struct cluster_plan *plan = cluster->plan;
     const struct cluster_schedule rows[CLUSTER_TROUBLES] = {
-        {cluster, plan->kill_gap_ms, trouble_kill},         {cluster, plan->power_gap_ms, trouble_power},
-        {cluster, plan->cut_gap_ms, trouble_cut},           {cluster, plan->io_error_gap_ms, trouble_io_error},
-        {cluster, plan->full_gap_ms, trouble_full},         {cluster, plan->transfer_gap_ms, trouble_transfer},
-        {cluster, plan->blackout_gap_ms, trouble_blackout}, {cluster, plan->drama_gap_ms, trouble_drama},
+        {cluster, plan->kill_gap_ms, trouble_kill},
+        {cluster, plan->power_gap_ms, trouble_power},
+        {cluster, plan->cut_gap_ms, trouble_cut},
+        {cluster, plan->io_error_gap_ms, trouble_io_error},
+        {cluster, plan->full_gap_ms, trouble_full},
+        {cluster, plan->transfer_gap_ms, trouble_transfer},
+        {cluster, plan->blackout_gap_ms, trouble_blackout},
+        {cluster, plan->drama_gap_ms, trouble_drama},
+        {cluster, plan->member_gap_ms, cluster_trouble_members},
+        {cluster, plan->wipe_gap_ms, cluster_trouble_wipe},
         {cluster, plan->lag_gap_ms, trouble_lag},
     };
     memcpy(cluster->schedules, rows, sizeof(rows));

@@ -1,10 +1,11 @@
-/* The inside of the cluster simulation, shared by cluster_sim.c (nodes, plan, end), cluster_clients.c and
- * cluster_oracle.c. */
+/* The inside of the cluster simulation, shared by its files: cluster_sim.c (nodes, plan, end), cluster_clients.c,
+ * cluster_trouble.c, cluster_members.c and cluster_oracle.c. */
 #ifndef CLUSTER_CLUSTER_WORLD_H
 #define CLUSTER_CLUSTER_WORLD_H
 
 #include "cluster/cluster_history.h"
 #include "cluster/cluster_sim.h"
+#include "node/joining.h"
 #include "node/node_state.h"
 
 #define CLUSTER_MS             1000000ull
@@ -39,6 +40,15 @@ struct cluster_node {
     struct cluster_seen seen[CLUSTER_ALL_GROUPS_MAX];
     uint64_t durable[CLUSTER_ALL_GROUPS_MAX]; /* of a node that is down: what it held, and the term of the last entry */
     uint64_t durable_term[CLUSTER_ALL_GROUPS_MAX];
+    uint64_t id; /* 0: a machine without a node */
+    char address[32];
+    struct joining *joining; /* answers at the address while the machine asks for membership */
+    bool is_joining;
+    bool may_be_member;                    /* the cluster may have agreed already: it has to go on */
+    bool is_wiped;                         /* its disk was lost, and it goes by its old name */
+    uint64_t held[CLUSTER_ALL_GROUPS_MAX]; /* what it held durably before that: it had acknowledged it */
+    struct replica_member members[CLUSTER_ALL_GROUPS_MAX][REPLICA_MEMBERS_MAX]; /* of a node that is down: as it knew */
+    unsigned member_count[CLUSTER_ALL_GROUPS_MAX];
     bool is_flapping; /* loses its power whenever its term changes */
 };
 
@@ -94,7 +104,7 @@ struct cluster_ticket {
     uint32_t life;
 };
 
-#define CLUSTER_TROUBLES 9u
+#define CLUSTER_TROUBLES 11u
 
 typedef void cluster_trouble(struct cluster *cluster, struct cluster_node *node);
 struct cluster_schedule {
@@ -111,7 +121,10 @@ struct cluster {
     struct sim *sim;
     struct rng *rng;
     struct description *description;
-    struct cluster_node nodes[CLUSTER_NODES_MAX];
+    struct cluster_node nodes[CLUSTER_MACHINES_MAX];
+    uint32_t machines;
+    struct list changes;                                    /* of members, asked for and not answered */
+    bool is_wiping;                                         /* one at a time */
     struct cluster_client clients[CLUSTER_CLIENTS_MAX + 2]; /* behind them the final one and the prober */
     struct cluster_log logs[CLUSTER_ALL_GROUPS_MAX];
     enum cluster_phase phase;
@@ -134,6 +147,19 @@ void cluster_count(struct cluster *cluster, enum cluster_event event);
 /* ---- nodes ---- */
 void cluster_node_kill(struct cluster_node *node);      /* and starts it again after a while */
 void cluster_node_power_off(struct cluster_node *node); /* the same */
+void cluster_node_bury(struct cluster_node *node);      /* after its host was stopped */
+void cluster_node_start(struct cluster_node *node);
+
+/* ---- members ---- */
+/* A running node that knows most about the members; NULL: none. */
+const struct cluster_node *cluster_reference(const struct cluster *cluster);
+bool cluster_is_member(const struct cluster *cluster, const struct cluster_node *node);
+void cluster_node_retire(struct cluster_node *node);
+void cluster_members_look(struct cluster *cluster);
+void cluster_members_close(struct cluster *cluster);
+void cluster_trouble_members(struct cluster *cluster, struct cluster_node *subject);
+void cluster_trouble_wipe(struct cluster *cluster, struct cluster_node *victim);
+
 /* Calls with a ticket, unless the cluster is closed before. */
 void cluster_node_call_after(struct cluster_node *node, uint64_t delay_ns, void (*call)(void *arg));
 /* Frees the ticket; NULL when its node has started or stopped meanwhile. */
