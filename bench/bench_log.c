@@ -2,7 +2,8 @@
 /* Appends to one log from one thread, with durable acknowledgement and a fixed number of entries outstanding. Prints
  * one JSON object.
  *
- *   bench_log DIRECTORY PAYLOAD_BYTES OUTSTANDING ENTRIES_PER_BATCH GROUPS SECONDS caller|blocking|thread|none
+ *   bench_log DIRECTORY PAYLOAD_BYTES OUTSTANDING ENTRIES_PER_BATCH GROUPS SECONDS
+ * caller|blocking|thread|thread-blocking|none
  *
  * `caller`: the appending thread drives the writer's turns and sleeps in them. `blocking`: the same by
  * hf_log_append_wait, so that nothing but one batch is outstanding. `thread`: the log's own thread drives, and wakes
@@ -22,8 +23,8 @@
 
 #define WAIT_NS_MAX UINT64_C(100000000)
 
-enum bench_driver { BENCH_CALLER, BENCH_BLOCKING, BENCH_THREAD, BENCH_NONE, BENCH_DRIVER_COUNT };
-static const char *const bench_driver_names[] = {"caller", "blocking", "thread", "none"};
+enum bench_driver { BENCH_CALLER, BENCH_BLOCKING, BENCH_THREAD, BENCH_THREAD_BLOCKING, BENCH_NONE, BENCH_DRIVER_COUNT };
+static const char *const bench_driver_names[] = {"caller", "blocking", "thread", "thread-blocking", "none"};
 
 struct bench_options {
     const char *directory;
@@ -90,7 +91,7 @@ static int bench_append(struct bench *bench)
     if (rc != 0) {
         return rc;
     }
-    if (options->driver == BENCH_BLOCKING) {
+    if (options->driver == BENCH_BLOCKING || options->driver == BENCH_THREAD_BLOCKING) {
         bench->acknowledged++;
         return hf_log_append_wait(bench->log, bench->batch);
     }
@@ -149,7 +150,9 @@ static int bench_open(struct bench *bench)
 {
     struct hf_log_options options;
     hf_log_options_init(&options);
-    options.driver = bench->options.driver == BENCH_THREAD ? HF_LOG_DRIVE_THREAD : HF_LOG_DRIVE_CALLER;
+    options.driver = bench->options.driver == BENCH_THREAD || bench->options.driver == BENCH_THREAD_BLOCKING
+                         ? HF_LOG_DRIVE_THREAD
+                         : HF_LOG_DRIVE_CALLER;
     if (options.queue_entries_max < 2 * bench->options.outstanding_max) {
         options.queue_entries_max = 2 * bench->options.outstanding_max;
     }
@@ -209,7 +212,8 @@ static bool bench_arguments(int argc, char **argv, struct bench_options *out)
     }
     return out->driver < BENCH_DRIVER_COUNT && out->payload_size <= HF_LOG_PAYLOAD_SIZE_MAX && out->batch_entries > 0 &&
            out->group_count > 0 && out->outstanding_max >= out->batch_entries && out->seconds > 0 &&
-           (out->driver != BENCH_BLOCKING || out->outstanding_max == out->batch_entries);
+           ((out->driver != BENCH_BLOCKING && out->driver != BENCH_THREAD_BLOCKING) ||
+            out->outstanding_max == out->batch_entries);
 }
 
 int main(int argc, char **argv)
@@ -217,7 +221,7 @@ int main(int argc, char **argv)
     struct bench *bench = memory_new(sizeof(*bench));
     if (!bench_arguments(argc, argv, &bench->options)) {
         fprintf(stderr, "usage: bench_log DIRECTORY PAYLOAD_BYTES OUTSTANDING ENTRIES_PER_BATCH GROUPS SECONDS "
-                        "caller|blocking|thread|none\n");
+                        "caller|blocking|thread|thread-blocking|none\n");
         free(bench);
         return 2;
     }

@@ -74,6 +74,34 @@ enum hf_log_sync_policy {
 enum hf_log_driver { HF_LOG_DRIVE_THREAD = 0, HF_LOG_DRIVE_CALLER };
 enum hf_log_io { HF_LOG_IO_AUTO = 0, HF_LOG_IO_URING, HF_LOG_IO_THREADS };
 
+/* Where the time of appends goes. Per write: `queue` (from a frame's first append until it goes to the device), `write`
+ * (the device; under the policies batch and always the write is a durable one, so its sync is in here), `sync` (a sync
+ * of its own, under interval and none), `callback` (all callbacks of a turn). Per entry, of which one in 64 is
+ * measured: `encode` (into the frame, with its checksum) and `index`; their entries and bytes are those of the measured
+ * ones. */
+enum hf_log_stage {
+    HF_LOG_STAGE_QUEUE = 0,
+    HF_LOG_STAGE_ENCODE,
+    HF_LOG_STAGE_WRITE,
+    HF_LOG_STAGE_SYNC,
+    HF_LOG_STAGE_INDEX,
+    HF_LOG_STAGE_CALLBACK
+};
+#define HF_LOG_STAGE_COUNT       6
+#define HF_LOG_STAGE_BOUND_COUNT 26 /* 128 ns, 256 ns, … 4.3 s */
+
+struct hf_log_measurement {
+    enum hf_log_stage stage;
+    uint64_t duration_ns;
+    uint64_t entries;
+    uint64_t bytes;
+};
+/* Each measurement as it is taken (at most 64 of a turn). Driver, without any lock; must not call the log. */
+typedef void hf_log_measured(void *arg, const struct hf_log_measurement *measurement);
+/* The oldest append has waited for the device for age_ns, longer than options.stall_ms: whoever leads on this log
+ * should let others lead. Once per stall, and once more with age_ns = 0 when it is over. Driver; may append. */
+typedef void hf_log_stalled(void *arg, uint64_t age_ns);
+
 /* Zero-initialise, or hf_log_options_init for the defaults (a zero field means its default). */
 struct hf_log_options {
     uint64_t segment_size_bytes;   /* 64 MiB; 1 MiB … 4 GiB */
@@ -97,6 +125,11 @@ struct hf_log_options {
     uint64_t collect_size_bytes; /* 0: no bound; when the files take more than this */
     uint32_t delete_scan_ms;     /* 10,000: how often marks for deletion are looked at */
     uint32_t delete_delay_ms;    /* 60,000: how long a mark waits first */
+
+    uint32_t stall_ms;            /* for on_stall; 1000 */
+    hf_log_stalled *on_stall;     /* NULL: nobody asks */
+    hf_log_measured *on_measured; /* NULL: nobody asks */
+    void *callback_arg;           /* of these two */
 };
 
 HF_API void hf_log_options_init(struct hf_log_options *options);
@@ -297,6 +330,18 @@ struct hf_log_stat {
     uint64_t recycled_segments;  /* of these became new ones */
 };
 HF_API void hf_log_stat(struct hf_log *log, struct hf_log_stat *out);
+
+struct hf_log_stage_stat {
+    uint64_t count; /* measurements */
+    uint64_t entries;
+    uint64_t bytes;
+    uint64_t sum_ns, min_ns, max_ns;
+    uint64_t p50_ns, p90_ns, p99_ns, p999_ns; /* at most a sixteenth too large */
+    uint64_t below[HF_LOG_STAGE_BOUND_COUNT]; /* measurements below hf_log_stage_bound_ns(i), exactly */
+};
+HF_API void hf_log_stage_stat(struct hf_log *log, enum hf_log_stage stage, struct hf_log_stage_stat *out);
+HF_API const char *hf_log_stage_name(enum hf_log_stage stage); /* "queue", … */
+HF_API uint64_t hf_log_stage_bound_ns(unsigned bound);
 
 /* Damage found by recovery or by reading. Walk with *position = 0; HF_ENOTFOUND at the end. */
 struct hf_log_damage {

@@ -117,6 +117,17 @@ uint64_t histogram_quantile(const struct histogram *histogram, double quantile)
     return histogram_bucket_upper(HISTOGRAM_BUCKET_COUNT - 1);
 }
 
+uint64_t histogram_count_below(const struct histogram *histogram, uint64_t bound)
+{
+    assert(bound >= HISTOGRAM_SUB_COUNT && (bound & (bound - 1)) == 0);
+    size_t end = histogram_bucket_of(bound);
+    uint64_t below = 0;
+    for (size_t i = 0; i < end; i++) {
+        below += histogram_load(&histogram->buckets[i]);
+    }
+    return below;
+}
+
 double histogram_mean(const struct histogram *histogram)
 {
     uint64_t count = histogram_load(&histogram->count);

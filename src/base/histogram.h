@@ -21,6 +21,8 @@ void histogram_record_many(struct histogram *histogram, uint64_t value, uint64_t
 void histogram_merge(struct histogram *target, const struct histogram *source);
 /* The upper bound of the bucket that holds the quantile (0.0 … 1.0); 0 when empty. */
 uint64_t histogram_quantile(const struct histogram *histogram, double quantile);
+/* How many values are below `bound`, a power of two ≥ 16 (where buckets end). */
+uint64_t histogram_count_below(const struct histogram *histogram, uint64_t bound);
 double histogram_mean(const struct histogram *histogram);
 
 #endif

@@ -43,6 +43,7 @@
     X(LOG_TORN_IS_KEPT, "H2/48: a torn batch is partly kept")                                  \
     X(LOG_DAMAGE_IS_TORN, "H3: damage below a declared position is cut off silently")          \
     X(LOG_VOTE_LOST, "H9: hard state is not written")                                          \
+    X(LOG_STALL_NOT_TOLD, "a leader on a stalled log is not told, and goes on leading")        \
     X(LOG_TAIL_NOT_COPIED, "open goes on without rewriting the tail that was never declared")  \
     X(LOG_RELEASE_BEFORE_DURABLE, "L57: a segment goes before what replaced it is durable")    \
     X(LOG_UNLINK_BEFORE_DECLARED, "L57: a segment goes before a durable trailer says so")      \

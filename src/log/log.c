@@ -7,12 +7,14 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "log/log_alone.h"
 #include "log/log_append.h"
 #include "log/log_batch.h"
 #include "log/log_options.h"
 #include "log/log_recovery.h"
 #include "log/log_space.h"
 #include "log/log_state.h"
+#include "log/log_tell.h"
 
 #define LOG_LOCK_NAME     "LOCK"
 #define LOG_SPACE_WAIT_NS UINT64_C(50000000) /* who waits for space looks again after this time at the latest */
@@ -45,11 +47,14 @@ static void log_configure(struct hf_log *log)
     writer->cache = &log->cache;
     writer->pool = &log->pool;
     writer->segments = &log->segments;
+    writer->stages = &log->stages;
     writer->policy = options->sync_policy;
     writer->writes_in_flight_max = options->writes_in_flight_max;
     writer->write_size_max_bytes = options->write_size_max_bytes;
     writer->sync_interval_ns = (uint64_t)options->sync_interval_ms * 1000000;
     writer->reserve_bytes = options->reserve_bytes;
+    log->stages.hands_out = options->on_measured != NULL;
+    log->stall.threshold_ns = options->on_stall != NULL ? (uint64_t)options->stall_ms * 1000000 : 0;
     log_writer_open(writer);
 }
 
@@ -139,7 +144,8 @@ int hf_log_open(const char *directory, const struct hf_log_options *options, str
     return 0;
 }
 
-static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns);
+enum log_turn_kind { LOG_TURN_POLLS, LOG_TURN_MAY_BLOCK }; /* for a write that it makes by itself */
+static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_kind kind);
 
 /* Nothing in flight that could still change anything. The mutex is held. */
 static bool log_is_quiet(struct hf_log *log)
@@ -172,7 +178,7 @@ static void log_drain(struct hf_log *log)
         if (quiet) {
             return;
         }
-        unsigned ran = log_turn(log, work || simulated ? 0 : LOG_POOL_RETRY_NS);
+        unsigned ran = log_turn(log, work || simulated ? 0 : LOG_POOL_RETRY_NS, LOG_TURN_POLLS);
         if (simulated && ran == 0 && !work) {
             return; /* its time does not pass while we wait */
         }
@@ -185,7 +191,7 @@ static void log_fail_rest(struct hf_log *log)
     log_writer_fail_waiters(&log->writer, HF_ECLOSED);
     log->writer.failure = log->writer.failure != 0 ? log->writer.failure : HF_ECLOSED;
     mutex_unlock(&log->mutex);
-    log_turn(log, 0);
+    log_turn(log, 0, LOG_TURN_POLLS);
 }
 
 void hf_log_close(struct hf_log *log)
@@ -230,6 +236,8 @@ void hf_log_close(struct hf_log *log)
 }
 
 /* ---- turns ---- */
+
+static _Thread_local char log_thread_mark; /* its address tells threads apart */
 
 static void log_reap(struct hf_log *log, struct list *done, uint64_t now_ns)
 {
@@ -314,7 +322,8 @@ static uint64_t log_deadline_locked(struct hf_log *log)
         return writer_ns;
     }
     uint64_t deadlines_ns[] = {log_pool_deadline_ns(&log->pool), log_seal_deadline_ns(log),
-                               log_space_deadline_ns(log, io_monotonic_ns(log->io))};
+                               log_space_deadline_ns(log, io_monotonic_ns(log->io)),
+                               log_stall_deadline_ns(&log->stall, log_writer_oldest_ns(&log->writer))};
     uint64_t first_ns = writer_ns;
     for (size_t i = 0; i < sizeof(deadlines_ns) / sizeof(deadlines_ns[0]); i++) {
         first_ns = deadlines_ns[i] < first_ns ? deadlines_ns[i] : first_ns;
@@ -323,30 +332,40 @@ static uint64_t log_deadline_locked(struct hf_log *log)
 }
 
 /* One turn; waits up to timeout_ns for something to reap. */
-static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns)
+static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_kind kind)
 {
     struct list done;
     list_init(&done);
     log->turning = true;
+    log->driver_thread = &log_thread_mark;
     io_queue_reap(log->queue, &done, timeout_ns);
     mutex_lock(&log->mutex);
     log->driver_asleep = false;
+    /* Whoever wants to hear of stalls is not told by a driver that hangs in a write. */
+    log->writer.may_write_alone = kind == LOG_TURN_MAY_BLOCK && log->stall.threshold_ns == 0;
     uint64_t now_ns = io_monotonic_ns(log->io);
     log_reap(log, &done, now_ns);
     log_step(log, now_ns);
+    log->writer.may_write_alone = false;
+    log_alone_drive(log);
     log_take_ready(log);
     if (log->space_waiters > 0) {
         condition_broadcast(&log->space);
     }
     mutex_unlock(&log->mutex);
     io_queue_flush(log->queue);
+    uint64_t called_ns = log->calling.count > 0 ? io_monotonic_ns(log->io) : 0;
     unsigned ran = log_call_ready(log);
+    uint64_t returned_ns = ran > 0 ? io_monotonic_ns(log->io) : 0;
     mutex_lock(&log->mutex);
     if (ran > 0) {
-        log_step(log, now_ns); /* what the callbacks appended */
+        log_stages_note(&log->stages, HF_LOG_STAGE_CALLBACK, called_ns, returned_ns, ran, 0);
+        log_step(log, returned_ns); /* what the callbacks appended */
     }
+    log_tell_owner(log);
     if (log->options.driver == HF_LOG_DRIVE_CALLER) {
-        log->driver_asleep = log_deadline_locked(log) != 0;
+        log->driver_until_ns = log_deadline_locked(log);
+        log->driver_asleep = log->driver_until_ns != 0;
     }
     mutex_unlock(&log->mutex);
     if (ran > 0) {
@@ -367,19 +386,13 @@ static void log_write_here(struct hf_log *log)
     if (write == NULL) {
         return;
     }
-    struct io_operation *operation = &write->operation;
-    operation->result = operation->kind == IO_WRITE_DURABLE
-                            ? file_write_durable(operation->file, operation->offset, operation->data, operation->size)
-                            : file_write(operation->file, operation->offset, operation->data, operation->size);
-    if (operation->result != 0) {
-        error_text_copy(operation->text, sizeof(operation->text));
-    }
+    log_writer_write_alone(write, log->io);
     uint64_t now_ns = io_monotonic_ns(log->io);
     mutex_lock(&log->mutex);
     if (now_ns - began_ns > LOG_WRITER_HERE_SLOW_NS) {
         writer->here_after_ns = now_ns + (now_ns - began_ns) * LOG_WRITER_HERE_REST_FACTOR;
     }
-    log_writer_complete(writer, operation, now_ns);
+    log_writer_complete(writer, &write->operation, now_ns);
     mutex_unlock(&log->mutex);
 }
 
@@ -389,7 +402,7 @@ unsigned log_turn_here(struct hf_log *log)
         return 0;
     }
     log_write_here(log);
-    return log_turn(log, 0);
+    return log_turn(log, 0, LOG_TURN_POLLS);
 }
 
 unsigned hf_log_turn(struct hf_log *log)
@@ -397,7 +410,7 @@ unsigned hf_log_turn(struct hf_log *log)
     if (log->queue == NULL || log->turning) {
         return 0;
     }
-    return log_turn(log, 0);
+    return log_turn(log, 0, LOG_TURN_POLLS);
 }
 
 uint64_t log_deadline_ns(struct hf_log *log)
@@ -424,6 +437,7 @@ static uint64_t log_sleep_ns(struct hf_log *log)
         timeout_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
     }
     log->driver_asleep = timeout_ns > 0;
+    log->driver_until_ns = deadline_ns;
     mutex_unlock(&log->mutex);
     return timeout_ns;
 }
@@ -431,7 +445,7 @@ static uint64_t log_sleep_ns(struct hf_log *log)
 static void log_thread_turn(void *arg)
 {
     struct hf_log *log = arg;
-    log_turn(log, log_sleep_ns(log));
+    log_turn(log, log_sleep_ns(log), LOG_TURN_MAY_BLOCK);
 }
 
 unsigned hf_log_turn_wait(struct hf_log *log, uint64_t timeout_ns)
@@ -440,7 +454,8 @@ unsigned hf_log_turn_wait(struct hf_log *log, uint64_t timeout_ns)
         return 0;
     }
     uint64_t sleep_ns = timeout_ns > 0 ? log_sleep_ns(log) : 0;
-    return log_turn(log, sleep_ns < timeout_ns ? sleep_ns : timeout_ns);
+    return log_turn(log, sleep_ns < timeout_ns ? sleep_ns : timeout_ns,
+                    timeout_ns > 0 ? LOG_TURN_MAY_BLOCK : LOG_TURN_POLLS);
 }
 
 int hf_log_descriptor(struct hf_log *log)
@@ -455,10 +470,15 @@ struct io_queue *log_queue(struct hf_log *log)
 
 /* ---- appending ---- */
 
-/* Wakes the driver when it sleeps although there is something to do. The mutex is held. */
+/* Wakes the driver when it sleeps although there is something to do before it wakes by itself. A caller that drives and
+ * appends in the same thread runs a turn afterwards anyway; waking it would cost two system calls. The mutex is held.
+ */
 static bool log_needs_wake(struct hf_log *log)
 {
-    bool wake = log->driver_asleep && (log_writer_has_work(&log->writer) || log_pool_deadline_ns(&log->pool) == 0);
+    if (log->options.driver == HF_LOG_DRIVE_CALLER && log->driver_thread == &log_thread_mark) {
+        return false;
+    }
+    bool wake = log->driver_asleep && log_deadline_locked(log) < log->driver_until_ns;
     log->driver_asleep = log->driver_asleep && !wake;
     return wake;
 }
@@ -495,7 +515,7 @@ static int log_append_patiently(struct hf_log *log, const struct hf_log_batch *b
         if (log->options.driver == HF_LOG_DRIVE_CALLER) {
             wait_ns = log_writer_has_work(&log->writer) ? 0 : wait_ns;
             mutex_unlock(&log->mutex);
-            log_turn(log, wait_ns);
+            log_turn(log, wait_ns, LOG_TURN_MAY_BLOCK);
             mutex_lock(&log->mutex);
         } else {
             log->space_waiters++;
@@ -568,7 +588,7 @@ static void log_drive_until(struct hf_log *log, const struct log_waiting *waitin
 {
     while (!waiting->completed) {
         uint64_t timeout_ns = log_sleep_ns(log);
-        log_turn(log, timeout_ns);
+        log_turn(log, timeout_ns, LOG_TURN_MAY_BLOCK);
     }
 }
 
@@ -587,18 +607,21 @@ static int log_append_blocking(struct hf_log *log, const struct hf_log_batch *ba
     condition_init(&waiting.condition);
     mutex_lock(&log->mutex);
     log->driver_asleep = log->driver_asleep && !drives;
-    struct log_waiter waiter = {.done = log_waiting_done, .arg = &waiting};
-    int rc = log_append_locked(log, batch, waiter, acknowledge);
+    int rc = log_append_locked(log, batch, (struct log_waiter){0}, acknowledge);
+    bool waits = rc == 0 && !log_alone_append(log, &rc);
+    if (waits) {
+        log_writer_wait(&log->writer, (struct log_waiter){.done = log_waiting_done, .arg = &waiting}, acknowledge);
+    }
     bool wake = log_needs_wake(log);
     mutex_unlock(&log->mutex);
     if (wake) {
         io_queue_wake(log->queue);
     }
-    if (rc == 0 && drives) {
+    if (waits && drives) {
         log_drive_until(log, &waiting);
     }
     mutex_lock(&waiting.mutex);
-    while (rc == 0 && !waiting.completed) {
+    while (waits && !waiting.completed) {
         condition_wait(&waiting.condition, &waiting.mutex);
     }
     mutex_unlock(&waiting.mutex);
@@ -749,77 +772,6 @@ int hf_log_term(struct hf_log *log, uint64_t group_id, uint64_t index, uint64_t 
     int rc = log_group_term(group != NULL ? group : &nothing, index, out);
     mutex_unlock(&log->mutex);
     return rc;
-}
-
-static uint64_t log_bytes_on_disk(const struct hf_log *log)
-{
-    uint64_t bytes = log->segments.size_bytes;
-    for (size_t i = 0; i < log->pool.upcoming_count; i++) {
-        bytes += log->pool.upcoming[i]->header.size_bytes;
-    }
-    for (size_t i = 0; i < log->pool.recyclable_count; i++) {
-        bytes += log->pool.recyclable[i].size_bytes;
-    }
-    return bytes + log_release_bytes(&log->release);
-}
-
-static uint64_t log_segments_pinned(const struct hf_log *log)
-{
-    uint64_t count = 0;
-    for (size_t i = 0; i < log->segments.count; i++) {
-        count += log->segments.items[i]->pins > 0;
-    }
-    for (size_t i = 0; i < log->release.given_up_count; i++) {
-        count += log->release.given_up[i]->pins > 0;
-    }
-    return count;
-}
-
-static uint64_t log_damaged_groups(const struct hf_log *log)
-{
-    size_t position = 0;
-    uint64_t count = 0;
-    uint64_t id = 0;
-    void *value = NULL;
-    while (map_next(&log->groups.by_id, &position, &id, &value)) {
-        const struct log_group *group = value;
-        count += group->damaged;
-    }
-    return count;
-}
-
-void hf_log_stat(struct hf_log *log, struct hf_log_stat *out)
-{
-    mutex_lock(&log->mutex);
-    const struct log_writer *writer = &log->writer;
-    uint64_t oldest_ns = log->queue != NULL && writer->failure == 0 ? log_writer_oldest_ns(writer) : 0;
-    uint64_t now_ns = io_monotonic_ns(log->io);
-    *out = (struct hf_log_stat){
-        .segments = log->segments.count,
-        .bytes_on_disk = log_bytes_on_disk(log),
-        .appended_entries = log->appended_entries,
-        .appended_bytes = log->appended_bytes,
-        .writes = writer->writes_count,
-        .written_bytes = writer->written_bytes,
-        .oldest_unsynced_ns = oldest_ns != 0 && now_ns > oldest_ns ? now_ns - oldest_ns : 0,
-        .queued_entries = writer->queued_entries,
-        .queued_bytes = writer->queued_bytes,
-        .recovery_ns = log->recovery_ns,
-        .recovered_bytes_dropped = log->torn_bytes,
-        .damaged_groups = log_damaged_groups(log),
-        .failure = writer->failure,
-        .io_name = io_backend_name(log->io),
-        .segments_pinned = log_segments_pinned(log),
-        .moved_entries = log->collect.moved_entries,
-        .moved_bytes = log->collect.moved_bytes,
-        .collected_segments = log->collect.collected_count,
-        .released_segments = log->release.released_count,
-        .recycled_segments = log->pool.recycled_count,
-    };
-    log_collect_measure(log, &out->live_bytes, &out->dead_bytes);
-    out->dead_bytes = out->dead_bytes > out->live_bytes ? out->dead_bytes - out->live_bytes : 0;
-    memcpy(out->failure_text, writer->failure_text, sizeof(out->failure_text));
-    mutex_unlock(&log->mutex);
 }
 
 int hf_log_damage_next(struct hf_log *log, size_t *position, struct hf_log_damage *out)

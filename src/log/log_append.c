@@ -77,9 +77,17 @@ static void log_append_entry(struct hf_log *log, struct log_group *group, const 
     location.segment = log->writer.tail;
     location.size = operation->body_size + log_record_wide_size(operation->value);
     location.term = operation->term;
+    bool sampled = log_stages_samples(&log->stages);
+    uint64_t began_ns = sampled ? io_monotonic_ns(log->io) : 0;
     location.offset = builder->place.offset + log_frame_put_entry(builder, operation->index, operation->entry_type,
                                                                   operation->value, log_batch_body(batch, operation));
+    uint64_t encoded_ns = sampled ? io_monotonic_ns(log->io) : 0;
     log_group_append(group, operation->index, &location);
+    if (sampled) {
+        uint64_t ended_ns = io_monotonic_ns(log->io);
+        log_stages_note(&log->stages, HF_LOG_STAGE_ENCODE, began_ns, encoded_ns, 1, operation->body_size);
+        log_stages_note(&log->stages, HF_LOG_STAGE_INDEX, encoded_ns, ended_ns, 1, operation->body_size);
+    }
 }
 
 static void log_append_hard_state(struct hf_log *log, struct log_group *group, const struct log_operation *operation)

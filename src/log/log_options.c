@@ -27,6 +27,7 @@ void hf_log_options_init(struct hf_log_options *options)
         .sync_interval_ms = 100,
         .delete_scan_ms = 10000,
         .delete_delay_ms = 60000,
+        .stall_ms = 1000,
     };
 }
 
@@ -63,6 +64,7 @@ int log_options_set(struct hf_log_options *options, const struct hf_log_options 
     options->sync_interval_ms = (uint32_t)log_options_or(options->sync_interval_ms, fallback.sync_interval_ms);
     options->delete_scan_ms = (uint32_t)log_options_or(options->delete_scan_ms, fallback.delete_scan_ms);
     options->delete_delay_ms = (uint32_t)log_options_or(options->delete_delay_ms, fallback.delete_delay_ms);
+    options->stall_ms = (uint32_t)log_options_or(options->stall_ms, fallback.stall_ms);
     struct {
         const char *name;
         uint64_t value, min, max;

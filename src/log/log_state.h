@@ -18,6 +18,8 @@
 #include "log/log_retain.h"
 #include "log/log_seal.h"
 #include "log/log_segment.h"
+#include "log/log_stages.h"
+#include "log/log_stall.h"
 #include "log/log_tail_cache.h"
 #include "log/log_writer.h"
 
@@ -41,6 +43,8 @@ struct hf_log {
     struct log_writer writer;
     struct log_damages damages;
     struct log_completions completions;
+    struct log_stages stages;
+    struct log_stall stall;
     uint64_t check_turn;
     uint64_t reserved_bytes;
     struct condition space; /* told of every turn while space_waiters > 0 */
@@ -52,6 +56,8 @@ struct hf_log {
     struct executor *executor;
     struct log_ready_list calling; /* the driver's: waiters whose callbacks run now */
     bool turning;                  /* the driver's */
+    uint64_t driver_until_ns;      /* when it wakes by itself */
+    const void *driver_thread;     /* whoever ran the last turn, by the address of something of its own */
 
     uint64_t appended_entries;
     uint64_t appended_bytes;

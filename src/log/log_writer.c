@@ -394,37 +394,75 @@ static void log_writer_fill_operation(const struct log_writer *writer, struct lo
     };
 }
 
-static void log_writer_set_in_flight(struct log_writer *writer, struct log_write *write)
+static void log_writer_set_in_flight(struct log_writer *writer, struct log_write *write, uint64_t now_ns)
 {
     write->state = LOG_WRITE_IN_FLIGHT;
     writer->in_flight++;
     writer->writes_count++;
     writer->written_bytes += write->length;
+    log_stages_note(writer->stages, HF_LOG_STAGE_QUEUE, write->opened_ns, now_ns, write->entry_count, write->length);
 }
 
-static void log_writer_submit_one(struct log_writer *writer, struct log_write *write)
+static void log_writer_submit_one(struct log_writer *writer, struct log_write *write, uint64_t now_ns)
 {
     log_writer_fill_operation(writer, write);
-    int rc = io_queue_submit(writer->queue, &write->operation);
-    if (rc != 0) {
-        log_writer_poison(writer, rc, hf_error_text());
-        return;
+    bool alone = writer->may_write_alone && writer->in_flight == 0 && write->operation.kind == IO_WRITE_DURABLE &&
+                 write->length <= LOG_WRITER_ALONE_BYTES_MAX;
+    if (alone) {
+        writer->alone = write;
+    } else {
+        int rc = io_queue_submit(writer->queue, &write->operation);
+        if (rc != 0) {
+            log_writer_poison(writer, rc, hf_error_text());
+            return;
+        }
     }
-    log_writer_set_in_flight(writer, write);
+    log_writer_set_in_flight(writer, write, now_ns);
 }
 
-struct log_write *log_writer_take_here(struct log_writer *writer, uint64_t now_ns)
+/* What gathers, when nothing comes before it and it is small; sealed and in flight from here on. */
+static struct log_write *log_writer_take_small(struct log_writer *writer, uint64_t size_max, uint64_t now_ns)
 {
     struct log_write *write = writer->gathering;
-    if (write == NULL || writer->failure != 0 || !list_empty(&writer->writes) || now_ns < writer->here_after_ns ||
+    if (write == NULL || writer->failure != 0 || writer->in_flight > 0 || !list_empty(&writer->writes) ||
         !log_writer_is_durable_policy(writer) || write->segment->state != LOG_SEGMENT_READY ||
-        write->builder.used > LOG_WRITER_HERE_SIZE_MAX || write->waiter_count > LOG_WRITER_HERE_WAITERS_MAX) {
+        write->builder.used > size_max) {
         return NULL;
     }
     log_writer_seal(writer);
     log_writer_fill_operation(writer, write);
-    log_writer_set_in_flight(writer, write);
+    log_writer_set_in_flight(writer, write, now_ns);
     return write;
+}
+
+struct log_write *log_writer_take_here(struct log_writer *writer, uint64_t now_ns)
+{
+    if (now_ns < writer->here_after_ns ||
+        (writer->gathering != NULL && writer->gathering->waiter_count > LOG_WRITER_HERE_WAITERS_MAX)) {
+        return NULL;
+    }
+    return log_writer_take_small(writer, LOG_WRITER_HERE_SIZE_MAX, now_ns);
+}
+
+struct log_write *log_writer_take_alone(struct log_writer *writer, uint64_t now_ns)
+{
+    if (writer->ready.count > 0 || (writer->gathering != NULL && writer->gathering->waiter_count > 0)) {
+        return NULL;
+    }
+    return log_writer_take_small(writer, LOG_WRITER_ALONE_BYTES_MAX, now_ns);
+}
+
+void log_writer_write_alone(struct log_write *write, struct io *io)
+{
+    struct io_operation *operation = &write->operation;
+    operation->submitted_ns = io_monotonic_ns(io);
+    operation->result = operation->kind == IO_WRITE_DURABLE
+                            ? file_write_durable(operation->file, operation->offset, operation->data, operation->size)
+                            : file_write(operation->file, operation->offset, operation->data, operation->size);
+    operation->completed_ns = io_monotonic_ns(io);
+    if (operation->result != 0) {
+        error_text_copy(operation->text, sizeof(operation->text));
+    }
 }
 
 /* The first write that still waits for a slot. */
@@ -443,7 +481,7 @@ static void log_writer_start_sync(struct log_writer *writer);
 
 void log_writer_submit(struct log_writer *writer, uint64_t now_ns)
 {
-    while (writer->failure == 0 && writer->in_flight < writer->writes_in_flight_max) {
+    while (writer->failure == 0 && writer->in_flight < writer->writes_in_flight_max && writer->alone == NULL) {
         struct log_write *write = log_writer_next_sealed(writer);
         if (write == NULL && writer->gathering != NULL) {
             write = writer->gathering;
@@ -452,7 +490,7 @@ void log_writer_submit(struct log_writer *writer, uint64_t now_ns)
         if (write == NULL || write->segment->state != LOG_SEGMENT_READY) {
             break;
         }
-        log_writer_submit_one(writer, write);
+        log_writer_submit_one(writer, write, now_ns);
     }
     bool due = writer->unsynced_since_ns != 0 && writer->policy == HF_LOG_SYNC_INTERVAL &&
                now_ns - writer->unsynced_since_ns >= writer->sync_interval_ns;
@@ -510,6 +548,7 @@ static void log_writer_start_sync(struct log_writer *writer)
     if (target == writer->durable_position) {
         return;
     }
+    writer->sync.bytes = writer->unsynced_bytes;
     writer->unsynced_since_ns = 0;
     writer->unsynced_bytes = 0;
     writer->sync.busy = true;
@@ -581,6 +620,8 @@ void log_writer_complete(struct log_writer *writer, struct io_operation *operati
         if (result != 0) {
             writer->sync.busy = false;
         } else {
+            log_stages_note(writer->stages, HF_LOG_STAGE_SYNC, operation->submitted_ns, operation->completed_ns, 0,
+                            writer->sync.bytes);
             log_writer_sync_completed(writer);
         }
         return;
@@ -593,6 +634,8 @@ void log_writer_complete(struct log_writer *writer, struct io_operation *operati
         return;
     }
     write->state = LOG_WRITE_WRITTEN;
+    log_stages_note(writer->stages, HF_LOG_STAGE_WRITE, operation->submitted_ns, operation->completed_ns,
+                    write->entry_count, write->length);
     log_tail_cache_landed(writer->cache, write->chunk);
     if (!log_writer_is_durable_policy(writer)) {
         writer->unsynced_bytes += write->length;

@@ -22,9 +22,11 @@
 #include "log/log_group.h"
 #include "log/log_pool.h"
 #include "log/log_segment.h"
+#include "log/log_stages.h"
 #include "log/log_tail_cache.h"
 
 #define LOG_WRITER_IDLE_NS            UINT64_C(5000000) /* then a bare trailer is written: it lands within 10 ms */
+#define LOG_WRITER_ALONE_BYTES_MAX    (32u << 10)       /* larger frames go through the queue, two at a time */
 #define LOG_WRITER_HERE_SIZE_MAX      (64u << 10)       /* of a write in the driver's own thread */
 #define LOG_WRITER_HERE_WAITERS_MAX   2u                /* more of them: let the next ones gather meanwhile */
 #define LOG_WRITER_HERE_SLOW_NS       UINT64_C(1000000)
@@ -91,6 +93,7 @@ struct log_sync {
     bool busy;
     struct log_segment *segment;
     uint64_t target_position;
+    uint64_t bytes; /* that were written since the one before */
 };
 
 struct log_writer {
@@ -99,6 +102,7 @@ struct log_writer {
     struct log_tail_cache *cache;
     struct log_pool *pool;
     struct log_segment_table *segments;
+    struct log_stages *stages;
     enum hf_log_sync_policy policy;
     uint32_t writes_in_flight_max;
     uint64_t write_size_max_bytes;
@@ -114,6 +118,8 @@ struct log_writer {
     struct list unused;
     struct log_sync sync;
     unsigned in_flight;
+    bool may_write_alone;    /* this turn may block: see log_writer_submit */
+    struct log_write *alone; /* for the driver to write, now */
 
     uint64_t durable_position;  /* every byte of the stream before it survives power loss */
     uint64_t declared_position; /* what a durable trailer says of that */
@@ -160,11 +166,19 @@ uint64_t log_writer_room(struct log_writer *writer);
 /* Driver. */
 void log_writer_complete(struct log_writer *writer, struct io_operation *operation, uint64_t now_ns);
 void log_writer_advance(struct log_writer *writer, uint64_t now_ns); /* acknowledges what can be */
+/* Starts what can be started. When the turn may block and the device has nothing else to do, a small frame is not put
+ * into the queue but left in `alone`: the driver writes it itself, without the mutex (log_writer_write_alone), and
+ * completes its operation. That saves the two changes of threads that a write through the queue costs; what is appended
+ * meanwhile gathers. */
 void log_writer_submit(struct log_writer *writer, uint64_t now_ns);
 /* For a driver that has nothing else to do: the write that is due, if it is the only one, small and waited for by few,
  * and the device has been quick. The driver writes it durably in its own thread (file_write_durable) and completes it.
  * NULL: the usual way is better. */
 struct log_write *log_writer_take_here(struct log_writer *writer, uint64_t now_ns);
+void log_writer_write_alone(struct log_write *write, struct io *io);
+/* Seals what gathers and hands it over to be written alone, when the device has nothing to do, nothing comes before it
+ * and nobody else waits for it; else NULL. Thread: any. */
+struct log_write *log_writer_take_alone(struct log_writer *writer, uint64_t now_ns);
 void log_writer_poison(struct log_writer *writer, int code, const char *text);
 /* Everything that waits is handed `result`. */
 void log_writer_fail_waiters(struct log_writer *writer, int result);

@@ -418,6 +418,52 @@ static void L34_cached_entries_are_read_while_the_disk_is_stuck_and_the_stall_sh
     world_close(world);
 }
 
+struct stalls {
+    struct world *world;
+    unsigned begun, ended;
+    uint64_t age_ns; /* when it was told */
+};
+
+static void note_stall(void *arg, uint64_t age_ns)
+{
+    struct stalls *stalls = arg;
+    stalls->begun += age_ns > 0;
+    stalls->ended += age_ns == 0;
+    stalls->age_ns = age_ns > 0 ? age_ns : stalls->age_ns;
+}
+
+static void a_stalled_disk_is_told_once_and_so_is_its_end(void **unused)
+{
+    (void)unused;
+    struct world *world = world_new(1, NULL);
+    struct stalls stalls = {.world = world};
+    world->options.stall_ms = 200;
+    world->options.on_stall = note_stall;
+    world->options.callback_arg = &stalls;
+    assert_int_equal(world_open(world), 0);
+    for (int i = 0; i < 20; i++) { /* a disk that works is no stall, however long it is busy */
+        assert_int_equal(world_append(world, 1000), 0);
+        world_run(world, 50 * MS);
+    }
+    assert_int_equal(world->acknowledged, 20);
+    assert_int_equal(stalls.begun, 0);
+    for (unsigned round = 1; round <= 2; round++) {
+        sim_disk_stall(world->host, 1000 * MS);
+        assert_int_equal(world_append(world, 1000), 0);
+        world_run(world, 150 * MS);
+        assert_int_equal(stalls.begun, round - 1);
+        world_run(world, 150 * MS);
+        assert_int_equal(stalls.begun, round);
+        assert_true(stalls.age_ns >= 200 * MS && stalls.age_ns <= 260 * MS);
+        assert_int_equal(stalls.ended, round - 1);
+        world_run(world, 1500 * MS);
+        assert_int_equal(stalls.begun, round);
+        assert_int_equal(stalls.ended, round);
+    }
+    assert_int_equal(world->acknowledged, 22);
+    world_close(world);
+}
+
 struct order {
     uint64_t next;
 };
@@ -501,6 +547,7 @@ int main(void)
         cmocka_unit_test(an_open_that_fails_changes_nothing_and_the_next_one_works),
         cmocka_unit_test(the_window_in_which_torn_and_damaged_look_alike_closes_within_10_ms),
         cmocka_unit_test(L34_cached_entries_are_read_while_the_disk_is_stuck_and_the_stall_shows),
+        cmocka_unit_test(a_stalled_disk_is_told_once_and_so_is_its_end),
         cmocka_unit_test(L17_acknowledgements_run_in_stream_order_though_writes_complete_in_any),
         cmocka_unit_test(L59_a_close_during_io_says_so_to_everyone_who_waits),
     };

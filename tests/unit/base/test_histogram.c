@@ -71,6 +71,26 @@ static void many_equal_values_count_as_one_by_one(void **state)
     assert_memory_equal(&at_once, &singly, sizeof(singly));
 }
 
+static void counting_below_a_power_of_two_is_exact(void **state)
+{
+    static struct histogram histogram;
+    static uint64_t values[VALUES];
+    struct rng rng;
+    rng_seed(&rng, 16);
+    for (size_t i = 0; i < VALUES; i++) {
+        values[i] = random_value(&rng);
+        histogram_record(&histogram, values[i]);
+    }
+    for (unsigned power = 4; power < 64; power++) {
+        uint64_t bound = UINT64_C(1) << power;
+        uint64_t below = 0;
+        for (size_t i = 0; i < VALUES; i++) {
+            below += values[i] < bound;
+        }
+        assert_int_equal(histogram_count_below(&histogram, bound), below);
+    }
+}
+
 static void a_single_value_is_found_with_bounded_error_at_every_edge(void **state)
 {
     for (unsigned power = 0; power < 64; power++) {
@@ -154,6 +174,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_quantile_is_at_most_a_sixteenth_above_the_exact_one),
+        cmocka_unit_test(counting_below_a_power_of_two_is_exact),
         cmocka_unit_test(many_equal_values_count_as_one_by_one),
         cmocka_unit_test(a_single_value_is_found_with_bounded_error_at_every_edge),
         cmocka_unit_test(an_empty_histogram_answers_zero),
