@@ -16,7 +16,7 @@ NO_RANDOM_LAYOUT = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 # would disturb each other. Ninja and ctest do things at the same time by themselves.
 .NOTPARALLEL:
 .PHONY: build setup dev test test-release test-sanitizers test-threads test-asserts test-real mutants sim tidy format fuzz \
-        coverage bench bench-snapshot help clean
+        coverage bench bench-log bench-snapshot help clean
 
 build: setup build/release/build.ninja ## build build/release/holdfast
 	@ninja -C build/release
@@ -102,6 +102,9 @@ bench: build ## our figures beside the device's floor and Redis, in one table an
 
 bench-snapshot: build ## writing and reading snapshots beside the device's floor, in a table and build/bench/snapshot.json
 	@/usr/bin/python3 bench/snapshot.py
+
+bench-log: build ## the log beside the device's floor, raft-uv and other logs; HOLDFAST_BENCH=quick for a short run
+	@/usr/bin/python3 bench/log.py
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24

@@ -119,7 +119,7 @@ static inline void closed_loop_finished(struct closed_loop *loop, uint64_t finis
 /* The time is up. */
 static inline bool closed_loop_over(struct closed_loop *loop)
 {
-    if ((double)(loop->now_ns - loop->began_ns) < loop->seconds * 1e9 || loop->measured_from_ns == 0) {
+    if ((double)(loop->now_ns - loop->began_ns) < loop->seconds * 1e9 || loop->counted == 0) {
         return false;
     }
     getrusage(RUSAGE_SELF, &loop->usage_to);

@@ -17,7 +17,7 @@ static uint64_t log_stat_bytes_on_disk(const struct hf_log *log)
     return bytes + log_release_bytes(&log->release);
 }
 
-static uint64_t log_segments_pinned(const struct hf_log *log)
+static uint64_t log_stat_segments_pinned(const struct hf_log *log)
 {
     uint64_t count = 0;
     for (size_t i = 0; i < log->segments.count; i++) {
@@ -63,7 +63,7 @@ void hf_log_stat(struct hf_log *log, struct hf_log_stat *out)
         .damaged_groups = log_stat_damaged_groups(log),
         .failure = writer->failure,
         .io_name = io_backend_name(log->io),
-        .segments_pinned = log_segments_pinned(log),
+        .segments_pinned = log_stat_segments_pinned(log),
         .moved_entries = log->collect.moved_entries,
         .moved_bytes = log->collect.moved_bytes,
         .collected_segments = log->collect.collected_count,
