@@ -111,7 +111,7 @@ TESTS = {
     'LOG_TORN_IS_KEPT': [Kill(CRASH, '^L9_')],
     'LOG_DAMAGE_IS_TORN': [Kill(DAMAGE, '^H3_')],
     'LOG_VOTE_LOST': [Kill(CRASH, '^P1_')],
-    'LOG_STALL_NOT_TOLD': [Kill('test_log_failure', '^a_stalled_disk_is_told')],
+    'LOG_STALL_NOT_TOLD': [Kill('test_log_failure', '^a_stalled_disk_is_told'), Kill('test_node_scenes', '^H21_')],
     'LOG_TAIL_NOT_COPIED': [Kill(CRASH, '^L18_')],
     'SNAPSHOT_SKIP_DIRECTORY_SYNC': [Kill(SNAPSHOT_CRASH, '^L44_')],
     'SNAPSHOT_PUBLISH_BEFORE_SYNC': [Kill(SNAPSHOT_CRASH, '^L44_')],

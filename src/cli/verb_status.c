@@ -8,6 +8,8 @@
 #include "cli/remote.h"
 #include "cli/verbs.h"
 
+#define STATUS_STALL_MS 1000 /* worth a line */
+
 static const char *status_address = "127.0.0.1:6379";
 
 static const struct argp_option status_options[] = {
@@ -104,6 +106,9 @@ static void node_print(const json_t *node)
     printf("  holds %lld B for clients, queues and nodes, at most %lld of %lld so far%s\n", number_of(memory, "held"),
            number_of(memory, "peak"), number_of(memory, "limit"),
            json_is_true(json_object_get(memory, "full")) ? "; FULL: it reads from no client that holds much" : "");
+    if (number_of(log, "oldest_unsynced_ms") >= STATUS_STALL_MS) {
+        printf("  LOG STALLED: the oldest append has waited for %lld ms\n", number_of(log, "oldest_unsynced_ms"));
+    }
     snapshots_print(json_object_get(node, "snapshots"));
     size_t position;
     json_t *group;

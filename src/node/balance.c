@@ -76,10 +76,7 @@ static struct node_peer *balance_target(struct node *node, const struct hosted_g
 
 bool balance_is_unfit(struct node *node)
 {
-    struct hf_log_stat stat;
-    hf_log_stat(node->log, &stat);
-    return node->is_leaving || !members_is_voter(node, node->id) || node->clock_is_off ||
-           stat.oldest_unsynced_ns > (uint64_t)BALANCE_STALL_MS * 1000000;
+    return node->is_leaving || !members_is_voter(node, node->id) || node->clock_is_off || node->log_is_stalled;
 }
 
 static void balance_group(struct node *node, struct hosted_group *group, bool must_leave)

@@ -399,9 +399,24 @@ int node_listen(struct node *node, const char *address)
     return peer_hub_open(node->loop, &node->identity, address, &callbacks, node, &node->hub);
 }
 
+/* In the log's turn: whoever leads here lets others lead at once, since nothing of theirs becomes durable here. */
+static void node_log_stalled(void *arg, uint64_t age_ns)
+{
+    struct node *node = arg;
+    node->log_is_stalled = age_ns > 0;
+    TRACE(TRACE_WARN, "node", "the log's device %s", age_ns > 0 ? "keeps the oldest append waiting" : "goes on");
+    if (node->phase == NODE_RUNNING) {
+        upkeep_tell_fitness(node);
+        balance_run(node);
+    }
+}
+
 static int node_open_log(struct node *node)
 {
     node->options.log.driver = HF_LOG_DRIVE_CALLER;
+    node->options.log.stall_ms = BALANCE_STALL_MS;
+    node->options.log.on_stall = node_log_stalled;
+    node->options.log.callback_arg = node;
     int rc = log_open(node->io, directory_log_path(node->directory), &node->options.log, &node->log);
     if (rc != 0) {
         return error_wrap(rc, "log %s", directory_log_path(node->directory));

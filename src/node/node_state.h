@@ -119,6 +119,7 @@ struct node {
     uint64_t opened_ms;
     struct clock_self clock_self;
     bool clock_is_off;
+    bool log_is_stalled; /* the device keeps the oldest append waiting */
     struct node_counters counters;
 };
 

@@ -95,6 +95,20 @@ static void command_info_persistence(struct server *server, struct buffer *out)
                   stat.segments, stat.oldest_unsynced_ns / 1000, stat.writes);
 }
 
+/* Per stage of the log: how often, how much, how long. */
+static void command_info_log(struct server *server, struct buffer *out)
+{
+    for (int stage = 0; stage < HF_LOG_STAGE_COUNT; stage++) {
+        struct hf_log_stage_stat stat;
+        hf_log_stage_stat(node_log(server->node), (enum hf_log_stage)stage, &stat);
+        buffer_format(out,
+                      "log_stage_%s:count=%" PRIu64 ",entries=%" PRIu64 ",bytes=%" PRIu64 ",sum_ns=%" PRIu64
+                      ",p50_ns=%" PRIu64 ",p99_ns=%" PRIu64 ",p99.9_ns=%" PRIu64 ",max_ns=%" PRIu64 "\r\n",
+                      hf_log_stage_name((enum hf_log_stage)stage), stat.count, stat.entries, stat.bytes, stat.sum_ns,
+                      stat.p50_ns, stat.p99_ns, stat.p999_ns, stat.max_ns);
+    }
+}
+
 static void command_info_stats(struct server *server, struct buffer *out)
 {
     const struct server_counters *counters = &server->counters;
@@ -200,6 +214,7 @@ static const struct {
     {"clients", "Clients", command_info_clients, true},
     {"memory", "Memory", command_info_memory, true},
     {"persistence", "Persistence", command_info_persistence, true},
+    {"log", "Log", command_info_log, false},
     {"stats", "Stats", command_info_stats, true},
     {"replication", "Replication", command_info_replication, true},
     {"modules", "Modules", command_info_modules, true},

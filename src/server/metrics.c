@@ -41,6 +41,33 @@ static void log_write(struct node *node, struct buffer *out)
     metric(out, "log_failed", "gauge", "1 when the log failed and the node stops", stat.failure != 0);
 }
 
+/* One histogram with a label per stage; le in seconds. */
+static void log_stages_write(struct node *node, struct buffer *out)
+{
+    static const char name[] = "holdfast_log_stage_seconds";
+    struct hf_log_stage_stat stats[HF_LOG_STAGE_COUNT];
+    buffer_format(out, "# HELP %s Time per stage of the log; encode and index: one entry in 64\n# TYPE %s histogram\n",
+                  name, name);
+    for (int stage = 0; stage < HF_LOG_STAGE_COUNT; stage++) {
+        const struct hf_log_stage_stat *stat = &stats[stage];
+        const char *label = hf_log_stage_name((enum hf_log_stage)stage);
+        hf_log_stage_stat(node_log(node), (enum hf_log_stage)stage, &stats[stage]);
+        for (unsigned i = 0; i < HF_LOG_STAGE_BOUND_COUNT; i++) {
+            buffer_format(out, "%s_bucket{stage=\"%s\",le=\"%.9g\"} %" PRIu64 "\n", name, label,
+                          (double)hf_log_stage_bound_ns(i) / 1e9, stat->below[i]);
+        }
+        buffer_format(out, "%s_bucket{stage=\"%s\",le=\"+Inf\"} %" PRIu64 "\n%s_sum{stage=\"%s\"} %.9f\n", name, label,
+                      stat->count, name, label, (double)stat->sum_ns / 1e9);
+        buffer_format(out, "%s_count{stage=\"%s\"} %" PRIu64 "\n", name, label, stat->count);
+    }
+    buffer_append_text(out, "# HELP holdfast_log_stage_bytes_total Bytes that were measured\n"
+                            "# TYPE holdfast_log_stage_bytes_total counter\n");
+    for (int stage = 0; stage < HF_LOG_STAGE_COUNT; stage++) {
+        buffer_format(out, "holdfast_log_stage_bytes_total{stage=\"%s\"} %" PRIu64 "\n",
+                      hf_log_stage_name((enum hf_log_stage)stage), stats[stage].bytes);
+    }
+}
+
 static void node_write(struct node *node, struct buffer *out)
 {
     struct node_counters counters;
@@ -120,6 +147,7 @@ void metrics_write(struct node *node, const struct metrics_sessions *sessions, s
     memory_write(node_ledger(node), out);
     node_write(node, out);
     log_write(node, out);
+    log_stages_write(node, out);
     group_metric(node, "leads", "1 where this node leads the group", value_leads, out);
     group_metric(node, "started", "1 while the group runs here", value_started, out);
     group_metric(node, "term", "Current term", value_term, out);

@@ -230,6 +230,17 @@ class Http(cluster.TestCase):
             self.assertEqual(status, 200)
             self.assertTrue(headers['Content-Type'].startswith('text/plain; version=0.0.4'))
             self.check_text(body)
+            self.assertRegex(body, r'\nholdfast_log_stage_seconds_count\{stage="write"\} [1-9]')
+            self.assertRegex(body, r'\nholdfast_log_stage_bytes_total\{stage="queue"\} [1-9]')
+
+    def test_info_tells_the_stages_of_the_log(self):
+        with dev.client(1) as client:
+            client('SET', 'stage', '1')
+            text = client('INFO', 'log').decode()
+            self.assertNotIn('log_stage_', client('INFO').decode())
+        for stage in ('queue', 'encode', 'write', 'sync', 'index', 'callback'):
+            self.assertRegex(text, f'log_stage_{stage}:count=[0-9]+,entries=[0-9]+,bytes=[0-9]+,sum_ns=[0-9]+,')
+        self.assertRegex(text, 'log_stage_write:count=[1-9]')
 
     def check_text(self, body):
         self.assertTrue(body.endswith('\n'))
