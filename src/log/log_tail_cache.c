@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "io/memory_map.h"
 #include "log/log_format.h"
 
 #define LOG_TAIL_CACHE_CHUNK_SIZE_MAX (4u << 20)
@@ -26,14 +27,24 @@ static struct log_chunk *log_tail_cache_new_chunk(size_t size)
 {
     struct log_chunk *chunk = memory_new(sizeof(*chunk));
     chunk->size = size;
-    chunk->data = memory_new_aligned(LOG_FORMAT_BLOCK_SIZE, size);
+    /* Huge pages: the kernel pins what is written to the device page by page. */
+    chunk->is_mapped = size % MEMORY_MAP_HUGE_SIZE == 0;
+    chunk->data = chunk->is_mapped ? memory_map_open(size) : NULL;
+    if (chunk->data == NULL) {
+        chunk->is_mapped = false;
+        chunk->data = memory_new_aligned(LOG_FORMAT_BLOCK_SIZE, size);
+    }
     return chunk;
 }
 
 static void log_tail_cache_free_chunk(struct log_chunk *chunk)
 {
     assert(chunk->pins == 0);
-    free(chunk->data);
+    if (chunk->is_mapped) {
+        memory_map_close(chunk->data, chunk->size);
+    } else {
+        free(chunk->data);
+    }
     free(chunk);
 }
 

@@ -19,7 +19,8 @@ struct log_chunk {
     size_t frames;     /* in the cache's queue */
     unsigned unlanded; /* frames that the device does not have yet */
     unsigned pins;
-    bool evicted; /* waits for its last pin only */
+    bool is_mapped; /* from memory_map.h, else from the heap */
+    bool evicted;   /* waits for its last pin only */
 };
 
 struct log_cached_frame {
