@@ -21,7 +21,12 @@
 #include "closed_loop.h"
 #include "log/log.h"
 
-#define WAIT_NS_MAX UINT64_C(100000000)
+#define WAIT_NS_MAX         UINT64_C(100000000)
+#define COMPACT_EVERY_BYTES (32u << 20)  /* of the stream */
+#define LOOK_EVERY_BATCHES  512u         /* how often its length is asked for */
+#define WARM_UP_BYTES       (320u << 20) /* then segments have their full size, and old ones are used again */
+#define WARM_UP_ENTRIES     256u
+#define WARM_UP_PAYLOAD     4096u
 
 enum bench_driver { BENCH_CALLER, BENCH_BLOCKING, BENCH_THREAD, BENCH_THREAD_BLOCKING, BENCH_NONE, BENCH_DRIVER_COUNT };
 static const char *const bench_driver_names[] = {"caller", "blocking", "thread", "thread-blocking", "none"};
@@ -43,10 +48,13 @@ struct bench {
     struct hf_log_batch *batch;
     struct hf_entry *entries; /* of one batch */
     uint8_t *payload;
-    uint64_t *next_index;  /* by group */
-    uint64_t group;        /* of the next batch */
-    uint64_t acknowledged; /* batches, ever; written by the driver */
-    uint64_t wanted;       /* the appender sleeps until so many are; 0: it does not sleep */
+    uint64_t *next_index;      /* by group */
+    uint64_t group;            /* of the next batch */
+    uint64_t acknowledged;     /* batches, ever; written by the driver */
+    uint64_t wanted;           /* the appender sleeps until so many are; 0: it does not sleep */
+    struct hf_log_stat before; /* when measuring began */
+    uint64_t compacted_bytes;  /* length of the stream at the last compaction */
+    uint64_t looked;           /* batches at the last look */
     int failure;
     struct mutex mutex;
     struct condition condition;
@@ -128,11 +136,59 @@ static void bench_wait(struct bench *bench, uint64_t wanted)
     closed_loop_finished(bench->loop, __atomic_load_n(&bench->acknowledged, __ATOMIC_ACQUIRE));
 }
 
+/* Drops what is old, now and then, as every node does: so files come back and are used again. */
+static int bench_compact(struct bench *bench)
+{
+    struct hf_log_stat stat;
+    hf_log_stat(bench->log, &stat);
+    if (stat.written_bytes - bench->compacted_bytes < COMPACT_EVERY_BYTES) {
+        return 0;
+    }
+    bench->compacted_bytes = stat.written_bytes;
+    hf_log_batch_clear(bench->batch);
+    int rc = 0;
+    for (uint64_t i = 0; i < bench->options.group_count && rc == 0; i++) {
+        if (bench->next_index[i] > 0) {
+            rc = hf_log_batch_compact(bench->batch, i + 1, bench->next_index[i]);
+        }
+    }
+    return rc == 0 ? hf_log_append(bench->log, bench->batch, NULL, NULL) : rc;
+}
+
+/* Until the log is as it is in a node that has run for long. */
+static int bench_warm_up(struct bench *bench)
+{
+    struct hf_log_stat stat = {0};
+    uint8_t *payload = memory_new(WARM_UP_PAYLOAD);
+    struct hf_entry *entries = memory_new(WARM_UP_ENTRIES * sizeof(*entries));
+    int rc = 0;
+    while (rc == 0 && stat.written_bytes < WARM_UP_BYTES) {
+        for (unsigned i = 0; i < WARM_UP_ENTRIES; i++) {
+            entries[i] = (struct hf_entry){.index = ++bench->next_index[0],
+                                           .term = 1,
+                                           .type = HF_ENTRY_NORMAL,
+                                           .payload = bytes_of(payload, WARM_UP_PAYLOAD)};
+        }
+        hf_log_batch_clear(bench->batch);
+        rc = hf_log_batch_append(bench->batch, 1, entries, WARM_UP_ENTRIES);
+        rc = rc == 0 ? hf_log_append_wait(bench->log, bench->batch) : rc;
+        rc = rc == 0 ? bench_compact(bench) : rc;
+        hf_log_stat(bench->log, &stat);
+    }
+    free(entries);
+    free(payload);
+    return rc;
+}
+
 static int bench_run(struct bench *bench)
 {
     struct closed_loop *loop = bench->loop;
     int rc = 0;
     while (rc == 0 && !closed_loop_over(loop)) {
+        if (loop->started - bench->looked >= LOOK_EVERY_BATCHES && bench->options.driver != BENCH_NONE) {
+            bench->looked = loop->started;
+            rc = bench_compact(bench);
+        }
         uint64_t room = closed_loop_room(loop), count = 0;
         uint64_t started_ns = loop->now_ns; /* when the last completions were seen */
         for (; rc == 0 && count < room; count++) {
@@ -164,6 +220,10 @@ static void bench_print(struct bench *bench)
 {
     struct hf_log_stat stat;
     hf_log_stat(bench->log, &stat);
+    stat.writes -= bench->before.writes;
+    stat.appended_bytes -= bench->before.appended_bytes;
+    stat.appended_entries -= bench->before.appended_entries;
+    stat.written_bytes -= bench->before.written_bytes;
     double payload = stat.appended_bytes > 0 ? (double)stat.appended_bytes : 1;
     double writes = stat.writes > 0 ? (double)stat.writes : 1;
     printf("{");
@@ -179,7 +239,11 @@ static int bench_run_all(struct bench *bench)
 {
     const struct bench_options *options = &bench->options;
     int rc = bench_open(bench);
+    if (rc == 0 && options->driver != BENCH_NONE) {
+        rc = bench_warm_up(bench);
+    }
     if (rc == 0) {
+        hf_log_stat(bench->log, &bench->before);
         bench->loop = closed_loop_open(options->outstanding_max, options->batch_entries, options->seconds);
         rc = bench_run(bench);
     }
