@@ -535,7 +535,7 @@ static int log_append_check_options(const struct hf_log *log, const struct hf_lo
     if (options->poll && options->done != NULL) {
         return error_raise(HF_EINVALID, "an append has a callback or a token, not both");
     }
-    if (options->wait_ms > 0 && log->queue != NULL && io_queue_descriptor(log->queue) < 0) {
+    if (options->wait_ms > 0 && log->simulated) {
         return error_raise(HF_EUNSUPPORTED, "in the simulator nothing can wait: append again after turns");
     }
     if (options->wait_ms > 0 && log->options.driver == HF_LOG_DRIVE_CALLER && log->turning) {
