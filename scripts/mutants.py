@@ -99,6 +99,7 @@ TESTS = {
     'PROMOTED_BEFORE_CAUGHT_UP': [Kill(MEMBERS, '^H14_a_node_that_does_not_catch_up')],
     'CHANGE_OF_TWO': [Kill(RULES, '^R14_')],
     'ADDRESS_NOT_CHECKED': [Kill(MEMBERS, '^nobody_joins_from')],
+    'LEADS_UNTIL_CLOCKS_AGREE': [Kill(MEMBERS, '^H14_a_leader_loses_its_vote')],
     'MEMBERS_NOT_TOLD': [Kill(MEMBERS, '^a_node_that_slept_through')],
     'READ_WITHOUT_ROUND': [Kill(RULES, '^P3_a_read_waits_for_a_majority')],
     'READ_BEFORE_OWN_TERM': [Kill(RULES, '^P3_a_read_waits_until_an_entry')],

@@ -32,6 +32,7 @@
     X(CHANGE_OF_TWO, "H14: a change that touches two members is accepted")                     \
     X(ADDRESS_NOT_CHECKED, "members: nobody is called at a new address")                       \
     X(MEMBERS_NOT_TOLD, "members: only the system group says who they are")                    \
+    X(LEADS_UNTIL_CLOCKS_AGREE, "H14: a leader that leaves waits for a fit clock")             \
     X(READ_WITHOUT_ROUND, "P3: a leader answers a read without asking the voters")             \
     X(READ_BEFORE_OWN_TERM, "P3: a read index is given before an entry of the term commits")   \
     X(LOG_ACK_BEFORE_DURABLE, "P1: the log acknowledges when a write was submitted")           \

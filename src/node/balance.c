@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "base/mutation.h"
 #include "base/trace.h"
 #include "node/members.h"
 
@@ -68,6 +69,12 @@ static struct node_peer *balance_target(struct node *node, const struct hosted_g
             return NULL;
         }
         if (balance_is_fit(node, choices[i]) && balance_holds_the_log(group, choices[i], status)) {
+            return choices[i];
+        }
+    }
+    /* Who is to lose its vote cannot wait for the clocks to agree: the group would never let it go. */
+    for (uint32_t i = 0; i < count && !members_is_voter(node, node->id) && !MUTATED(LEADS_UNTIL_CLOCKS_AGREE); i++) {
+        if (choices[i]->is_up && balance_holds_the_log(group, choices[i], status)) {
             return choices[i];
         }
     }

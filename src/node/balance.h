@@ -6,7 +6,8 @@
  * itself, and with all nodes up each leads its share.
  *
  * A node that should not lead (it is leaving, it should not be a voter, its clock is off, its log has not finished a
- * write for too long) says so to the others, and hands what it leads to any node that is fit.
+ * write for too long) says so to the others, and hands what it leads to any node that is fit; one that is to lose its
+ * vote, to any voter that is connected when none is fit.
  *
  * A transfer that does not succeed is tried again after a time that doubles. Leadership that was given on purpose
  * (node_transfer) stays for BALANCE_HOLD_MS.

@@ -302,6 +302,22 @@ static void a_voter_becomes_a_standby_and_a_voter_again(void **state)
     scene_close(scene);
 }
 
+/* Of three clocks that are far apart the one in the middle is right, and its node the only one that is fit to lead. */
+static void H14_a_leader_loses_its_vote_though_nobody_else_has_a_good_clock(void **state)
+{
+    struct scene *scene = scene_open(3, 1, NULL);
+    scene_wait_led(scene, 4000);
+    scene_run_ms(scene, 1000);
+    sim_host_jump_clock(scene->nodes[1].host, 5000);
+    sim_host_jump_clock(scene->nodes[2].host, -5000);
+    scene_run_ms(scene, 20000);
+    assert_ptr_equal(scene_leader(scene, FIRST), &scene->nodes[0]);
+    assert_int_equal(scene_set_role(&scene->nodes[1], 1, MEMBERSHIP_STANDBY, false), 0);
+    scene_wait_role(scene, 1, REPLICA_ROLE_STANDBY, 8000);
+    write_some(&scene->nodes[0], 1, 2);
+    scene_close(scene);
+}
+
 static void H18_a_wiped_node_comes_back_as_another_one(void **state)
 {
     char why[256] = "";
@@ -476,6 +492,7 @@ int main(void)
         cmocka_unit_test(H14_votes_are_not_taken_when_no_majority_would_be_left),
         cmocka_unit_test(H14_down_to_one_voter_by_force_and_up_again),
         cmocka_unit_test(a_voter_becomes_a_standby_and_a_voter_again),
+        cmocka_unit_test(H14_a_leader_loses_its_vote_though_nobody_else_has_a_good_clock),
         cmocka_unit_test(H18_a_wiped_node_comes_back_as_another_one),
         cmocka_unit_test(a_cluster_of_an_older_release_takes_changes_once_every_node_knows_them),
         cmocka_unit_test(a_node_moves_to_another_address_under_its_id),
