@@ -166,6 +166,15 @@ HF_API int hf_log_batch_reset(struct hf_log_batch *batch, uint64_t group, uint64
 /* Drops the prefix: first = index + 1; the term at `index` is kept. Below first: no-op. Above last: HF_ECONFLICT. */
 HF_API int hf_log_batch_compact(struct hf_log_batch *batch, uint64_t group, uint64_t index);
 HF_API int hf_log_batch_remove_group(struct hf_log_batch *batch, uint64_t group);
+/* Puts entries back that damage took, as another member has them; ascending, with gaps where the group has none. Only
+ * for indexes that are missing (hf_log_missing); it never makes a log shorter or longer, and takes the place of nothing
+ * that is readable and committed. The caller vouches that they are committed: one of another term than the lost entry,
+ * or than fits between its neighbours, shows that what is above the persisted commit index was replaced elsewhere, so
+ * that all of that counts as missing. With the last one the group is whole: it takes appends again, and once this batch
+ * is durable every later open finds it whole. HF_ECONFLICT: not missing, or not what was committed here; HF_ECORRUPT:
+ * the group's state is lost. In one batch nothing else may be done to the group, but a hard state may follow. */
+HF_API int hf_log_batch_repair(struct hf_log_batch *batch, uint64_t group, const struct hf_entry *entries,
+                               size_t count);
 
 /* Called once per append that returned 0: result 0 when everything in it is acknowledged under the policy,
  * HF_EPOISONED or HF_ECLOSED otherwise (what it wrote may or may not be there after a restart). */
@@ -280,6 +289,8 @@ struct hf_log_group_state {
     bool exists;
     bool removed;
     bool damaged;           /* see hf_log_damage_next; appends to it are refused with HF_ECORRUPT */
+    bool state_lost;        /* its newest hard state is among what is lost: the group may have voted, and acknowledged
+                             * entries, that nobody here knows of. Entries alone cannot repair it */
     uint64_t segments_held; /* files that hold something live of it */
 };
 /* An unknown group reads as empty (exists = false). */
@@ -351,9 +362,15 @@ struct hf_log_damage {
     uint64_t commit; /* the group's last persisted commit index */
     uint64_t segment;
     uint64_t offset;
+    uint32_t size; /* of an entry whose place is known: its payload, and a timestamp that needs room of its own */
     char reason[128];
 };
 HF_API int hf_log_damage_next(struct hf_log *log, size_t *position, struct hf_log_damage *out);
+
+/* The first range of entries at or above `from` that the group should have and that cannot be read, as far as that is
+ * known: hf_log_batch_repair puts them back. Entries that may have been replaced by records that are lost count. Damage
+ * that nobody has met yet does not. HF_ENOTFOUND: there is none. */
+HF_API int hf_log_missing(struct hf_log *log, uint64_t group, uint64_t from, uint64_t *first, uint64_t *last);
 
 #ifdef __cplusplus
 }

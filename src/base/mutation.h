@@ -38,6 +38,9 @@
     X(LOG_ACK_BEFORE_DURABLE, "P1: the log acknowledges when a write was submitted")           \
     X(LOG_ACK_OUT_OF_ORDER, "P1: a later write is acknowledged before an earlier one")         \
     X(LOG_SKIP_SYNC, "P1: a write is not made durable")                                        \
+    X(LOG_REPAIR_TERM_UNCHECKED, "H3: an entry of another term takes a lost one's place")      \
+    X(LOG_REPAIR_HALF_IS_WHOLE, "H3: a group is whole before all that was lost is back")       \
+    X(REPAIR_UNCOMMITTED, "H3: a lost entry is repaired with one that is not committed")       \
     X(LOG_SKIP_DIRECTORY_SYNC, "H4: a new segment's directory entry is not synced")            \
     X(LOG_RETRY_AFTER_SYNC_ERROR, "H1: the log goes on after a failed sync")                   \
     X(LOG_CHECKSUM_NOT_SEEDED, "H17: record checksums are not bound to their position")        \

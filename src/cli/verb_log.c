@@ -236,14 +236,19 @@ static char *log_directory(struct io *io, const char *directory)
 static void summary_print(const struct verb_common *common, const struct log_walk_summary *summary)
 {
     if (common->json) {
-        json_line(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "kind", "summary", "segments",
+        json_line(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "kind", "summary", "segments",
                             (json_int_t)summary->segments, "frames", (json_int_t)summary->frames, "records",
                             (json_int_t)summary->records, "bytes", (json_int_t)summary->bytes, "torn_bytes",
-                            (json_int_t)summary->torn_bytes, "damaged", (json_int_t)summary->damaged));
+                            (json_int_t)summary->torn_bytes, "damaged", (json_int_t)summary->damaged, "healed",
+                            (json_int_t)summary->healed));
     } else if (!common->quiet) {
         printf("%" PRIu64 " segments, %" PRIu64 " frames, %" PRIu64 " records, %" PRIu64 " bytes: %s\n",
                summary->segments, summary->frames, summary->records, summary->bytes,
                summary->damaged == 0 ? "good" : "DAMAGED");
+        if (summary->healed > 0) {
+            printf("%" PRIu64 " damaged places were repaired: what was lost there was written again\n",
+                   summary->healed);
+        }
         if (summary->torn_bytes > 0) {
             printf("%" PRIu64
                    " bytes at the end are torn: they were never acknowledged and are dropped when it opens\n",

@@ -39,7 +39,7 @@ struct log_walk_record {
 struct log_walk_callbacks {
     /* Each record of the readable stream in order. A non-zero return stops the walk and is returned. */
     int (*record)(void *arg, const struct log_walk_record *record);
-    /* Each damaged place. */
+    /* Each damaged place that is not healed, at the end. */
     int (*damage)(void *arg, const struct hf_log_damage *damage);
     /* Bytes looked at so far, and in all. */
     void (*progress)(void *arg, uint64_t bytes_done, uint64_t bytes_total);
@@ -51,6 +51,7 @@ struct log_walk_summary {
     uint64_t bytes;
     uint64_t torn_bytes; /* dropped at the end: never acknowledged */
     uint64_t damaged;
+    uint64_t healed; /* damaged places whose content was written again since: not among `damaged` */
 };
 int log_walk(struct io *io, const char *directory, const struct log_walk_callbacks *callbacks, void *arg,
              struct log_walk_summary *out);

@@ -7,6 +7,7 @@
 #include "base/mutation.h"
 #include "log/log_batch.h"
 #include "log/log_check.h"
+#include "log/log_repair.h"
 
 /* ---- encoding ---- */
 
@@ -31,7 +32,7 @@ static bool log_append_fits_run(const struct log_run *run, const struct log_grou
     if (run->group != group->id || run->incarnation != group->incarnation) {
         return false;
     }
-    if (operation->kind != LOG_RECORD_APPEND) {
+    if (!log_batch_is_entry(operation)) {
         return true;
     }
     return run->term == operation->term;
@@ -43,7 +44,7 @@ static const struct log_operation *log_append_run_source(const struct hf_log_bat
 {
     const struct log_operation *operation = &batch->operations[at];
     for (size_t i = at; i < batch->count && batch->operations[i].group == operation->group; i++) {
-        if (batch->operations[i].kind == LOG_RECORD_APPEND) {
+        if (log_batch_is_entry(&batch->operations[i])) {
             return &batch->operations[i];
         }
         if (batch->operations[i].kind == LOG_RECORD_REMOVED) {
@@ -88,6 +89,23 @@ static void log_append_entry(struct hf_log *log, struct log_group *group, const 
         log_stages_note(&log->stages, HF_LOG_STAGE_ENCODE, began_ns, encoded_ns, 1, operation->body_size);
         log_stages_note(&log->stages, HF_LOG_STAGE_INDEX, encoded_ns, ended_ns, 1, operation->body_size);
     }
+}
+
+/* Under the run that is open. */
+static void log_append_repair(struct hf_log *log, struct log_group *group, const struct hf_log_batch *batch,
+                              const struct log_operation *operation)
+{
+    struct log_frame_builder *builder = &log->writer.gathering->builder;
+    struct log_record record = {.kind = LOG_RECORD_MOVED,
+                                .entry_type = operation->entry_type,
+                                .timestamp_ms = operation->value,
+                                .index = operation->index,
+                                .body = log_batch_body(batch, operation)};
+    struct log_location location = {.segment = log->writer.tail,
+                                    .offset = builder->place.offset + log_frame_put(builder, record),
+                                    .size = operation->body_size + log_record_wide_size(operation->value),
+                                    .term = operation->term};
+    log_repair_apply(log, group, operation->index, &location);
 }
 
 static void log_append_hard_state(struct hf_log *log, struct log_group *group, const struct log_operation *operation)
@@ -144,6 +162,9 @@ static void log_append_operation(struct hf_log *log, struct log_group *group, co
     case LOG_RECORD_APPEND:
         log_append_entry(log, group, batch, operation);
         log_writer_note_ack(&log->writer, group, operation->index);
+        return;
+    case LOG_RECORD_MOVED:
+        log_append_repair(log, group, batch, operation);
         return;
     case LOG_RECORD_TRUNCATE:
         if (record.index <= group->bounds.floor) {
@@ -256,7 +277,7 @@ int log_append_locked(struct hf_log *log, const struct hf_log_batch *batch, stru
     bool writes = batch->plain && log_check_plain(&log->groups, batch);
     int rc = log_append_check_state(log);
     if (rc == 0 && !writes) {
-        rc = log_check_batch(&log->groups, batch, ++log->check_turn, &writes);
+        rc = log_check_batch(&log->groups, &log->damages, batch, ++log->check_turn, &writes);
     }
     if (rc != 0) {
         return rc;

@@ -1,4 +1,5 @@
 #include "log/log_apply.h"
+#include "log/log_repair.h"
 
 #include <assert.h>
 
@@ -21,7 +22,9 @@ static bool log_apply_is_reported(const struct log_apply *apply, uint64_t group,
 static void log_apply_report(struct log_apply *apply, struct log_group *group, uint64_t index, uint64_t term,
                              const struct log_apply_place *place, const char *reason)
 {
+    const struct log_group_bounds *bounds = &group->bounds;
     group->damaged = true;
+    group->start_lost |= !bounds->anchored && (group->open || bounds->last == bounds->floor);
     if (log_apply_is_reported(apply, group->id, index)) {
         return;
     }
@@ -43,6 +46,53 @@ static void log_apply_lost(struct log_apply *apply, struct log_group *group, con
     log_apply_report(apply, group, log_apply_next_index(group), 0, place, reason);
 }
 
+/* Records say things of what is committed that cannot both be true: no entry can heal that. */
+static void log_apply_contradict(struct log_apply *apply, struct log_group *group, const struct log_apply_place *place,
+                                 const char *reason)
+{
+    group->contradicted = true;
+    log_apply_lost(apply, group, place, reason);
+}
+
+/* Entries above the commit index may have been replaced by records that were lost. They are named one by one, where
+ * they lie, so that their segments stay until the damage is healed. */
+static void log_apply_doubt(struct log_apply *apply, struct log_group *group)
+{
+    const struct log_group_bounds *bounds = &group->bounds;
+    uint64_t index = group->hard_state.commit > bounds->floor ? group->hard_state.commit : bounds->floor;
+    for (unsigned told = 0; index < bounds->last && told < LOG_APPLY_GAP_REPORTED_MAX; told++) {
+        struct log_location location;
+        if (!log_index_next(&group->index, index + 1, &index) || !log_index_find(&group->index, index, &location)) {
+            break;
+        }
+        struct log_apply_place place = {.segment = location.segment, .offset = location.offset};
+        log_apply_report(apply, group, index, 0, &place, "the entry may have been replaced by records that are lost");
+    }
+    log_damage_forget_terms(apply->damages, group->id, group->hard_state.commit + 1);
+    log_group_doubt(group);
+}
+
+static void log_apply_gap(struct log_apply *apply, struct log_group *group, uint64_t index, uint64_t term,
+                          const struct log_apply_place *place);
+
+/* Records were lost before a place that tells the group's last index. */
+static void log_apply_resume(struct log_apply *apply, struct log_group *group, uint64_t last, uint64_t term,
+                             const struct log_apply_place *place)
+{
+    const struct log_group_bounds *bounds = &group->bounds;
+    log_apply_doubt(apply, group);
+    if (last > bounds->last) {
+        if (last < HF_LOG_INDEX_MAX) {
+            log_apply_gap(apply, group, last + 1, term, place);
+        }
+        log_group_extend(group, last);
+    } else if (last < bounds->last && last >= bounds->floor && last >= group->hard_state.commit) {
+        log_group_truncate(group, last + 1);
+    } else if (last < bounds->last) {
+        log_apply_contradict(apply, group, place, "the group's log ends before what was committed");
+    }
+}
+
 /* Finds the group of a run, and checks that none of its runs is missing. */
 struct log_group *log_apply_run(struct log_apply *apply, const struct log_run *run, uint64_t last,
                                 const struct log_apply_place *place)
@@ -57,6 +107,9 @@ struct log_group *log_apply_run(struct log_apply *apply, const struct log_run *r
     if (group->incarnation != 0 && group->incarnation != run->incarnation) {
         log_group_remove(group, NULL);
         log_apply_lost(apply, group, place, "the removal of the group's earlier life is missing");
+        if (run->number != 1) {
+            log_apply_resume(apply, group, last, run->term, place);
+        }
     } else if (unknown && apply->front_missing && run->number > 1) {
         log_group_begin_open(group, last);
         if (apply->holes > 0) {
@@ -64,8 +117,10 @@ struct log_group *log_apply_run(struct log_apply *apply, const struct log_run *r
         }
     } else if (run->number != expected) {
         log_apply_lost(apply, group, place, "records of the group are missing before this place");
-    } else if (group->open && last != group->bounds.last) {
+        log_apply_resume(apply, group, last, run->term, place);
+    } else if (last != group->bounds.last) {
         log_apply_lost(apply, group, place, "the group's last index is another than its records say");
+        log_apply_resume(apply, group, last, run->term, place);
     }
     if (!group->bounds.exists || group->hard_state_segment == NULL) {
         log_group_anchor(group, place->segment);
@@ -102,21 +157,23 @@ static void log_apply_append(struct log_apply *apply, struct log_group *group, c
 {
     struct log_group_bounds *bounds = &group->bounds;
     struct log_location location = log_apply_location(run, record, place);
-    bool starts_anywhere = group->open && !bounds->anchored && group->entry_count == 0;
+    bool starts_anywhere = group->open && !bounds->anchored && group->entry_count == 0 && !group->start_lost;
     if (starts_anywhere && record->index != log_apply_next_index(group)) {
         bounds->floor = bounds->last = record->index - 1;
         group->open = false;
     }
-    bool free_start = bounds->last == bounds->floor && !bounds->anchored;
+    bool free_start = bounds->last == bounds->floor && !bounds->anchored && !group->start_lost;
     if (!free_start && record->index <= bounds->floor) {
-        log_apply_lost(apply, group, place, "an entry below the group's first index");
+        log_apply_contradict(apply, group, place, "an entry below the group's first index");
         return;
     }
     if (!free_start && record->index <= bounds->last) {
+        group->contradicted |= record->index <= group->hard_state.commit;
         log_group_truncate(group, record->index);
         log_apply_lost(apply, group, place, "a truncation of the group is missing");
     } else if (!free_start && record->index != bounds->last + 1) {
         log_apply_gap(apply, group, record->index, run->term, place);
+        log_group_extend(group, record->index - 1);
     }
     log_group_append(group, record->index, &location);
 }
@@ -130,13 +187,42 @@ static void log_apply_moved(struct log_apply *apply, struct log_group *group, co
         log_apply_lost(apply, group, place, "a moved entry outside the group's log");
         return;
     }
-    if (!log_index_find(&group->index, record->index, &known)) {
+    if (log_repair_displaces(group, apply->damages, record->index, location.term)) {
+        log_apply_report(apply, group, record->index, location.term, place, "what was there has been displaced");
+        log_apply_doubt(apply, group);
+    }
+    bool found = log_index_find(&group->index, record->index, &known);
+    if (found && (known.term != location.term || (known.offset != 0 && known.size != location.size))) {
+        log_apply_lost(apply, group, place, "a moved entry is another one than was appended");
+        log_apply_doubt(apply, group);
+        found = log_index_find(&group->index, record->index, &known);
+        group->contradicted |= found;
+    }
+    if (!found) {
         log_group_insert(group, record->index, &location); /* its first copy is gone, or was lost */
     } else if (known.term == location.term && (known.offset == 0 || known.size == location.size)) {
         log_group_move(group, record->index, &location);
-    } else {
-        log_apply_lost(apply, group, place, "a moved entry is another one than was appended");
     }
+    if (record->index == group->bounds.last) {
+        group->bounds.term_last = location.term;
+    }
+}
+
+/* A hard state tells the last index, too. */
+static void log_apply_hard_state(struct log_apply *apply, struct log_group *group, const struct log_run *run,
+                                 const struct log_record *record, const struct log_apply_place *place)
+{
+    struct hf_hard_state state = {0};
+    int rc = log_record_get_hard_state(record->body, &state);
+    assert(rc == 0); /* the cursor has checked the body */
+    (void)rc;
+    if (record->index != group->bounds.last && !apply->condensed) {
+        log_apply_lost(apply, group, place, "the group's last index is another than its hard state says");
+        log_apply_resume(apply, group, record->index, run->term, place);
+    }
+    log_group_hard_state(group, state, place->segment);
+    group->commit_needed = state.commit < record->index ? state.commit : record->index;
+    group->state_lost = false;
 }
 
 static void log_apply_compact(struct log_apply *apply, struct log_group *group, uint64_t index, uint64_t term,
@@ -180,7 +266,6 @@ void log_apply_report_entry(struct log_apply *apply, struct log_group *group, ui
 void log_apply_record(struct log_apply *apply, struct log_group *group, const struct log_run *run,
                       const struct log_record *record, const struct log_apply_place *place)
 {
-    struct hf_hard_state state = {0};
     struct hf_bytes name = {0};
     uint64_t term = 0;
     int rc = 0;
@@ -195,14 +280,11 @@ void log_apply_record(struct log_apply *apply, struct log_group *group, const st
         log_apply_moved(apply, group, run, record, place);
         return;
     case LOG_RECORD_TRUNCATE:
+        log_damage_forget_terms(apply->damages, group->id, record->index);
         log_group_truncate(group, record->index);
         return;
     case LOG_RECORD_HARD_STATE:
-        rc = log_record_get_hard_state(record->body, &state);
-        assert(rc == 0); /* the cursor has checked the body */
-        log_group_hard_state(group, state, place->segment);
-        group->commit_needed = state.commit < record->index ? state.commit : record->index;
-        group->state_lost = false;
+        log_apply_hard_state(apply, group, run, record, place);
         return;
     case LOG_RECORD_RESET:
     case LOG_RECORD_COMPACT:
@@ -353,8 +435,7 @@ static void log_salvage_bad(struct log_salvage *salvage, size_t at, size_t end)
                     claimed.group_check == log_format_group_check(group->id, group->incarnation);
     salvage->reported = true;
     if (ends_right && of_group) {
-        bool follows = claimed.index == log_apply_next_index(group) ||
-                       (group->bounds.last == group->bounds.floor && !group->bounds.anchored);
+        bool follows = claimed.index == log_apply_next_index(group);
         bool entry = claimed.kind == LOG_RECORD_APPEND && claimed.index != 0 && follows &&
                      claimed.term_low == (uint32_t)salvage->cursor.run.term;
         bool moved = claimed.kind == LOG_RECORD_MOVED && claimed.index > group->bounds.floor &&
@@ -367,6 +448,7 @@ static void log_salvage_bad(struct log_salvage *salvage, size_t at, size_t end)
                              "checksum of the entry");
         } else {
             log_apply_lost(salvage->apply, group, &place, "checksum of a record");
+            log_apply_doubt(salvage->apply, group);
         }
         return;
     }
@@ -380,6 +462,7 @@ static void log_salvage_bad(struct log_salvage *salvage, size_t at, size_t end)
     salvage->apply->holes++;
     if (group != NULL) {
         log_apply_lost(salvage->apply, group, &place, "unreadable records");
+        log_apply_doubt(salvage->apply, group);
     } else {
         log_salvage_report_unknown(salvage, at, "unreadable records");
     }
@@ -444,12 +527,16 @@ void log_apply_finish(struct log_apply *apply)
         log_apply_check_whole(apply, group, &place);
         if (group->holes_cleared < apply->holes) {
             log_apply_lost(apply, group, &place, "an unreadable part of the log may have held records of the group");
+            log_apply_doubt(apply, group);
         }
         if (group->commit_needed > group->bounds.last) {
             log_apply_report(apply, group, log_apply_next_index(group), 0, &place,
                              "the log ends before the persisted commit index");
         }
-        group->damaged |= group->state_lost;
+        group->damaged = !log_group_is_whole(group);
+        if (!group->damaged) {
+            log_damage_forget_group(apply->damages, id); /* healed by what came later */
+        }
         group->durable = group->bounds.last;
     }
 }

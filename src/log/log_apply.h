@@ -29,6 +29,7 @@ struct log_apply {
     log_apply_observe *observe; /* may be NULL */
     void *observe_arg;
     bool front_missing; /* segments in front were given up: a group's first run may have any number */
+    bool condensed;     /* from an index file: a hard state may come before entries that preceded it */
     uint64_t holes;     /* unreadable places whose records are not known: any group may have lost something there */
 };
 

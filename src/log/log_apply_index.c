@@ -132,6 +132,7 @@ void log_apply_index(struct log_apply *apply, struct hf_bytes tables, struct log
     struct log_index_item item;
     struct log_group *group = NULL;
     int rc = log_index_format_open_cursor(&cursor, &segment->index_file->summary, tables);
+    apply->condensed = true;
     while (rc == 0 && (rc = log_index_format_next(&cursor, &item)) == 0) {
         if (item.kind == LOG_RECORD_RUN) {
             group = log_apply_run(apply, &item.run, item.index, &place);
@@ -146,4 +147,5 @@ void log_apply_index(struct log_apply *apply, struct hf_bytes tables, struct log
             log_apply_index_state(apply, group, &item, segment);
         }
     }
+    apply->condensed = false;
 }

@@ -57,10 +57,10 @@ bool log_batch_shares_run(const struct log_operation *before, const struct log_o
     if (before->group != operation->group || before->kind == LOG_RECORD_REMOVED) {
         return false;
     }
-    if (operation->kind != LOG_RECORD_APPEND) {
+    if (!log_batch_is_entry(operation)) {
         return true;
     }
-    return before->kind == LOG_RECORD_APPEND && before->term == operation->term;
+    return log_batch_is_entry(before) && before->term == operation->term;
 }
 
 struct hf_bytes log_batch_body(const struct hf_log_batch *batch, const struct log_operation *operation)
@@ -77,7 +77,7 @@ static uint64_t log_batch_operation_size(const struct log_operation *operation)
         body += LOG_RECORD_FLOOR_BODY_SIZE;
     } else if (operation->kind == LOG_RECORD_COMPACT) {
         body = LOG_RECORD_FLOOR_BODY_SIZE + HF_LOG_SNAPSHOT_NAME_SIZE_MAX; /* of the last reset, if it has any */
-    } else if (operation->kind == LOG_RECORD_APPEND) {
+    } else if (log_batch_is_entry(operation)) {
         body += log_record_wide_size(operation->value);
     }
     return log_record_size(body);
@@ -150,7 +150,9 @@ static int log_batch_check_entry(const struct hf_entry *entry)
     return 0;
 }
 
-int hf_log_batch_append(struct hf_log_batch *batch, uint64_t group, const struct hf_entry *entries, size_t count)
+/* All of them or none. */
+static int log_batch_add_entries(struct hf_log_batch *batch, uint64_t group, enum log_record_kind kind,
+                                 const struct hf_entry *entries, size_t count)
 {
     const size_t count_before = batch->count;
     const size_t entries_before = batch->entry_count;
@@ -164,7 +166,7 @@ int hf_log_batch_append(struct hf_log_batch *batch, uint64_t group, const struct
     }
     for (size_t i = 0; i < count && rc == 0; i++) {
         struct log_operation *operation = log_batch_next(batch);
-        operation->kind = LOG_RECORD_APPEND;
+        operation->kind = (uint8_t)kind;
         operation->entry_type = (uint8_t)entries[i].type;
         operation->group = group;
         operation->index = entries[i].index;
@@ -184,7 +186,17 @@ int hf_log_batch_append(struct hf_log_batch *batch, uint64_t group, const struct
     return rc;
 }
 
-/* Everything but appends: one operation, checked by hand. */
+int hf_log_batch_append(struct hf_log_batch *batch, uint64_t group, const struct hf_entry *entries, size_t count)
+{
+    return log_batch_add_entries(batch, group, LOG_RECORD_APPEND, entries, count);
+}
+
+int hf_log_batch_repair(struct hf_log_batch *batch, uint64_t group, const struct hf_entry *entries, size_t count)
+{
+    return log_batch_add_entries(batch, group, LOG_RECORD_MOVED, entries, count);
+}
+
+/* Everything but entries: one operation, checked by hand. */
 static int log_batch_add_plain(struct hf_log_batch *batch, const struct log_operation *operation, struct hf_bytes body)
 {
     int rc = log_batch_check_group(operation->group);

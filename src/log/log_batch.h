@@ -9,13 +9,13 @@
 #include "log/log_format.h"
 
 struct log_operation {
-    uint8_t kind;       /* enum log_record_kind: APPEND, TRUNCATE, HARD_STATE, RESET, COMPACT, REMOVED */
-    uint8_t entry_type; /* APPEND */
+    uint8_t kind;       /* enum log_record_kind: APPEND, MOVED, TRUNCATE, HARD_STATE, RESET, COMPACT, REMOVED */
+    uint8_t entry_type; /* APPEND, MOVED (a repair) */
     uint32_t body_size; /* payload, or the snapshot's name */
     uint64_t group;
     uint64_t index;
-    uint64_t term;      /* APPEND, RESET; term of HARD_STATE */
-    uint64_t value;     /* APPEND: timestamp; HARD_STATE: vote */
+    uint64_t term;      /* APPEND, MOVED, RESET; term of HARD_STATE */
+    uint64_t value;     /* APPEND, MOVED: timestamp; HARD_STATE: vote */
     uint64_t commit;    /* HARD_STATE */
     size_t body_offset; /* in bodies */
 };
@@ -28,9 +28,13 @@ struct hf_log_batch {
     struct buffer bodies;
     uint64_t encoded_size; /* an upper bound: as if no record could share a run that is open already */
     bool plain;            /* nothing but appends to one group, indexes without gaps, terms that do not decrease */
-    bool essential;        /* nothing but hard state, resets, truncations and removals: may use the headroom */
+    bool essential;        /* nothing but hard state, resets, truncations, removals and repairs: may use the headroom */
 };
 
+static inline bool log_batch_is_entry(const struct log_operation *operation)
+{
+    return operation->kind == LOG_RECORD_APPEND || operation->kind == LOG_RECORD_MOVED;
+}
 /* Does `operation` go under the run that `before` was written under? */
 bool log_batch_shares_run(const struct log_operation *before, const struct log_operation *operation);
 struct hf_bytes log_batch_body(const struct hf_log_batch *batch, const struct log_operation *operation);

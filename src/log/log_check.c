@@ -4,9 +4,11 @@
 #include <inttypes.h>
 
 #include "base/error.h"
+#include "log/log_repair.h"
 
 /* The batch being checked, up to the operation in question. */
 struct log_check {
+    const struct log_damages *damages;
     const struct hf_log_batch *batch;
     size_t at;
     struct log_group *group;
@@ -117,6 +119,8 @@ static int log_check_operation(const struct log_check *check, struct log_group_b
     case LOG_RECORD_HARD_STATE:
         bounds->exists = true;
         return 0;
+    case LOG_RECORD_MOVED:
+        return log_repair_check(check->group, check->damages, check->batch, check->at);
     case LOG_RECORD_RESET:
         *bounds = (struct log_group_bounds){.floor = operation->index,
                                             .last = operation->index,
@@ -145,9 +149,23 @@ bool log_check_plain(struct log_groups *groups, const struct hf_log_batch *batch
     return (starts_freely || first->index == bounds->last + 1) && first->term >= bounds->term_last;
 }
 
-int log_check_batch(struct log_groups *groups, const struct hf_log_batch *batch, uint64_t turn, bool *writes)
+/* Whether the first operation of a batch on this group may be done to it. */
+static int log_check_health(struct log_group *group, const struct log_operation *operation)
 {
-    struct log_check check = {.batch = batch};
+    bool heals = operation->kind == LOG_RECORD_RESET || operation->kind == LOG_RECORD_REMOVED ||
+                 operation->kind == LOG_RECORD_MOVED;
+    group->repairing = operation->kind == LOG_RECORD_MOVED;
+    if (group->damaged && !heals) {
+        return error_raise(
+            HF_ECORRUPT, "group %" PRIu64 " is damaged: only a repair, a reset or its removal is accepted", group->id);
+    }
+    return 0;
+}
+
+int log_check_batch(struct log_groups *groups, const struct log_damages *damages, const struct hf_log_batch *batch,
+                    uint64_t turn, bool *writes)
+{
+    struct log_check check = {.damages = damages, .batch = batch};
     *writes = false;
     for (; check.at < batch->count; check.at++) {
         const struct log_operation *operation = &batch->operations[check.at];
@@ -156,17 +174,20 @@ int log_check_batch(struct log_groups *groups, const struct hf_log_batch *batch,
             return error_raise(HF_ETOOBIG, "more than %u groups", LOG_GROUP_COUNT_MAX);
         }
         check.group = group;
+        int rc = 0;
         if (group->check_turn != turn) {
             group->check_turn = turn;
             group->checked = group->bounds;
-            bool heals = operation->kind == LOG_RECORD_RESET || operation->kind == LOG_RECORD_REMOVED;
-            if (group->damaged && !heals) {
-                return error_raise(HF_ECORRUPT, "group %" PRIu64 " is damaged: only a reset or its removal is accepted",
-                                   group->id);
-            }
+            rc = log_check_health(group, operation);
+        } else if (group->repairing ? operation->kind != LOG_RECORD_MOVED && operation->kind != LOG_RECORD_HARD_STATE
+                                    : operation->kind == LOG_RECORD_MOVED) {
+            rc = error_raise(HF_EINVALID, "group %" PRIu64 ": a batch that repairs sets nothing but the hard state",
+                             group->id);
         }
-        *writes |= !log_check_is_noop(&group->checked, operation);
-        int rc = log_check_operation(&check, &group->checked);
+        if (rc == 0) {
+            *writes |= !log_check_is_noop(&group->checked, operation);
+            rc = log_check_operation(&check, &group->checked);
+        }
         if (rc != 0) {
             return rc;
         }

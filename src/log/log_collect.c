@@ -391,14 +391,21 @@ int log_collect_step(struct hf_log *log, uint64_t now_ns)
 static void log_collect_report(struct hf_log *log, struct hf_log_damage damage)
 {
     struct log_group *group = log_groups_find(&log->groups, damage.group);
+    struct log_location location;
     bool live =
         group != NULL && group->bounds.exists && log_index_lies_in(&group->index, damage.index, log->collect.victim);
-    if (!live) {
+    if (!live || !log_index_find(&group->index, damage.index, &location)) {
         return;
     }
+    bool is_placed = location.offset != 0 || damage.size != 0; /* else a read will name it, with its size */
     damage.commit = group->hard_state.commit;
+    damage.term = location.term;
+    if (location.offset != 0) {
+        damage.offset = location.offset;
+        damage.size = location.size;
+    }
     group->damaged = true;
-    log_damage_add(&log->damages, &damage);
+    group->unreadable += log_damage_add(&log->damages, &damage) && is_placed;
 }
 
 static void log_collect_report_all(struct hf_log *log)
@@ -409,9 +416,11 @@ static void log_collect_report_all(struct hf_log *log)
         log_collect_report(log, collect->problems.items[i]);
     }
     if (item != NULL) {
-        log_collect_report(log,
-                           log_damage_of(item->group, item->index, item->location.term, collect->victim->header.number,
-                                         item->location.offset, "checksum, group or index of the entry"));
+        struct hf_log_damage damage =
+            log_damage_of(item->group, item->index, item->location.term, collect->victim->header.number,
+                          item->location.offset, "checksum, group or index of the entry");
+        damage.size = item->location.size;
+        log_collect_report(log, damage);
     }
 }
 

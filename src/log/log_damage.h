@@ -14,7 +14,16 @@ struct log_damages {
     size_t capacity;
 };
 
-void log_damage_add(struct log_damages *damages, const struct hf_log_damage *damage);
+/* False: it was known, or there are too many. */
+bool log_damage_add(struct log_damages *damages, const struct hf_log_damage *damage);
+/* What is known of this entry of the group; NULL: nothing. */
+const struct hf_log_damage *log_damage_find(const struct log_damages *damages, uint64_t group, uint64_t index);
+/* Entries of the group from this one on are others than were known. */
+void log_damage_forget_terms(struct log_damages *damages, uint64_t group, uint64_t from);
+/* The entry is there again. */
+void log_damage_forget_entry(struct log_damages *damages, uint64_t group, uint64_t index);
+/* The group is whole again. */
+void log_damage_forget_group(struct log_damages *damages, uint64_t group);
 /* Fills a damage; the reason is cut to its field. */
 struct hf_log_damage log_damage_of(uint64_t group, uint64_t index, uint64_t term, uint64_t segment, uint64_t offset,
                                    const char *reason);

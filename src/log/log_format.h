@@ -62,7 +62,8 @@
  *    1 run          the group's last     u64 group, u64 incarnation, u64 run number of the group (from 1, no gaps),
  *                                        u64 term
  *    2 append       the entry's          payload
- *    3 moved        the entry's          payload; rewritten by collection: never truncates, never overwrites
+ *    3 moved        the entry's          payload; rewritten by collection, or put back by a repair: never truncates,
+ *                                        never overwrites
  *    4 truncate     first removed        empty
  *    5 hard state   the group's last     u64 term, u64 vote, u64 commit; moved by collection, too
  *    6 reset        the new floor        u64 term at the floor, then the snapshot's name (0 … 64 bytes)

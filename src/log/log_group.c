@@ -206,6 +206,8 @@ void log_group_reset(struct log_group *group, uint64_t index, uint64_t term, str
     log_group_name_snapshot(group, snapshot_name);
     group->removed = false;
     group->damaged = false;
+    group->contradicted = false;
+    group->unreadable = 0;
     group->open = false;
 }
 
@@ -288,13 +290,38 @@ void log_group_settle(struct log_group *group)
         return;
     }
     group->open = false;
-    if (!bounds->anchored) { /* never compacted: all its entries are there, or none */
+    if (!bounds->anchored && !group->start_lost) { /* never compacted: all its entries are there, or none */
         bounds->floor = log_index_next(&group->index, 0, &first) ? first - 1 : bounds->last;
     }
     bounds->term_last = bounds->last > bounds->floor ? 0 : bounds->floor_term;
     if (bounds->last > bounds->floor) {
         (void)log_index_term(&group->index, bounds->last, &bounds->term_last);
     }
+}
+
+bool log_group_is_whole(const struct log_group *group)
+{
+    const struct log_group_bounds *bounds = &group->bounds;
+    return !group->state_lost && !group->contradicted && group->unreadable == 0 &&
+           bounds->last - bounds->floor == group->entry_count && group->commit_needed <= bounds->last;
+}
+
+void log_group_doubt(struct log_group *group)
+{
+    uint64_t kept = group->hard_state.commit > group->bounds.floor ? group->hard_state.commit : group->bounds.floor;
+    if (kept < group->bounds.last) {
+        log_group_subtract(group, log_index_remove_from(&group->index, kept + 1));
+        group->bounds.term_last = 0;
+    }
+}
+
+void log_group_extend(struct log_group *group, uint64_t last)
+{
+    assert(last > group->bounds.last);
+    group->bounds.last = last;
+    group->bounds.term_last = 0;
+    group->bounds.exists = true;
+    group->removed = false;
 }
 
 int log_group_term(const struct log_group *group, uint64_t index, uint64_t *out)
@@ -367,6 +394,7 @@ void log_group_describe(const struct log_group *group, struct hf_log_group_state
         .exists = group->bounds.exists,
         .removed = group->removed,
         .damaged = group->damaged,
+        .state_lost = group->state_lost,
     };
     memcpy(out->snapshot_name, group->snapshot_name, sizeof(out->snapshot_name));
 }

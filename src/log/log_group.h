@@ -49,7 +49,12 @@ struct log_group {
     uint64_t check_turn; /* log_check: the append that `checked` belongs to */
     struct log_group_bounds checked;
     uint64_t holes_cleared; /* log_apply: unreadable places up to this one held nothing of the group */
-    bool state_lost;        /* log_apply: a record of unknown kind was lost, and no hard state came after */
+    bool state_lost;        /* a record of unknown kind was lost, and no hard state came after: term and vote of the
+                             * group, and where its log ends, are not known */
+    bool contradicted;      /* log_apply: records contradict each other on what is committed */
+    bool start_lost;        /* log_apply: what was lost may be where the log of the group begins */
+    uint64_t unreadable;    /* entries whose place is known and whose bytes are not what they were */
+    bool repairing;         /* log_check: the append that is checked repairs it, and does nothing else to it */
 };
 
 /* ---- all groups ---- */
@@ -96,6 +101,16 @@ void log_group_begin_open(struct log_group *group, uint64_t last);
 /* An entry up to bounds.last that was not seen yet. */
 void log_group_insert(struct log_group *group, uint64_t index, const struct log_location *location);
 void log_group_settle(struct log_group *group); /* nothing more comes */
+
+/* ---- damage (log_repair.h) ---- */
+
+/* Whatever its records say that there is, is there: the damage, if there was any, is healed. */
+bool log_group_is_whole(const struct log_group *group);
+/* Entries that are not known to be committed may have been replaced by records that were lost: forgets where they are.
+ * The log does not become shorter by it. */
+void log_group_doubt(struct log_group *group);
+/* The group's last index is this one; what lies between is missing. */
+void log_group_extend(struct log_group *group, uint64_t last);
 
 /* 0, HF_ECOMPACTED, HF_EUNAVAILABLE, HF_ECORRUPT (in a hole). */
 int log_group_term(const struct log_group *group, uint64_t index, uint64_t *out);

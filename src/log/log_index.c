@@ -460,6 +460,16 @@ bool log_index_next(const struct log_index *index, uint64_t from, uint64_t *out)
     return true;
 }
 
+uint64_t log_index_absent(const struct log_index *index, uint64_t from)
+{
+    size_t at = log_index_block_at(index, from);
+    for (; at < index->count && index->blocks[at]->index_first <= from; at++) {
+        uint64_t last = log_index_block_last(index->blocks[at]);
+        from = last >= from && last != UINT64_MAX ? last + 1 : from;
+    }
+    return from;
+}
+
 struct log_segment *log_index_oldest(const struct log_index *index)
 {
     struct log_segment *oldest = index->count > 0 ? index->blocks[0]->segment : NULL;

@@ -84,6 +84,8 @@ bool log_index_lies_in(const struct log_index *index, uint64_t entry_index, cons
 bool log_index_last(const struct log_index *index, uint64_t *out);
 /* The smallest index ≥ from that is there. */
 bool log_index_next(const struct log_index *index, uint64_t from, uint64_t *out);
+/* The smallest index ≥ from that is not there. */
+uint64_t log_index_absent(const struct log_index *index, uint64_t from);
 /* What a removal took away. */
 struct log_index_removed {
     uint64_t count;

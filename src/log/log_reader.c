@@ -551,13 +551,14 @@ static void log_reader_report(struct log_reader *reader, const struct log_reader
         log_damage_of(reader->group, item->index, item->location.term, item->location.segment->header.number,
                       item->location.offset, "checksum, group, index or term of the entry");
     struct log_location location;
+    damage.size = item->location.size;
     bool current = group != NULL && log_index_find(&group->index, item->index, &location) &&
                    location.segment == item->location.segment && location.term == item->location.term &&
                    (location.offset == item->location.offset || location.offset == 0);
     if (current) {
         damage.commit = group->hard_state.commit;
         group->damaged = true;
-        log_damage_add(&reader->log->damages, &damage);
+        group->unreadable += log_damage_add(&reader->log->damages, &damage);
     }
 }
 

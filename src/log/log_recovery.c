@@ -521,6 +521,7 @@ int log_recovery_run(struct hf_log *log)
         goto done;
     }
     log_apply_finish(&recovery.apply);
+    log->lost_unknown = recovery.apply.holes > 0;
     log->torn_bytes = recovery.scan.torn_bytes;
     log->recovery_ns = io_monotonic_ns(log->io) - begun_ns;
     if (log->torn_bytes > 0) {

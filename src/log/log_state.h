@@ -42,6 +42,7 @@ struct hf_log {
     struct log_seal seal;
     struct log_writer writer;
     struct log_damages damages;
+    bool lost_unknown; /* what was lost may be all that there was of a group */
     struct log_completions completions;
     struct log_stages stages;
     struct log_stall stall;

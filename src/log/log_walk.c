@@ -17,7 +17,6 @@ struct log_walk {
     struct log_apply apply;
     struct log_segment **segments;
     struct log_walk_summary *summary;
-    size_t damages_told;
     int result; /* what a callback returned; ends the walk */
 };
 
@@ -64,12 +63,13 @@ static void log_walk_observe(void *arg, const struct log_run *run, const struct 
     walk->result = walk->callbacks->record(walk->arg, &out);
 }
 
+/* At the end: what later records have healed is none any more. */
 static void log_walk_tell_damage(struct log_walk *walk)
 {
-    for (; walk->damages_told < walk->damages.count && walk->result == 0; walk->damages_told++) {
+    for (size_t i = 0; i < walk->damages.count && walk->result == 0; i++) {
         walk->summary->damaged++;
         if (walk->callbacks->damage != NULL) {
-            walk->result = walk->callbacks->damage(walk->arg, &walk->damages.items[walk->damages_told]);
+            walk->result = walk->callbacks->damage(walk->arg, &walk->damages.items[i]);
         }
     }
 }
@@ -83,7 +83,6 @@ static int log_walk_frame(void *arg, const struct log_scan_frame *frame)
     } else {
         log_apply_frame(&walk->apply, frame->bytes, segment, frame->offset);
     }
-    log_walk_tell_damage(walk);
     return walk->result;
 }
 
@@ -103,11 +102,14 @@ static int log_walk_run(struct log_walk *walk)
     walk->summary->frames = scan.frames;
     walk->summary->torn_bytes = scan.torn_bytes;
     if (rc == 0) {
+        size_t found = walk->damages.count;
         log_apply_finish(&walk->apply);
-        log_walk_tell_damage(walk);
-        rc = walk->result;
+        walk->summary->healed = found > walk->damages.count ? found - walk->damages.count : 0;
     }
-    return rc;
+    if (walk->result == 0) {
+        log_walk_tell_damage(walk);
+    }
+    return rc != 0 ? rc : walk->result;
 }
 
 int log_walk(struct io *io, const char *directory, const struct log_walk_callbacks *callbacks, void *arg,
