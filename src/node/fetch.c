@@ -529,6 +529,13 @@ void fetch_run(struct node *node)
     }
 }
 
+void fetch_abandon(struct hosted_group *group)
+{
+    if (group->fetch->phase != FETCH_ENDING) {
+        fetch_end(group->fetch);
+    }
+}
+
 void fetch_close(struct fetch *fetch)
 {
     if (fetch == NULL) {

@@ -54,6 +54,8 @@ int fetch_receive_chunk(struct hosted_group *group, uint64_t from, struct hf_byt
 void fetch_peer_changed(struct node *node, uint64_t node_id);
 /* A few times a second. */
 void fetch_run(struct node *node);
+/* The group stopped: the fetch ends, as soon as its worker lets it. */
+void fetch_abandon(struct hosted_group *group);
 void fetch_close(struct fetch *fetch); /* no worker runs any more; accepts NULL */
 /* Walks them: position from 0; HF_ENOTFOUND at the end. */
 int fetch_status(const struct node *node, uint32_t position, struct fetch_status *out);

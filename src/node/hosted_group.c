@@ -14,6 +14,8 @@
 #include "node/node_state.h"
 #include "node/offer.h"
 #include "node/relay.h"
+#include "node/repair.h"
+#include "node/snapshot_job.h"
 #include "node/system_group.h"
 
 bool hosted_group_is_led_here(const struct hosted_group *group)
@@ -175,28 +177,6 @@ void hosted_group_fail(struct hosted_group *group, const char *text)
 
 /* ---- Life ---- */
 
-/* A record whose own header cannot be read may have belonged to any group. */
-static bool hosted_group_is_damaged(struct hosted_group *group)
-{
-    struct hf_log_damage damage;
-    size_t position = 0;
-    while (hf_log_damage_next(group->node->log, &position, &damage) == 0) {
-        if (damage.group == group->id || damage.group == 0) {
-            snprintf(group->text, sizeof(group->text),
-                     "the log is damaged at segment %" PRIu64 ", byte %" PRIu64 ", index %" PRIu64 ", term %" PRIu64
-                     ": %s. next: holdfast log verify",
-                     damage.segment, damage.offset, damage.index, damage.term, damage.reason);
-            return true;
-        }
-    }
-    struct hf_log_group_state state;
-    if (hf_log_group_state(group->node->log, group->id, &state) != 0 || state.damaged) {
-        snprintf(group->text, sizeof(group->text), "the log of the group is damaged. next: holdfast log verify");
-        return true;
-    }
-    return false;
-}
-
 static void hosted_group_snapshot_wanted(void *arg, uint64_t to_node)
 {
     offer_wanted(arg, to_node);
@@ -262,6 +242,32 @@ static int hosted_group_start(struct hosted_group *group)
     return hosted_group_start_replica(group, &snapshot);
 }
 
+/* Machine and replica, unless the log is damaged: then it is repaired first. */
+static int hosted_group_begin(struct hosted_group *group)
+{
+    struct node *node = group->node;
+    bool is_system = group->ordinal == UINT32_MAX;
+    group->snapshots.taken_ms = loop_now_ms(node->loop);
+    group->machine = group->ops->open(is_system ? (void *)node->description : group->ops->arg, group->id,
+                                      group->incarnation, group->ordinal);
+    int rc = 0;
+    group->repair.is_open = repair_is_needed(group);
+    if (!group->repair.is_open) {
+        rc = hosted_group_start(group);
+        if (rc == HF_ECORRUPT) { /* damage that only shows when the entries are read */
+            snprintf(group->text, sizeof(group->text), "%s", hf_error_text());
+            group->repair.is_open = repair_is_needed(group);
+        }
+    }
+    if (group->repair.is_open || rc == HF_ECORRUPT) {
+        group->is_failed = true;
+        TRACE(TRACE_ERROR, "node", "group %" PRIu64 " is not started: %s", group->id, group->text);
+        return 0;
+    }
+    hosted_group_touch(group);
+    return rc != 0 ? error_wrap(rc, "group %" PRIu64, group->id) : 0;
+}
+
 int hosted_group_open(struct hosted_group *group, struct node *node, uint32_t position)
 {
     bool is_system = position == 0;
@@ -272,23 +278,62 @@ int hosted_group_open(struct hosted_group *group, struct node *node, uint32_t po
     group->ops = is_system ? system_group_ops() : node->machine_ops;
     list_init(&group->touched);
     reads_init(&group->reads);
-    group->snapshots.taken_ms = loop_now_ms(node->loop);
-    group->machine = group->ops->open(is_system ? (void *)node->description : group->ops->arg, group->id,
-                                      group->incarnation, group->ordinal);
-    if (hosted_group_is_damaged(group)) {
-        group->is_failed = true;
-        TRACE(TRACE_ERROR, "node", "group %" PRIu64 " is not started: %s", group->id, group->text);
-        return 0;
+    return hosted_group_begin(group);
+}
+
+/* Everything that the group knew of its log and its peers; who waited was answered when it failed. */
+static void hosted_group_forget(struct hosted_group *group)
+{
+    struct node *node = group->node;
+    replica_close(group->replica);
+    group->replica = NULL;
+    group->ops->close(group->machine);
+    group->machine = NULL;
+    node->data_bytes -= group->data_bytes;
+    group->data_bytes = 0;
+    group->state = REPLICA_FOLLOWER;
+    group->term = group->leader = group->applied_index = 0;
+    group->stamp = (struct stamp){0};
+    group->expire_in_flight = false;
+    group->expire_next_ms = group->retry_ms = 0;
+    group->settled_version = group->settled_term = 0;
+    group->round_index = group->round_term = group->round_ms = 0;
+    group->snapshots = (struct group_snapshots){0};
+    group->repair = (struct group_repair){.repaired = group->repair.repaired};
+    group->is_failed = false;
+    group->text[0] = '\0';
+}
+
+bool hosted_group_restart(struct hosted_group *group)
+{
+    struct node *node = group->node;
+    struct snapshot_job *job = node->snapshots.job;
+    if (job != NULL && snapshot_job_group(job) == group) {
+        snapshot_job_cancel(job);
+        return false;
     }
-    int rc = hosted_group_start(group);
-    if (rc == HF_ECORRUPT) { /* damage that only shows when the entries are read */
-        snprintf(group->text, sizeof(group->text), "%s", hf_error_text());
-        group->is_failed = true;
-        TRACE(TRACE_ERROR, "node", "group %" PRIu64 " is not started: %s", group->id, group->text);
-        return 0;
+    if (group->fetch != NULL) {
+        fetch_abandon(group);
+        return false;
     }
-    hosted_group_touch(group);
-    return rc != 0 ? error_wrap(rc, "group %" PRIu64, group->id) : 0;
+    hosted_group_answer_all(group, HF_ECLOSED);
+    hosted_group_forget(group);
+    int rc = hosted_group_begin(group);
+    if (rc != 0) {
+        char text[HOSTED_GROUP_TEXT_SIZE_MAX];
+        snprintf(text, sizeof(text), "%s", hf_error_text());
+        hosted_group_fail(group, text);
+    }
+    if (group->is_failed) {
+        return false;
+    }
+    group->repair = (struct group_repair){0};
+    for (uint32_t i = 0; i < node->peer_count; i++) {
+        if (node->peers[i].id != 0 && &node->peers[i] != node->self && node->peers[i].is_up) {
+            replica_peer_changed(group->replica, node->peers[i].id, true);
+        }
+    }
+    return true;
 }
 
 void hosted_group_close(struct hosted_group *group)
@@ -678,6 +723,7 @@ void hosted_group_flush(struct hosted_group *group)
     if (group->is_failed || node->phase != NODE_RUNNING) {
         hosted_group_answer_all(group, HF_ECLOSED);
         heap_remove(&node->deadlines, &group->deadline);
+        repair_due(group);
     } else {
         hosted_group_expire(group, loop_now_ms(node->loop));
         if (group->retry_ms == 0) {

@@ -14,6 +14,7 @@
 #include "node/node.h"
 #include "node/proposal.h"
 #include "node/reads.h"
+#include "node/repair_frame.h"
 #include "node/snapshots.h"
 #include "node/stamp.h"
 
@@ -25,6 +26,23 @@
 #define HOSTED_GROUP_EXPIRE_RETRY_MS 200u        /* after an expiry that was not taken */
 
 struct fetch;
+
+/* A log that is damaged: node/repair.h. */
+struct group_repair {
+    bool is_open;     /* damaged, and not started again yet */
+    bool is_hopeless; /* entries of a peer do not heal it */
+    bool is_writing;  /* what came is not durable yet */
+    bool is_due;      /* goes on in this turn */
+    int told;         /* the refusal that was traced last */
+    struct repair_request request;
+    uint64_t asked_node;
+    uint64_t asked_ms; /* 0: nobody is asked */
+    uint64_t leader;   /* who is asked next, as somebody said; 0: the next of all */
+    uint32_t cursor;
+    uint32_t writing_count;
+    uint64_t repaired; /* entries */
+    char reason[128];  /* why it is not healed yet; empty: nothing speaks against it */
+};
 
 struct hosted_group {
     struct node *node;
@@ -67,6 +85,7 @@ struct hosted_group {
     uint64_t balance_next_ms;
     uint32_t balance_attempts;
 
+    struct group_repair repair;
     bool is_failed; /* frozen, damaged, or the log is gone: text says why */
     char text[HOSTED_GROUP_TEXT_SIZE_MAX];
 
@@ -78,6 +97,10 @@ struct hosted_group {
 int hosted_group_open(struct hosted_group *group, struct node *node, uint32_t position);
 /* Everybody must have been answered (hosted_group_answer_all). Works on a zeroed group. */
 void hosted_group_close(struct hosted_group *group);
+
+/* A group that was closed by damage, and whose log is whole again, starts as after a restart of the node. False: not
+ * yet, or its text says why not. */
+bool hosted_group_restart(struct hosted_group *group);
 
 /* Have the group flushed at the turn's end. */
 void hosted_group_touch(struct hosted_group *group);

@@ -17,6 +17,7 @@
 #include "node/node_state.h"
 #include "node/offer.h"
 #include "node/relay.h"
+#include "node/repair.h"
 #include "node/router.h"
 #include "node/snapshot_job.h"
 #include "node/upkeep.h"
@@ -136,6 +137,7 @@ static void node_peer_down(void *arg, uint64_t node_id, uint64_t epoch)
             replica_peer_changed(node->groups[i].replica, node_id, false);
         }
         relay_peer_down(&node->groups[i], node_id);
+        repair_peer_down(&node->groups[i], node_id);
         hosted_group_touch(&node->groups[i]);
     }
     fetch_peer_changed(node, node_id);
@@ -175,6 +177,10 @@ static int node_dispatch(struct node *node, struct node_peer *peer, enum frame_k
         return relay_receive_requests(group, peer, payload);
     case FRAME_FORWARD_REPLY:
         return relay_receive_answers(group, peer, payload);
+    case FRAME_REPAIR_REQUEST:
+        return repair_receive_request(group, peer, payload);
+    case FRAME_REPAIR_ANSWER:
+        return repair_receive_answer(group, peer, payload);
     case FRAME_SNAPSHOT_FETCH:
         return offer_receive_fetch(group, peer->id, payload);
     case FRAME_SNAPSHOT_CHUNK:

@@ -250,7 +250,8 @@ struct node_counters {
     uint64_t no_leader;
     uint64_t applied_entries;
     uint64_t elections_won;
-    int64_t clock_offset_ms; /* of this node to the median of the voters */
+    uint64_t repaired_entries; /* that damage had taken */
+    int64_t clock_offset_ms;   /* of this node to the median of the voters */
 };
 void node_counters(const struct node *node, struct node_counters *out);
 

@@ -9,6 +9,7 @@
 #include "node/members.h"
 #include "node/offer.h"
 #include "node/reconcile.h"
+#include "node/repair.h"
 #include "node/system_group.h"
 
 #define UPKEEP_SCAN_BYTES (1u << 20)
@@ -226,5 +227,6 @@ void upkeep_run(struct node *node)
     balance_run(node);
     snapshots_run(node);
     fetch_run(node);
+    repair_run(node, stat.damaged_groups);
     offer_run(node);
 }

@@ -28,7 +28,7 @@ void frame_seal(uint8_t *target, const struct frame_header *header)
 
 bool frame_is_skipped(uint8_t kind)
 {
-    return kind >= FRAME_KIND_SKIPPED_MIN && kind != FRAME_FEATURES && kind != FRAME_MEMBERS;
+    return kind > FRAME_KIND_SKIPPED_KNOWN_MAX;
 }
 
 static int frame_check_kind(uint8_t kind)

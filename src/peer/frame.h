@@ -57,9 +57,13 @@ enum frame_kind {
     FRAME_SNAPSHOT_FETCH = 13, /* a question for a chunk of a snapshot: see node/chunk_frame.h */
     FRAME_SNAPSHOT_CHUNK = 14,
     FRAME_FEATURES = 128, /* what a node's program understands: see node/members.h. Older ones skip it */
-    FRAME_MEMBERS = 129   /* the members as a node knows them: see node/members.h. Older ones skip it */
+    FRAME_MEMBERS = 129,  /* the members as a node knows them: see node/members.h. Older ones skip it */
+    FRAME_REPAIR_REQUEST =
+        130, /* a question for entries that damage took: see node/repair_frame.h. Older ones skip it */
+    FRAME_REPAIR_ANSWER = 131
 };
-#define FRAME_KIND_KNOWN_MAX 14u
+#define FRAME_KIND_KNOWN_MAX         14u
+#define FRAME_KIND_SKIPPED_KNOWN_MAX 131u /* of those that an older program may skip */
 
 struct frame_header {
     uint32_t size;

@@ -600,72 +600,6 @@ static void what_waits_is_counted_and_given_back(void **state)
     scene_close(scene);
 }
 
-/* Where the log keeps an entry of a group: from the door for tools. */
-struct place {
-    uint64_t group;
-    uint64_t index;
-    uint64_t segment;
-    uint64_t offset;
-};
-static int place_record(void *arg, const struct log_walk_record *record)
-{
-    struct place *place = arg;
-    if (record->group == place->group && record->index == place->index && strcmp(record->kind, "append") == 0) {
-        place->segment = record->segment;
-        place->offset = record->offset;
-    }
-    return 0;
-}
-static int place_damage(void *arg, const struct hf_log_damage *damage)
-{
-    return 0;
-}
-static void place_progress(void *arg, uint64_t bytes_done, uint64_t bytes_total) {}
-
-static void H3_damage_to_one_group_stops_that_group_alone(void **state)
-{
-    struct scene *scene = scene_open(3, 3, NULL);
-    uint64_t value = 0;
-    scene_wait_led(scene, 4000);
-    for (uint64_t i = 0; i < 30; i++) {
-        for (uint64_t group = FIRST; group < FIRST + 3; group++) {
-            assert_int_equal(scene_put(&scene->nodes[0], group, 1, i + 1), 0);
-        }
-    }
-    scene_run_ms(scene, 200);
-    struct scene_node *victim = &scene->nodes[2];
-    scene_kill(victim);
-    sim_host_start(victim->host);
-    struct place place = {.group = FIRST + 1, .index = 12};
-    static const struct log_walk_callbacks callbacks = {place_record, place_damage, place_progress};
-    struct log_walk_summary summary;
-    assert_int_equal(log_walk(sim_host_io(victim->host), "/data/log", &callbacks, &place, &summary), 0);
-    assert_true(place.offset > 0);
-    char path[64];
-    snprintf(path, sizeof(path), "/data/log/%016llx.log", (unsigned long long)place.segment);
-    assert_int_equal(sim_disk_flip_bit(victim->host, path, place.offset + 60, 3), 0);
-    assert_int_equal(scene_start(victim), 0);
-    scene_run_ms(scene, 1000);
-    unsigned stopped = 0;
-    for (uint32_t i = 0; i <= 3; i++) {
-        struct node_group_status status;
-        assert_int_equal(node_group_status(victim->node, i, &status), 0);
-        stopped += !status.is_started;
-        assert_int_equal(status.is_started, status.group != FIRST + 1);
-        assert_int_equal(status.text[0] != '\0', !status.is_started);
-    }
-    assert_int_equal(stopped, 1);
-    struct node_group_status status;
-    assert_int_equal(node_group_status(victim->node, 4, &status), HF_ENOTFOUND);
-    for (uint64_t group = FIRST; group < FIRST + 3; group++) {
-        assert_int_equal(scene_put(&scene->nodes[0], group, 1, 99), 0);
-    }
-    assert_int_equal(scene_get(victim, FIRST, 1, &value), 0);
-    assert_int_equal(value, 99);
-    assert_int_equal(scene_get(victim, FIRST + 1, 1, &value), HF_ECLOSED);
-    scene_close(scene);
-}
-
 static void a_command_of_a_newer_program_stops_its_group_and_says_so(void **state)
 {
     struct scene *scene = scene_open(3, 2, NULL);
@@ -811,7 +745,6 @@ int main(void)
         cmocka_unit_test(H1_a_failed_write_stops_the_node_at_once_and_the_others_go_on),
         cmocka_unit_test(H21_a_leader_with_a_stuck_disk_hands_over),
         cmocka_unit_test(what_waits_is_counted_and_given_back),
-        cmocka_unit_test(H3_damage_to_one_group_stops_that_group_alone),
         cmocka_unit_test(a_command_of_a_newer_program_stops_its_group_and_says_so),
         cmocka_unit_test(H18_a_wiped_node_is_refused_even_after_the_others_restarted),
         cmocka_unit_test(a_log_that_belongs_to_another_directory_is_refused),

@@ -215,7 +215,9 @@ static void before_the_handshake_ended_long_messages_are_refused(void **state)
 static void unknown_kinds_from_128_are_skipped_whole_in_fragments_and_in_vectors(void **state)
 {
     struct buffer bytes = {0};
-    append(&bytes, &(struct frame_header){.size = 9, .kind = 130, .flags = 3, .message_size = 9}, 0);
+    append(&bytes,
+           &(struct frame_header){.size = 9, .kind = FRAME_KIND_SKIPPED_KNOWN_MAX + 1, .flags = 3, .message_size = 9},
+           0);
     append(&bytes, &(struct frame_header){.size = 9, .kind = 255, .flags = 1, .message_size = 99}, 0);
     append(&bytes, &(struct frame_header){.size = 9, .kind = 255}, 0);
     append(&bytes, &(struct frame_header){.size = 0, .kind = FRAME_RAFT, .flags = 3}, 0);

@@ -1,0 +1,341 @@
+#include "node/repair.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/trace.h"
+#include "node/node_state.h"
+
+/* ---- What is damaged ---- */
+
+static void repair_say(struct hosted_group *group, const char *doing)
+{
+    struct group_repair *repair = &group->repair;
+    uint64_t commit = 0;
+    struct hf_log_group_state state;
+    if (hf_log_group_state(group->node->log, group->id, &state) == 0) {
+        commit = state.hard_state.commit;
+    }
+    snprintf(group->text, sizeof(group->text),
+             "the log is damaged: entries %" PRIu64 " … %" PRIu64 " cannot be read; committed is %" PRIu64 "; %" PRIu64
+             " repaired: %s",
+             repair->request.first, repair->request.last, commit, repair->repaired, doing);
+}
+
+bool repair_is_needed(struct hosted_group *group)
+{
+    struct group_repair *repair = &group->repair;
+    struct hf_log_group_state state;
+    int rc = hf_log_group_state(group->node->log, group->id, &state);
+    if (rc == 0 && !state.damaged) {
+        return false;
+    }
+    repair->request.term = state.hard_state.term;
+    repair->is_hopeless = rc != 0 || state.state_lost;
+    rc = hf_log_missing(group->node->log, group->id, 0, &repair->request.first, &repair->request.last);
+    if (!repair->is_hopeless && rc != 0) {
+        repair->is_hopeless = true; /* records that contradict each other */
+        snprintf(group->text, sizeof(group->text),
+                 "the log is damaged in a way that entries of a peer cannot heal. next: holdfast log verify");
+    } else if (repair->is_hopeless) {
+        snprintf(group->text, sizeof(group->text),
+                 "the log is damaged: term and vote of the group are lost, so this member may not vote again. next: "
+                 "remove this node and let it join anew with an empty directory");
+    } else {
+        repair_say(group, "looking for its leader");
+    }
+    return true;
+}
+
+/* ---- Frames ---- */
+
+struct repair_message {
+    struct peer_message message;
+    struct buffer bytes;
+};
+
+static int repair_message_encode(struct peer_message *message, struct buffer *out)
+{
+    buffer_append_bytes(out, buffer_bytes(&list_entry(message, struct repair_message, message)->bytes));
+    return 0;
+}
+
+static void repair_message_release(struct peer_message *message, int sent)
+{
+    struct repair_message *own = list_entry(message, struct repair_message, message);
+    buffer_close(&own->bytes);
+    free(own);
+}
+
+static struct repair_message *repair_message_new(const struct hosted_group *group, enum frame_kind kind)
+{
+    struct repair_message *own = memory_new(sizeof(*own));
+    list_init(&own->message.link);
+    own->message.kind = kind;
+    own->message.class = PEER_BULK;
+    own->message.independent = true;
+    own->message.group = group->id;
+    own->message.group_incarnation = group->incarnation;
+    own->message.encode = repair_message_encode;
+    own->message.release = repair_message_release;
+    return own;
+}
+
+/* ---- Asking ---- */
+
+/* Who led when somebody answered last, or else one after another of those that are up. */
+static struct node_peer *repair_choose(struct hosted_group *group)
+{
+    struct node *node = group->node;
+    struct group_repair *repair = &group->repair;
+    struct node_peer *hint = repair->leader != 0 ? node_peer(node, repair->leader) : NULL;
+    repair->leader = 0; /* once */
+    if (hint != NULL && hint != node->self && hint->is_up) {
+        return hint;
+    }
+    for (uint32_t i = 0; i < node->peer_count; i++) {
+        struct node_peer *peer = &node->peers[repair->cursor++ % node->peer_count];
+        if (peer->id != 0 && peer != node->self && peer->is_up) {
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+static void repair_ask(struct hosted_group *group)
+{
+    struct node *node = group->node;
+    struct group_repair *repair = &group->repair;
+    struct node_peer *peer = repair_choose(group);
+    char doing[64];
+    if (peer == NULL) {
+        repair_say(group, "no other node is within reach");
+        return;
+    }
+    struct repair_message *message = repair_message_new(group, FRAME_REPAIR_REQUEST);
+    repair_frame_encode_request(&repair->request, &message->bytes);
+    repair->asked_node = peer->id;
+    repair->asked_ms = loop_now_ms(node->loop);
+    if (repair->reason[0] == '\0') {
+        snprintf(doing, sizeof(doing), "asking node %" PRIu64, peer->id);
+        repair_say(group, doing);
+    } else {
+        repair_say(group, repair->reason);
+    }
+    node_send(node, peer->id, &message->message);
+}
+
+/* What the last answer said, for whoever looks. */
+static void repair_refused(struct hosted_group *group, uint64_t from, int result)
+{
+    struct group_repair *repair = &group->repair;
+    const char *text = hf_error_text();
+    switch (result) {
+    case HF_ENOTLEADER:
+    case HF_EBUSY:
+        return; /* passes by itself */
+    case HF_ECOMPACTED:
+        text = "its log begins later: only a snapshot can help";
+        break;
+    case HF_ECORRUPT:
+        text = "they are damaged there, too";
+        break;
+    }
+    snprintf(repair->reason, sizeof(repair->reason), "node %" PRIu64 ": %s", from, text);
+    if (repair->told != result) {
+        repair->told = result;
+        TRACE(TRACE_ERROR, "node", "group %" PRIu64 ": entries %" PRIu64 " … %" PRIu64 " cannot be repaired: %s",
+              group->id, repair->request.first, repair->request.last, repair->reason);
+    }
+}
+
+/* ---- Writing ---- */
+
+static void repair_written(void *arg, int result)
+{
+    struct hosted_group *group = arg;
+    struct group_repair *repair = &group->repair;
+    repair->is_writing = false;
+    if (group->node->phase != NODE_RUNNING) {
+        return;
+    }
+    if (result == 0) {
+        repair->repaired += repair->writing_count;
+        group->node->counters.repaired_entries += repair->writing_count;
+        repair->is_due = true; /* goes on in the next turn: not from inside the log's call */
+    }
+    repair->writing_count = 0;
+    hosted_group_touch(group);
+}
+
+static int repair_write(struct hosted_group *group, const struct repair_answer *answer)
+{
+    struct group_repair *repair = &group->repair;
+    struct hf_log_batch *batch = NULL;
+    struct cursor cursor = cursor_of(answer->entries);
+    int rc = hf_log_batch_open(&batch);
+    struct hf_entry entry = {0};
+    for (uint32_t i = 0; rc == 0 && i < answer->count; i++) {
+        repair_frame_next_entry(&cursor, &entry);
+        entry.index = answer->first + i;
+        rc = hf_log_batch_repair(batch, group->id, &entry, 1);
+    }
+    struct hf_log_group_state state;
+    rc = rc == 0 ? hf_log_group_state(group->node->log, group->id, &state) : rc;
+    if (rc == 0 && entry.term > state.hard_state.term) {
+        /* A log never has entries of a term that its member has not reached. It cannot have voted in this one. */
+        struct hf_hard_state reached = {.term = entry.term, .commit = state.hard_state.commit};
+        rc = hf_log_batch_hard_state(batch, group->id, reached);
+    }
+    if (rc == 0) {
+        repair->is_writing = true;
+        repair->writing_count = answer->count;
+        rc = hf_log_append(group->node->log, batch, repair_written, group);
+        repair->is_writing = rc == 0;
+    }
+    hf_log_batch_close(batch);
+    return rc;
+}
+
+int repair_receive_answer(struct hosted_group *group, struct node_peer *from, struct hf_bytes payload)
+{
+    struct group_repair *repair = &group->repair;
+    struct repair_answer answer;
+    int rc = repair_frame_decode_answer(payload, &answer);
+    if (rc != 0) {
+        return rc;
+    }
+    if (repair->asked_ms == 0 || repair->asked_node != from->id || repair->is_writing || !group->is_failed) {
+        return 0; /* late */
+    }
+    rc = repair_frame_accept(&repair->request, &answer);
+    if (rc == 0) {
+        rc = repair_write(group, &answer);
+    }
+    if (rc == 0) {
+        repair->asked_ms = 0;
+        repair->reason[0] = '\0';
+        repair->leader = from->id;
+        return 0;
+    }
+    repair_refused(group, from->id, rc);
+    if (rc == HF_ENOTLEADER && answer.leader != from->id) {
+        repair->leader = answer.leader;
+    }
+    return rc == HF_EPROTOCOL ? rc : 0;
+}
+
+/* ---- Answering ---- */
+
+static int repair_read(const struct hosted_group *group, const struct repair_request *request,
+                       struct repair_answer *answer, struct hf_log_view *view)
+{
+    struct replica_status status;
+    if (group->repair.is_open) {
+        return HF_ECORRUPT; /* as far as is known: nobody else says so while there is no leader */
+    }
+    if (!hosted_group_is_led_here(group)) {
+        return HF_ENOTLEADER;
+    }
+    replica_status(group->replica, &status);
+    if (!status.is_ready || status.commit_index < request->first) {
+        return HF_EBUSY; /* what is committed here is not known yet, or what is asked for is not yet */
+    }
+    answer->term = status.term;
+    answer->commit = status.commit_index;
+    uint64_t last = request->last < status.commit_index ? request->last : status.commit_index;
+    return hf_log_read(group->node->log, group->id, request->first, last + 1, REPAIR_FRAME_PAYLOAD_BYTES,
+                       REPAIR_FRAME_ENTRIES_MAX, view);
+}
+
+int repair_receive_request(struct hosted_group *group, struct node_peer *from, struct hf_bytes payload)
+{
+    struct repair_request request;
+    struct hf_log_view view = {0};
+    int rc = repair_frame_decode_request(payload, &request);
+    if (rc != 0) {
+        return rc;
+    }
+    struct repair_answer answer = {.first = request.first, .leader = group->leader};
+    answer.result = repair_read(group, &request, &answer, &view);
+    answer.count = (uint32_t)view.count;
+    if (answer.result == 0 && answer.count == 0) {
+        answer.result = HF_EUNAVAILABLE;
+    }
+    struct repair_message *message = repair_message_new(group, FRAME_REPAIR_ANSWER);
+    repair_frame_encode_answer(&answer, view.entries, &message->bytes);
+    hf_log_view_close(&view);
+    node_send(group->node, from->id, &message->message);
+    return 0;
+}
+
+/* ---- The interval ---- */
+
+/* What was lost is there and durable. */
+static void repair_finish(struct hosted_group *group)
+{
+    struct group_repair *repair = &group->repair;
+    uint64_t repaired = repair->repaired;
+    if (!hosted_group_restart(group)) {
+        return; /* not yet, or there is more damage */
+    }
+    TRACE(TRACE_WARN, "node", "group %" PRIu64 ": %" PRIu64 " damaged entries were repaired from the leader's log",
+          group->id, repaired);
+}
+
+static void repair_step(struct hosted_group *group)
+{
+    struct group_repair *repair = &group->repair;
+    uint64_t now_ms = loop_now_ms(group->node->loop);
+    if (repair->is_writing ||
+        (!repair->is_due && repair->asked_ms != 0 && now_ms - repair->asked_ms < REPAIR_RETRY_MS)) {
+        return;
+    }
+    repair->is_due = false;
+    if (!repair_is_needed(group)) {
+        repair_finish(group);
+    } else if (!repair->is_hopeless) {
+        repair_ask(group);
+    }
+}
+
+/* Damage that something met since the group was started. */
+static bool repair_met(struct hosted_group *group)
+{
+    struct hf_log_group_state state;
+    if (group->repair.is_open) {
+        return true;
+    }
+    if (hf_log_group_state(group->node->log, group->id, &state) != 0 || !state.damaged) {
+        return false;
+    }
+    group->repair = (struct group_repair){.is_open = true};
+    hosted_group_fail(group, "the log is damaged");
+    return true;
+}
+
+void repair_run(struct node *node, uint64_t damaged_groups)
+{
+    for (uint32_t i = 0; i < node->groups_open; i++) {
+        struct hosted_group *group = &node->groups[i];
+        if (group->repair.is_open || (damaged_groups > 0 && repair_met(group))) {
+            repair_step(group);
+        }
+    }
+}
+
+void repair_due(struct hosted_group *group)
+{
+    if (group->repair.is_due && group->node->phase == NODE_RUNNING) {
+        repair_step(group);
+    }
+}
+
+void repair_peer_down(struct hosted_group *group, uint64_t node_id)
+{
+    if (group->repair.asked_node == node_id) {
+        group->repair.asked_ms = 0;
+    }
+}

@@ -1,0 +1,35 @@
+/* Groups whose log is damaged, and how they come back: a damaged group is not started - it neither votes nor
+ * acknowledges - and touches no other. The node asks the group's leader for what is missing, range by range, writes
+ * what is committed there into the log again, and starts the group as after a restart once its log is whole.
+ *
+ *   damaged ── asks (one peer after another, until one leads) ──→ writes ──→ durable ──→ asks on … ──→ whole ──→
+ * started
+ *
+ * What cannot be healed so is said and stays closed: a group whose term and vote are lost (it may have voted in a term
+ * that nobody here knows of), and entries that no leader's log reaches back to. Damage that is met later closes the
+ * group likewise.
+ *
+ * A leader answers with committed entries only, once an entry of its own term is committed. Thread: the loop's. */
+#ifndef NODE_REPAIR_H
+#define NODE_REPAIR_H
+
+#include "node/hosted_group.h"
+
+#define REPAIR_RETRY_MS 1000u /* a question without an answer is asked again, of another peer */
+
+struct node_peer;
+
+/* Whether the log of the group is damaged; the group's text says what is. */
+bool repair_is_needed(struct hosted_group *group);
+/* A few times a second: closes groups whose damage was met since, asks, starts what is whole. */
+void repair_run(struct node *node, uint64_t damaged_groups);
+/* At the turn's end: goes on with what became durable. */
+void repair_due(struct hosted_group *group);
+
+/* FRAME_REPAIR_REQUEST and FRAME_REPAIR_ANSWER. HF_EPROTOCOL: ignored. */
+int repair_receive_request(struct hosted_group *group, struct node_peer *from, struct hf_bytes payload);
+int repair_receive_answer(struct hosted_group *group, struct node_peer *from, struct hf_bytes payload);
+/* The connection to a node ended. */
+void repair_peer_down(struct hosted_group *group, uint64_t node_id);
+
+#endif
