@@ -12,6 +12,7 @@
 #include "net/address.h"
 #include "node/balance.h"
 #include "node/fetch.h"
+#include "node/handout.h"
 #include "node/member_change.h"
 #include "node/members.h"
 #include "node/node_state.h"
@@ -473,6 +474,7 @@ int node_open(struct io *io, struct loop *loop, const struct node_options *optio
     list_init(&node->touched);
     list_init(&node->changes);
     list_init(&node->offers);
+    list_init(&node->handouts);
     list_init(&node->snapshots.requests);
     node_set_defaults(&node->options);
     ledger_init(&node->ledger, options->memory_limit_bytes);
@@ -543,9 +545,11 @@ void node_close(struct node *node)
     member_change_close(node);
     members_close(node);
     snapshots_answer_all(node, HF_ECLOSED);
+    handout_answer_all(node, HF_ECLOSED);
     work_close(&node->work);
     peer_hub_close(node->hub);
     offer_close_all(node);
+    handout_close_all(node);
     snapshot_job_close(node->snapshots.job);
     node->snapshots.job = NULL;
     for (uint32_t i = 0; i < node->groups_open; i++) {

@@ -187,6 +187,13 @@ void *node_machine(struct node *node, uint64_t group); /* NULL: no routed group 
  * published and durable: 0, or the first error; HF_EUNSUPPORTED for the system group, whose log is kept whole. A group
  * of which nothing new was applied is done already. */
 void node_snapshot(struct node *node, uint64_t group, node_done *done, void *arg);
+/* What a copy of a group's state is made from: the newest good snapshot here. Never blocks. HF_ENOTFOUND. */
+int node_snapshot_find(struct node *node, uint64_t group, struct hf_snapshot_manifest *out);
+/* Reads one chunk as it is stored; the answer's reply is it. HF_ENOTFOUND: no such snapshot here (any more);
+ * HF_EINVALID: no such chunk; HF_EBUSY: too many at a time; HF_ECORRUPT. A snapshot of which chunks are read stays for
+ * half a minute after the last one. */
+void node_snapshot_read(struct node *node, uint64_t group, struct hf_snapshot_id id, uint32_t chunk, node_done *done,
+                        void *arg);
 struct node_snapshot_status {
     bool is_running; /* one is being taken: */
     uint64_t running_group;

@@ -76,6 +76,7 @@ struct node {
     struct work work;
     struct snapshots snapshots;
     struct list offers;   /* snapshots on their way out: offer.h */
+    struct list handouts; /* and to whoever copies them away: handout.h */
     uint32_t fetch_count; /* and in: fetch.h */
     struct list touched;
     struct heap deadlines;

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "node/balance.h"
 #include "node/fetch.h"
+#include "node/handout.h"
 #include "node/members.h"
 #include "node/offer.h"
 #include "node/reconcile.h"
@@ -229,4 +230,5 @@ void upkeep_run(struct node *node)
     fetch_run(node);
     repair_run(node, stat.damaged_groups);
     offer_run(node);
+    handout_run(node);
 }

@@ -168,6 +168,9 @@ static void part_start(struct part *part, struct lane *lane, struct hf_bytes com
     } else if (part->is_snapshot) {
         lane->reads++;
         node_snapshot(node, part->to_node, part_done, part);
+    } else if (part->is_chunk) {
+        lane->reads++;
+        node_snapshot_read(node, part->group, part->snapshot, part->chunk, part_done, part);
     } else {
         lane->reads++;
         node_read(node, part->group, call->session->read_mode, command, part_done, part);

@@ -20,6 +20,7 @@
 #include "base/buffer.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "holdfast/snapshot.h"
 #include "node/membership.h"
 #include "server/command.h"
 #include "server/reply.h"
@@ -36,10 +37,13 @@ struct part {
     struct call *call;
     uint64_t group;
     bool is_write;
-    bool is_barrier;                        /* node_barrier instead of a read; no command */
-    bool is_transfer;                       /* node_forward_transfer instead of a read; no command */
-    bool is_snapshot;                       /* node_snapshot instead of a read; no command */
-    uint64_t to_node;                       /* of a transfer; of a snapshot: the group, 0 for all */
+    bool is_barrier;  /* node_barrier instead of a read; no command */
+    bool is_transfer; /* node_forward_transfer instead of a read; no command */
+    bool is_snapshot; /* node_snapshot instead of a read; no command */
+    uint64_t to_node; /* of a transfer; of a snapshot: the group, 0 for all */
+    bool is_chunk;    /* node_snapshot_read instead of a read, of the chunk with this number; no command */
+    uint32_t chunk;
+    struct hf_snapshot_id snapshot;
     const struct membership_change *change; /* node_change_members; the call's state owns it */
     bool is_started;
     bool is_done;

@@ -739,10 +739,12 @@ const struct command_spec command_table_connection[] = {
         .arity = -1,
         .flags = COMMAND_LOCAL | COMMAND_ADMIN | COMMAND_NO_MULTI,
         .group = COMMAND_GROUP_RAFT,
-        .summary = "Takes snapshots on this node and answers when they are durable.",
+        .summary =
+            "Takes snapshots on this node and answers when they are durable. FIND gives the manifest of the newest "
+            "one of a group, READ one of its chunks as it is stored.",
         .since = "",
-        .complexity = "O(N) for N keys; nobody else waits",
-        .syntax = "[GROUP group]",
+        .complexity = "O(N) for N keys; nobody else waits. FIND and READ O(1)",
+        .syntax = "[GROUP group | FIND group | READ group id chunk]",
         .session = command_snapshot_raft,
     },
     {
