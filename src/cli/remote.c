@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "cli/quantity.h"
 
-static int remote_connect(const char *address, unsigned timeout_ms, redisContext **out)
+int remote_connect(const char *address, unsigned timeout_ms, redisContext **out)
 {
     const struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
     const char *colon = strrchr(address, ':');

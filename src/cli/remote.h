@@ -12,6 +12,10 @@
 #define REMOTE_CHANGE_TIMEOUT_MS  10000u /* a new address is called before the cluster is asked */
 #define REMOTE_SNAPSHOT_TIMEOUT_S 3600
 
+struct redisContext;
+/* A connection of which each step may take timeout_ms. HF_EINVALID: it is no address; HF_ENOTFOUND: nobody answers. */
+int remote_connect(const char *address, unsigned timeout_ms, struct redisContext **out);
+
 /* The node's own status (server_status_json). HF_ENOTFOUND: nobody answers at the address; HF_ETIMEOUT; HF_EPROTOCOL.
  * address is "host:port". The caller owns *out. */
 int remote_status(const char *address, json_t **out);

@@ -10,6 +10,8 @@
 #include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/error.h"
+#include "cli/backup_input.h"
+#include "cli/backup_show.h"
 #include "cli/progress.h"
 #include "cli/quantity.h"
 #include "cli/verbs.h"
@@ -230,6 +232,22 @@ static void info_details(const struct hf_snapshot_info *info)
     printf("  digest %s (XXH3-128 of the application bytes)\n", digest);
 }
 
+/* Whether the path is a backup (snapshot save), of which the verb knows by itself. *code: what it ended with. */
+static bool is_shown_as_backup(const struct verb_common *common,
+                               int (*show_backup)(const struct verb_common *, struct io *, const char *), int *code)
+{
+    struct io *io = NULL;
+    bool is_backup = io_open_kernel(IO_BACKEND_THREADS, &io) == 0 && backup_input_is_backup(io, choice.path);
+    if (is_backup && (choice.has_id || choice.group != 0)) {
+        error_raise(HF_EINVALID, "--group and --id choose from a directory; a backup is looked at as a whole");
+        *code = verb_fail(HF_EINVALID, NULL);
+    } else if (is_backup) {
+        *code = show_backup(common, io, choice.path);
+    }
+    io_close(io);
+    return is_backup;
+}
+
 static int show(const struct verb_common *common, void (*print)(const struct hf_snapshot_info *info))
 {
     struct target target;
@@ -257,7 +275,8 @@ static int list_run(const struct verb_common *common)
 
 static int inspect_run(const struct verb_common *common)
 {
-    return show(common, info_details);
+    int code;
+    return is_shown_as_backup(common, backup_show_inspect, &code) ? code : show(common, info_details);
 }
 
 /* ---- verifying ---- */
@@ -310,6 +329,10 @@ static int verify_run(const struct verb_common *common)
     struct target target;
     struct verify verify = {0};
     size_t damaged = 0;
+    int code;
+    if (is_shown_as_backup(common, backup_show_verify, &code)) {
+        return code;
+    }
     int rc = target_open(&target);
     for (size_t i = 0; i < target.count; i++) {
         verify.total += target.list[i].damaged ? 0 : target.list[i].manifest.application_bytes;
@@ -360,8 +383,10 @@ const struct verb verb_snapshot_verify = {
     .arguments = "PATH",
     .summary = "Check every byte of snapshots, also while a node runs",
     .details =
-        "PATH is a data directory, its snapshots folder, or one snapshot in a file. Changes nothing. Exit code 4 "
-        "when damage was found.",
+        "PATH is a data directory, its snapshots folder, one snapshot in a file, a backup of snapshot save, or - for a "
+        "backup on standard input. Changes nothing. Exit code 4 when damage was found; of a backup, group and chunk "
+        "are "
+        "named.",
     .options = snapshot_options,
     .parse = snapshot_parse,
     .arguments_min = 1,
@@ -374,8 +399,8 @@ const struct verb verb_snapshot_inspect = {
     .arguments = "PATH",
     .summary = "Show everything that snapshots say of themselves",
     .details =
-        "Index, term, configuration, sizes, chunks and digest. PATH is a data directory, its snapshots folder, or "
-        "one snapshot in a file; --id chooses one.",
+        "Index, term, configuration, sizes, chunks and digest. PATH is a data directory, its snapshots folder, one "
+        "snapshot in a file (--id chooses one), or a backup of snapshot save: its cluster, time, groups and sizes.",
     .options = snapshot_options,
     .parse = snapshot_parse,
     .arguments_min = 1,

@@ -154,7 +154,7 @@ void node_snapshot_read(struct node *node, uint64_t group, struct hf_snapshot_id
         rc = error_raise(HF_EBUSY, "%u chunks of the snapshot are being read already", HANDOUT_WAITING_MAX);
     }
     if (rc != 0) {
-        node_refuse(node, owner, rc, group);
+        node_refuse(node, owner, rc, NODE_SYSTEM_GROUP); /* with its text: a client's command has none */
         return;
     }
     struct handout_request *request = memory_new(sizeof(*request));
