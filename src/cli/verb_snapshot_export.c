@@ -208,7 +208,7 @@ static int export_run(const struct verb_common *common)
 const struct verb verb_snapshot_export = {
     .name = "snapshot export",
     .arguments = "FILE|DIR|-",
-    .summary = "Print the keys of a backup, a snapshot or a data directory's newest snapshots as JSON lines",
+    .summary = "Print the keys of a backup or of snapshots as JSON lines",
     .details =
         "One object per key: group, key, type, value, and deadline_ms (UNIX milliseconds) where there is one. What is "
         "not UTF-8 stands in key_base64 or value_base64. Keys that had expired at the cut are left out. Exit code 4 "
