@@ -321,7 +321,7 @@ static uint64_t log_deadline_locked(struct hf_log *log)
     if (log->writer.failure != 0 || log->closing) {
         return writer_ns;
     }
-    uint64_t deadlines_ns[] = {log_pool_deadline_ns(&log->pool), log_seal_deadline_ns(log),
+    uint64_t deadlines_ns[] = {log_pool_deadline_ns(&log->pool, log->segments.size_bytes), log_seal_deadline_ns(log),
                                log_space_deadline_ns(log, io_monotonic_ns(log->io)),
                                log_stall_deadline_ns(&log->stall, log_writer_oldest_ns(&log->writer))};
     uint64_t first_ns = writer_ns;

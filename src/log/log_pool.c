@@ -180,6 +180,13 @@ static void log_pool_take_recyclable(struct log_pool *pool, struct log_preparati
 
 /* ---- preparing ---- */
 
+/* Is there room for one more spare? A small log keeps one. */
+static bool log_pool_takes_spare(const struct log_pool *pool, uint64_t log_bytes)
+{
+    bool small = log_pool_size(pool, log_bytes) < pool->segment_size_max_bytes;
+    return pool->upcoming_count < (small ? 1 : pool->spares_max) && pool->upcoming_count < LOG_POOL_UPCOMING_MAX;
+}
+
 /* What should be prepared next: what frames wait for, else a spare. */
 static struct log_segment *log_pool_next_target(struct log_pool *pool, uint64_t log_bytes, uint64_t now_ns)
 {
@@ -187,8 +194,7 @@ static struct log_segment *log_pool_next_target(struct log_pool *pool, uint64_t 
         return pool->waited_for[0];
     }
     uint64_t size = log_pool_size(pool, log_bytes);
-    uint32_t spares = size >= pool->segment_size_max_bytes ? pool->spares_max : 1;
-    if (pool->upcoming_count >= spares || pool->upcoming_count >= LOG_POOL_UPCOMING_MAX) {
+    if (!log_pool_takes_spare(pool, log_bytes)) {
         pool->no_space = false; /* nothing is wanted, so nothing is missing */
         return NULL;
     }
@@ -273,7 +279,7 @@ int log_pool_finish(struct log_pool *pool, uint64_t now_ns)
     return 0;
 }
 
-uint64_t log_pool_deadline_ns(const struct log_pool *pool)
+uint64_t log_pool_deadline_ns(const struct log_pool *pool, uint64_t log_bytes)
 {
     if (pool->busy) {
         return UINT64_MAX;
@@ -281,7 +287,8 @@ uint64_t log_pool_deadline_ns(const struct log_pool *pool)
     if (pool->no_space) {
         return pool->retry_now ? 0 : pool->retry_ns;
     }
+    /* What log_pool_start would do, or the driver never sleeps. */
     bool spare_wanted =
-        pool->upcoming_count == 0 || (pool->recyclable_count > 0 && pool->upcoming_count < pool->spares_max);
+        pool->upcoming_count == 0 || (pool->recyclable_count > 0 && log_pool_takes_spare(pool, log_bytes));
     return pool->waited_for_count > 0 || spare_wanted ? 0 : UINT64_MAX;
 }

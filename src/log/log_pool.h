@@ -82,6 +82,6 @@ int log_pool_start(struct log_pool *pool, struct io_queue *queue, uint64_t log_b
 /* Driver: the operation completed. Returns 0, also when the device was full; else the error that poisons. */
 int log_pool_finish(struct log_pool *pool, uint64_t now_ns);
 /* When log_pool_start has something to do: 0 is now, UINT64_MAX is when an operation completes. */
-uint64_t log_pool_deadline_ns(const struct log_pool *pool);
+uint64_t log_pool_deadline_ns(const struct log_pool *pool, uint64_t log_bytes);
 
 #endif
