@@ -204,10 +204,11 @@ static bool log_collect_is_due(struct hf_log *log)
     uint64_t used = 0;
     log_collect_measure(log, &live, &used);
     uint64_t dead = used > live ? used - live : 0;
-    uint64_t size = log_pool_size(&log->pool, log->segments.size_bytes);
-    if (dead > live + LOG_COLLECT_SLACK * size) {
+    /* Not the size that suits all of the log: that grows with what is dead. */
+    if (dead > live + LOG_COLLECT_SLACK * log_pool_size(&log->pool, live)) {
         return true;
     }
+    uint64_t size = log_pool_size(&log->pool, log->segments.size_bytes);
     if (options->collect_size_bytes != 0 && log->segments.size_bytes > options->collect_size_bytes && dead > size) {
         return true;
     }

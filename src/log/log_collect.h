@@ -11,7 +11,8 @@
  * removals and reads go on between the steps, and what they made dead is not placed. Aborted anywhere it leaves copies,
  * which are as good as what they are of.
  *
- * When: what is dead in the log's files, the last one aside, exceeds what is live in them and two more segments; or
+ * When: what is dead in the log's files, the last one aside, exceeds what is live in them and two more segments of the
+ * size that a log of what is live would have; or
  * options.collect_size_bytes; or space is short. A pass over the whole log moves what is live in it and gives back
  * what is dead, so that at most one byte is moved for each byte that was appended. What is moved may use half of the
  * headroom; a segment that does not fit waits for space.
