@@ -254,7 +254,9 @@ void log_group_remove(struct log_group *group, struct log_segment *segment)
 
 void log_group_move(struct log_group *group, uint64_t index, const struct log_location *location)
 {
-    log_index_move(&group->index, index, location);
+    uint64_t before = log_index_move(&group->index, index, location);
+    assert(group->payload_bytes >= before);
+    group->payload_bytes = group->payload_bytes - before + location->size;
 }
 
 void log_group_name_snapshot(struct log_group *group, struct hf_bytes name)

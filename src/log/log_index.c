@@ -297,7 +297,7 @@ static void log_index_split(struct log_index *index, size_t at, uint32_t kept)
     log_index_block_cut(left, kept);
 }
 
-void log_index_move(struct log_index *index, uint64_t entry_index, const struct log_location *location)
+uint64_t log_index_move(struct log_index *index, uint64_t entry_index, const struct log_location *location)
 {
     size_t at = log_index_holder(index, entry_index);
     assert(at < index->count && log_index_block_term(index->blocks[at], entry_index) == location->term);
@@ -306,16 +306,19 @@ void log_index_move(struct log_index *index, uint64_t entry_index, const struct 
         log_index_split(index, at, position);
         at++;
     }
-    /* Now it is the first of its block. */
-    log_index_unaccount(index->blocks[at], 1, location->size);
-    if (index->blocks[at]->count > 1) {
-        log_index_block_drop(index->blocks[at], 1);
-    } else {
-        assert(index->blocks[at]->body_bytes == 0);
+    /* Now it is the first of its block. Of a block whose sum was estimated the last one takes what is left. */
+    struct log_index_block *block = index->blocks[at];
+    bool last = block->count == 1;
+    uint64_t taken = last || location->size > block->body_bytes ? block->body_bytes : location->size;
+    log_index_unaccount(block, 1, taken);
+    if (last) {
         log_index_delete_block(index, at);
+    } else {
+        log_index_block_drop(block, 1);
     }
     index->scattered = true;
     log_index_add_behind(index, at > 0 ? at - 1 : index->count, entry_index, location);
+    return taken;
 }
 
 /* ---- cold blocks ---- */

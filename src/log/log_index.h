@@ -67,8 +67,8 @@ void log_index_append(struct log_index *index, uint64_t entry_index, const struc
 /* entry_index is not there: it may lie in front of or between those that are. */
 void log_index_insert(struct log_index *index, uint64_t entry_index, const struct log_location *location);
 /* entry_index is there, with the same term and size: from now on it is found at this location. Cheap when entries move
- * in ascending order. */
-void log_index_move(struct log_index *index, uint64_t entry_index, const struct log_location *location);
+ * in ascending order. Returns the size that it was accounted with, another one only where that was estimated. */
+uint64_t log_index_move(struct log_index *index, uint64_t entry_index, const struct log_location *location);
 /* Appends a whole cold block: all its indexes are greater than those there are. terms: the item that
  * says their terms. */
 void log_index_append_cold(struct log_index *index, const struct log_index_cold *cold,
