@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/mutation.h"
+#include "base/trace.h"
 #include "log/log_index_file.h"
 
 #define LOG_PREPARE_WRITE_SIZE (256u * 1024u)
@@ -42,7 +43,7 @@ done:
     return rc;
 }
 
-/* The file that is recycled under the temporary name. One that is not as expected is not taken. */
+/* The file that is recycled, under the temporary name. HF_ENOTFOUND: it is gone or not as expected, so not taken. */
 static int log_prepare_reuse(struct log_preparation *preparation, const char *path)
 {
     char name[LOG_FORMAT_NAME_SIZE];
@@ -58,9 +59,16 @@ static int log_prepare_reuse(struct log_preparation *preparation, const char *pa
     if (rc == 0) {
         rc = file_size(preparation->file, &size);
     }
-    if (rc == 0 && size != preparation->header.size_bytes) {
-        rc = error_raise(HF_ECORRUPT, "%s has %" PRIu64 " bytes instead of %" PRIu64, from, size,
-                         preparation->header.size_bytes);
+    bool unfit = rc == 0 && size != preparation->header.size_bytes;
+    if (rc != 0 || unfit) {
+        file_close(preparation->file);
+        preparation->file = NULL;
+    }
+    if (unfit) {
+        TRACE(TRACE_WARN, "log", "%s has %" PRIu64 " bytes instead of %" PRIu64 " and is not recycled", from, size,
+              preparation->header.size_bytes);
+        rc = path_unlink(preparation->io, path);
+        rc = rc == 0 ? HF_ENOTFOUND : rc;
     }
     free(from);
     return rc;
@@ -73,9 +81,9 @@ int log_prepare_create(struct log_preparation *preparation)
     if (rc != 0 && rc != HF_ENOTFOUND) {
         goto done;
     }
-    if (preparation->recycled_number != 0) {
-        rc = log_prepare_reuse(preparation, path);
-    } else {
+    rc = preparation->recycled_number != 0 ? log_prepare_reuse(preparation, path) : HF_ENOTFOUND;
+    if (rc == HF_ENOTFOUND) {
+        preparation->recycled_number = 0;
         rc = file_open(preparation->io, path, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE | FILE_DIRECT,
                        &preparation->file);
     }
