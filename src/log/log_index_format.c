@@ -152,8 +152,8 @@ static bool log_index_format_get_run(struct log_index_cursor *cursor, struct log
     out->run_last = cursor_u64(&cursor->bytes);
     out->index = cursor_u64(&cursor->bytes);
     cursor->run = out->run;
-    return out->run.group != 0 && out->run.group <= HF_LOG_GROUP_MAX && out->run.number != 0 &&
-           out->run_last >= out->run.number;
+    return out->run.group != 0 && out->run.group <= HF_LOG_GROUP_MAX && out->run.incarnation != 0 &&
+           out->run.number != 0 && out->run_last >= out->run.number;
 }
 
 static bool log_index_format_get_block(struct log_index_cursor *cursor, struct log_index_item *out)
@@ -208,7 +208,7 @@ static bool log_index_format_get_item(struct log_index_cursor *cursor, struct lo
         return log_index_format_get_block(cursor, out);
     case LOG_RECORD_TRUNCATE:
         out->index = cursor_u64(&cursor->bytes);
-        return true;
+        return out->index != 0;
     case LOG_RECORD_HARD_STATE:
         out->index = cursor_u64(&cursor->bytes);
         out->hard_state.term = cursor_u64(&cursor->bytes);

@@ -35,9 +35,11 @@
  *    2 append      term runs    u64 first index, u64 number of entries, u64 sum of the sizes of the bodies, then per
  *    3 moved                    term run u64 first index, u64 term. Their slots follow those of the item before
  *    4 truncate    zero         u64 first removed
- *    5 hard state  zero         u64 group's last index, u64 term, u64 vote, u64 commit: the last one before a
- * truncation, reset, compaction, removal, or the end 6 reset       name's size  u64 index, u64 term, the name, zeros up
- * to a multiple of 8 7 compact     zero         u64 index, u64 term 8 removed     zero         nothing
+ *    5 hard state  zero         u64 group's last index, u64 term, u64 vote, u64 commit: of the last one before a
+ *                               truncation, reset, compaction or removal, or before the end
+ *    6 reset       name's size  u64 index, u64 term, the snapshot's name, zeros up to a multiple of 8
+ *    7 compact     name's size  the same
+ *    8 removed     zero         nothing
  *
  * ---- Page of slots ----
  *    0  u32  CRC-32C of bytes 4 … 4095, started from log_format_seed(incarnation, offset of the page in this file)

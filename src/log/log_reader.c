@@ -185,6 +185,7 @@ static int log_reader_verify(const struct log_reader *reader, const struct log_r
     enum log_record_result result =
         log_record_get(bytes_of(bytes, log_record_size(item->location.size)), seed, record, &size);
     bool right = (result == LOG_RECORD_OK || (result == LOG_RECORD_BAD && !reader->verify)) &&
+                 record->body.size + log_record_wide_size(record->timestamp_ms) == item->location.size &&
                  size == log_record_size(item->location.size) && record->index == item->index &&
                  (record->kind == LOG_RECORD_APPEND || record->kind == LOG_RECORD_MOVED) &&
                  record->term_low == (uint32_t)item->location.term &&

@@ -1,0 +1,209 @@
+/* links: log sim */
+/* Where collection, recycling, index files and the driver's sleep meet. Each case is one that only two parts together
+ * can get wrong. */
+#include "unit/log/log_model.h"
+
+#include "base/trace.h"
+#include "log/log.h"
+#include "sim/sim.h"
+
+#define DIRECTORY "/log"
+#define MS        UINT64_C(1000000)
+
+struct world {
+    struct sim *sim;
+    struct sim_host *host;
+    struct hf_log *log;
+    struct hf_log_options options;
+    struct hf_log_batch *batch;
+    struct model model;
+    uint64_t appended;
+    uint64_t acknowledged;
+};
+
+static void world_done(void *arg, int result)
+{
+    struct world *world = arg;
+    assert_int_equal(result, 0);
+    world->acknowledged++;
+}
+
+static void world_turns(struct world *world, uint64_t ms)
+{
+    for (uint64_t i = 0; i < ms; i += 2) {
+        sim_run_for(world->sim, 2 * MS);
+        hf_log_turn(world->log);
+    }
+}
+
+static void world_append(struct world *world)
+{
+    int rc = hf_log_append(world->log, world->batch, world_done, world);
+    if (rc != 0) {
+        fail_msg("append: %s: %s", hf_error_name(rc), hf_error_text());
+    }
+    hf_log_batch_clear(world->batch);
+    world->appended++;
+    while (world->acknowledged < world->appended) {
+        if (!sim_step(world->sim)) {
+            sim_run_for(world->sim, MS);
+        }
+        hf_log_turn(world->log);
+    }
+}
+
+static void world_put(struct world *world, size_t group, uint64_t index, uint32_t payload_size)
+{
+    struct model_entry entry = {.term = 1, .payload_seed = index * 7 + group, .payload_size = payload_size};
+    model_append(&world->model.groups[group], world->batch, model_group_id(group), index, entry);
+}
+
+static void world_compact(struct world *world, size_t group, uint64_t index)
+{
+    model_compact(&world->model.groups[group], world->batch, model_group_id(group), index);
+    world_append(world);
+}
+
+static void world_check(struct world *world, const char *when)
+{
+    struct model_difference difference;
+    if (!model_is(world->log, &world->model, &difference)) {
+        fail_msg("%s: %s", when, difference.text);
+    }
+}
+
+static void world_reopen(struct world *world)
+{
+    int rc = log_open(sim_host_io(world->host), DIRECTORY, &world->options, &world->log);
+    if (rc != 0) {
+        fail_msg("open: %s: %s", hf_error_name(rc), hf_error_text());
+    }
+}
+
+static struct world *world_open(uint64_t seed)
+{
+    struct world *world = memory_new(sizeof(*world));
+    world->sim = sim_open(seed, NULL);
+    world->host = sim_host_add(world->sim, NULL, NULL);
+    hf_log_options_init(&world->options);
+    world->options.tail_cache_bytes = 1;
+    assert_int_equal(hf_log_batch_open(&world->batch), 0);
+    return world;
+}
+
+static void world_close(struct world *world)
+{
+    hf_log_close(world->log);
+    hf_log_batch_close(world->batch);
+    sim_close(world->sim);
+    free(world);
+}
+
+/* A small log keeps one spare; a file that waits to be recycled is no reason to turn. */
+static void a_log_that_gave_up_segments_lets_its_driver_sleep(void **unused)
+{
+    (void)unused;
+    struct world *world = world_open(1);
+    struct hf_log_stat stat;
+    world_reopen(world);
+    for (uint64_t i = 1; i <= 400; i++) {
+        world_put(world, 0, i, 100u << 10);
+        world_append(world);
+        if (i > 10) {
+            world_compact(world, 0, i - 10);
+            world_turns(world, 500);
+            assert_true(log_deadline_ns(world->log) > io_monotonic_ns(sim_host_io(world->host)));
+        }
+    }
+    hf_log_stat(world->log, &stat);
+    assert_true(stat.released_segments > 0);
+    assert_true(stat.recycled_segments > 0);
+    world_close(world);
+}
+
+/* What is not needed any more may vanish: the log makes another file. */
+static void a_file_that_waits_to_be_recycled_may_be_gone(void **unused)
+{
+    (void)unused;
+    struct world *world = world_open(3);
+    struct hf_log_group_state state;
+    struct hf_log_stat stat;
+    world_reopen(world);
+    for (uint64_t i = 1; i <= 200; i++) {
+        world_put(world, 0, i, 100u << 10);
+        world_append(world);
+        if (i > 10) {
+            world_compact(world, 0, i - 10);
+            world_turns(world, 200);
+        }
+        hf_log_group_state(world->log, model_group_id(0), &state);
+        for (uint64_t number = 1; number < state.segment_oldest; number++) {
+            char path[64];
+            snprintf(path, sizeof(path), DIRECTORY "/%016llx.log", (unsigned long long)number);
+            (void)path_unlink(sim_host_io(world->host), path);
+        }
+    }
+    hf_log_stat(world->log, &stat);
+    assert_int_equal(stat.failure, 0);
+    assert_true(stat.released_segments > 0);
+    world_check(world, "without them");
+    world_close(world);
+}
+
+/* The sums of a cold block are estimated while its index file cannot be read; collection moves entries of known sizes
+ * out of it. */
+static void entries_leave_a_block_whose_sums_are_estimated(void **unused)
+{
+    (void)unused;
+    struct world *world = world_open(2);
+    struct hf_log_stat stat;
+    world->options.segment_size_bytes = 64 << 10;
+    world->options.write_size_max_bytes = 64 << 10;
+    world_reopen(world);
+    for (uint64_t i = 1; i <= 30; i++) { /* neighbours of very different sizes */
+        world_put(world, 0, i, i % 2 == 1 ? 6000 : 10);
+        world_append(world);
+    }
+    for (uint64_t i = 1; i <= 40; i++) {
+        world_put(world, 1, i, 6000);
+        world_append(world);
+    }
+    world_turns(world, 100);
+    hf_log_close(world->log);
+    world_reopen(world); /* cold */
+    char path[64];
+    for (unsigned number = 1; number < 5; number++) {
+        snprintf(path, sizeof(path), DIRECTORY "/%016x.idx", number);
+        (void)path_unlink(sim_host_io(world->host), path);
+    }
+    world_compact(world, 0, 3);
+    world_compact(world, 1, 30);
+    for (uint64_t i = 41; i <= 100; i++) {
+        world_put(world, 1, i, 6000);
+        world_append(world);
+        world_compact(world, 1, i - 1);
+        world_turns(world, 60);
+    }
+    hf_log_stat(world->log, &stat);
+    assert_true(stat.moved_entries > 0);
+    world_check(world, "moved");
+    world_compact(world, 0, 30);
+    world_check(world, "compacted");
+    world_close(world);
+}
+
+static void say_nothing(void *arg, enum trace_level level, const char *line)
+{
+    (void)arg, (void)level, (void)line;
+}
+
+int main(void)
+{
+    trace_set_sink(say_nothing, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_log_that_gave_up_segments_lets_its_driver_sleep),
+        cmocka_unit_test(a_file_that_waits_to_be_recycled_may_be_gone),
+        cmocka_unit_test(entries_leave_a_block_whose_sums_are_estimated),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
