@@ -102,6 +102,27 @@ typedef void hf_log_measured(void *arg, const struct hf_log_measurement *measure
  * should let others lead. Once per stall, and once more with age_ns = 0 when it is over. Driver; may append. */
 typedef void hf_log_stalled(void *arg, uint64_t age_ns);
 
+enum hf_log_backend {
+    HF_LOG_FILE = 0, /* a directory of segment files */
+    HF_LOG_MEMORY    /* nothing outlives the process: for tests and for groups that may forget. The same functions, the
+                        same checks; an acknowledgement means that the append was applied, and "durable" means applied.
+                        The directory is ignored and may be NULL; options of files have no effect */
+};
+/* What an append does that would go beyond memory_entries_max or memory_bytes_max. */
+enum hf_log_when_full {
+    HF_LOG_FULL_REFUSE = 0,  /* HF_ENOSPACE */
+    HF_LOG_FULL_DROP_APPLIED /* compacts the oldest entries that hf_log_retain called applied, as many as needed;
+                                HF_ENOSPACE when there are too few. Never in a group that the same batch truncates or
+                                resets */
+};
+
+/* Writes of segments past the page cache. Every open reads the tail past it, whatever is chosen here. */
+enum hf_log_direct {
+    HF_LOG_DIRECT_AUTO = 0, /* where the file system can */
+    HF_LOG_DIRECT_ON,       /* HF_EUNSUPPORTED when it cannot */
+    HF_LOG_DIRECT_OFF
+};
+
 /* Zero-initialise, or hf_log_options_init for the defaults (a zero field means its default). */
 struct hf_log_options {
     uint64_t segment_size_bytes;   /* 64 MiB; 1 MiB … 4 GiB */
@@ -116,9 +137,22 @@ struct hf_log_options {
     enum hf_log_sync_policy sync_policy;
     enum hf_log_driver driver;
     enum hf_log_io io;
-    bool read_only;          /* for tools: takes no lock, repairs and writes nothing, also while in use */
-    bool verify_on_read_off; /* default: every read checks CRC, group, index and term */
-    bool scan_all_on_open;   /* default: sealed segments with an index file are not read at the open */
+    enum hf_log_direct direct;
+    uint64_t
+        tail_cache_entries_max; /* 0: no bound; bounds of the tail cache beside its bytes. It gives memory back in */
+    uint32_t tail_cache_age_ms; /* 0: no bound; chunks of a few MiB, oldest first, when turns run, and keeps the
+                                   chunk that is being filled */
+    enum hf_log_backend backend;
+    uint64_t memory_entries_max; /* 100,000: entries of all groups together in a memory log */
+    uint64_t memory_bytes_max;   /* 1 GiB: of their records */
+    enum hf_log_when_full when_full;
+    uint32_t read_ahead_bytes; /* 256 KiB: what an iterator fetches at a time; 4 KiB … 64 MiB */
+    uint32_t open_retries_max; /* 0: how often hf_log_open tries again after HF_EBUSY (the last owner still closes) or
+                                  HF_ENOMEM, which nothing was written before. Up to 1000. A sync is never retried */
+    uint32_t open_retry_ms;    /* 100: between two tries; up to 60,000 */
+    bool read_only;            /* for tools: takes no lock, repairs and writes nothing, also while in use */
+    bool verify_on_read_off;   /* default: every read checks CRC, group, index and term */
+    bool scan_all_on_open;     /* default: sealed segments with an index file are not read at the open */
 
     /* Space comes back by itself: the oldest file goes when nothing in it is live; what is live in it is rewritten at
      * the end when what is dead in the files exceeds what is live and two files more, or space is short, or: */
@@ -134,9 +168,9 @@ struct hf_log_options {
 
 HF_API void hf_log_options_init(struct hf_log_options *options);
 
-/* Opens or creates the log in a directory. Recovers: reads the tail past the page cache, rewrites what was never
- * declared durable into a new segment and syncs it before reporting it. On HF_ECORRUPT for the whole log (not for one
- * group: see hf_log_damage_next) the error text names file, offset, group and index.
+/* Opens or creates the log in a directory (or in memory: options->backend). Recovers: reads the tail past the page
+ * cache, rewrites what was never declared durable into a new segment and syncs it before reporting it. On HF_ECORRUPT
+ * for the whole log (not for one group: see hf_log_damage_next) the error text names file, offset, group and index.
  * Errors: HF_EBUSY somebody else has it open; HF_EVERSION; HF_ECORRUPT; HF_ENOSPACE; HF_EINVALID options. */
 HF_API int hf_log_open(const char *directory, const struct hf_log_options *options, struct hf_log **out);
 
@@ -230,6 +264,27 @@ HF_API int hf_log_poll_descriptor(struct hf_log *log);
  * the group's first record; without it the log draws one. HF_EMISMATCH when the group exists with another one. */
 HF_API int hf_log_group_open(struct hf_log *log, uint64_t group, uint64_t incarnation);
 
+/* Makes a group exist, durably, before it has entries. HF_EEXISTS, HF_EMISMATCH (that incarnation was removed). Waits.
+ */
+HF_API int hf_log_group_create(struct hf_log *log, uint64_t group, uint64_t incarnation);
+/* Removes a group, durably; its neighbours notice nothing. HF_ENOTFOUND. Waits. */
+HF_API int hf_log_group_remove(struct hf_log *log, uint64_t group);
+/* ---- Installing a snapshot ----
+ * While the state of a snapshot comes in, the group's log must stay as it is: begin, fetch the snapshot, finish. Until
+ * then the old entries can be read, the hard state may change, and every other operation on the group is refused with
+ * HF_EBUSY. Finishing is one step: after a crash the log is either the old one or restarts behind the snapshot. */
+
+/* HF_ECOMPACTED: the group's log begins at or behind the snapshot's index already (an older snapshot is ignored).
+ * HF_ECONFLICT: it begins there with another term. HF_EBUSY: an installation is under way. Not stored: a restart
+ * forgets it. */
+HF_API int hf_log_install_begin(struct hf_log *log, uint64_t group, uint64_t index, uint64_t term,
+                                struct hf_bytes snapshot_name);
+/* The old log disappears: first = index + 1, last = index, the term at `index` is known. Waits until it is durable.
+ * On an error before that the installation is still under way. HF_ENOTFOUND: none was begun. */
+HF_API int hf_log_install_finish(struct hf_log *log, uint64_t group);
+/* The log goes on as it was. HF_ENOTFOUND: none was begun. */
+HF_API int hf_log_install_cancel(struct hf_log *log, uint64_t group);
+
 /* Sets space aside for appends that were promised (a proposal that is about to be accepted). HF_ENOSPACE when the
  * device cannot take it beside the headroom. Entries of later appends consume what was reserved. */
 HF_API int hf_log_reserve(struct hf_log *log, uint64_t bytes);
@@ -298,6 +353,9 @@ HF_API int hf_log_group_state(struct hf_log *log, uint64_t group, struct hf_log_
 /* The next group with an id > after, in order; HF_ENOTFOUND at the end. */
 HF_API int hf_log_group_next(struct hf_log *log, uint64_t after, uint64_t *out);
 
+/* The ids of up to `max` groups that exist with an id > after, in order; returns how many. */
+HF_API size_t hf_log_group_list(struct hf_log *log, uint64_t after, uint64_t *out, size_t max);
+
 /* The term at an index: first_index − 1 … last_index. HF_ECOMPACTED below, HF_EUNAVAILABLE above. */
 HF_API int hf_log_term(struct hf_log *log, uint64_t group, uint64_t index, uint64_t *out);
 
@@ -313,6 +371,50 @@ HF_API void hf_log_view_close(struct hf_log_view *view);
 HF_API int hf_log_read(struct hf_log *log, uint64_t group, uint64_t low, uint64_t high, uint64_t bytes_max,
                        size_t count_max, struct hf_log_view *out);
 
+/* ---- Iterating ---- */
+
+/* Hands out the entries of a group one by one, fetched ahead, and goes on with what is appended meanwhile. An iterator
+ * belongs to one thread at a time; only cancel may be called from others. Entries that were truncated are never handed
+ * out later, also when they had been fetched already. Close iterators before the log. */
+struct hf_log_iterator;
+struct hf_log_iterator_options {
+    uint64_t from;             /* 0: the group's first */
+    uint64_t to;               /* exclusive; 0: no end */
+    uint64_t bytes_max;        /* ends before the payloads exceed this, but gives one entry; 0: no limit */
+    uint64_t count_max;        /* 0: no limit */
+    uint32_t read_ahead_bytes; /* 0: as the log's options say */
+    bool durable_only;         /* waits for durable_index instead of last_index */
+};
+/* options may be NULL. HF_EINVALID. */
+HF_API int hf_log_iterator_open(struct hf_log *log, uint64_t group, const struct hf_log_iterator_options *options,
+                                struct hf_log_iterator **out);
+/* Lends the next entry until the next call on the iterator. At the end of the log it waits up to timeout_ms for an
+ * append (0: not at all; UINT32_MAX: for ever), then returns HF_EUNAVAILABLE: call again later. The driver, and every
+ * caller in the simulator, passes 0.
+ * HF_ENOTFOUND: `to` or a limit is reached. HF_ECONFLICT: entries that were handed out have been truncated, or the log
+ * restarted; told once, the next call goes on with the first entry that took their place. HF_ECOMPACTED: the next entry
+ * lies below the first. HF_ECANCELLED, HF_ECORRUPT, HF_EIO. */
+HF_API int hf_log_iterator_next(struct hf_log_iterator *iterator, uint32_t timeout_ms, struct hf_entry *out);
+/* Every next, also one that waits, returns HF_ECANCELLED from now on. Thread: any. */
+HF_API void hf_log_iterator_cancel(struct hf_log_iterator *iterator);
+HF_API void hf_log_iterator_close(struct hf_log_iterator *iterator); /* accepts NULL */
+
+/* ---- Comparing with another replica ---- */
+
+/* Where a follower's log, which ends at (index, term), can still agree with this one: the greatest index i ≤ index
+ * whose term here is equal at i = index, or lower than `term` at i < index. The floor counts, its term being known. A
+ * binary search over terms in memory, no I/O. `cancelled` may be NULL; it is asked before each probe, without locks:
+ * true gives HF_ECANCELLED. HF_ENOTFOUND: nothing here agrees any more, send a snapshot. HF_ECORRUPT: in a hole. */
+HF_API int hf_log_match(struct hf_log *log, uint64_t group, uint64_t index, uint64_t term, bool (*cancelled)(void *arg),
+                        void *arg, uint64_t *index_out, uint64_t *term_out);
+
+#define HF_LOG_DIGEST_SIZE 16u
+/* XXH3-128 over the entries [low, high): per entry index, term, timestamp (u64 each), type (u32), payload size (u32),
+ * little-endian, then the payload. Neither incarnations nor places count: it is equal on every replica that holds the
+ * same entries. HF_ECOMPACTED, HF_EUNAVAILABLE: the range is not all there. */
+HF_API int hf_log_digest(struct hf_log *log, uint64_t group, uint64_t low, uint64_t high,
+                         uint8_t out[HF_LOG_DIGEST_SIZE]);
+
 /* ---- State of the whole log ---- */
 
 struct hf_log_stat {
@@ -325,6 +427,8 @@ struct hf_log_stat {
     uint64_t oldest_unsynced_ns; /* age of the oldest append that is not acknowledged; 0 when there is none */
     uint64_t queued_entries;
     uint64_t queued_bytes;
+    uint64_t cached_entries; /* in the tail cache, without the frame that gathers */
+    uint64_t cached_bytes;   /* of its memory */
     uint64_t recovery_ns;
     uint64_t recovered_bytes_dropped; /* torn tail */
     uint64_t damaged_groups;

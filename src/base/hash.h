@@ -9,6 +9,13 @@
 
 uint64_t hash_fnv1a_64(struct hf_bytes bytes);
 uint64_t hash_xxh3_64(struct hf_bytes bytes, uint64_t seed);
+/* XXH3-128 of bytes that come in pieces. The result is in canonical (big-endian) order: part of files and of replies.
+ */
+#define HASH_STREAM_SIZE 16u
+struct hash_stream;
+struct hash_stream *hash_stream_open(void);
+void hash_stream_add(struct hash_stream *stream, struct hf_bytes bytes);
+void hash_stream_finish(struct hash_stream *stream, uint8_t out[HASH_STREAM_SIZE]); /* and closes it */
 /* Jump consistent hash (Lamping and Veach, 2014): a bucket in [0, bucket_count). bucket_count >= 1. */
 uint32_t hash_jump(uint64_t key, uint32_t bucket_count);
 /* A cheap bijective mixer of 64 bits (splitmix64's finaliser). */

@@ -9,15 +9,14 @@
 #include "base/error.h"
 #include "log/log_alone.h"
 #include "log/log_append.h"
-#include "log/log_batch.h"
+#include "log/log_drive.h"
 #include "log/log_options.h"
 #include "log/log_recovery.h"
 #include "log/log_space.h"
 #include "log/log_state.h"
 #include "log/log_tell.h"
 
-#define LOG_LOCK_NAME     "LOCK"
-#define LOG_SPACE_WAIT_NS UINT64_C(50000000) /* who waits for space looks again after this time at the latest */
+#define LOG_LOCK_NAME "LOCK"
 /* Beside the writes: a sync, a preparation, an index file, an unlinking, collection. */
 #define LOG_QUEUE_DEPTH_EXTRA 5u
 
@@ -42,23 +41,28 @@ static void log_configure(struct hf_log *log)
 {
     const struct hf_log_options *options = &log->options;
     struct log_writer *writer = &log->writer;
+    writer->stages = &log->stages;
+    log->stages.hands_out = options->on_measured != NULL;
+    if (log->memory != NULL) {
+        log_writer_open(writer); /* it never has anything to write: only callbacks go through it */
+        return;
+    }
     writer->io = log->io;
     writer->queue = log->queue;
     writer->cache = &log->cache;
     writer->pool = &log->pool;
     writer->segments = &log->segments;
-    writer->stages = &log->stages;
     writer->policy = options->sync_policy;
     writer->writes_in_flight_max = options->writes_in_flight_max;
     writer->write_size_max_bytes = options->write_size_max_bytes;
     writer->sync_interval_ns = (uint64_t)options->sync_interval_ms * 1000000;
     writer->reserve_bytes = options->reserve_bytes;
-    log->stages.hands_out = options->on_measured != NULL;
     log->stall.threshold_ns = options->on_stall != NULL ? (uint64_t)options->stall_ms * 1000000 : 0;
     log_writer_open(writer);
 }
 
 static void log_thread_turn(void *arg);
+static void log_stop_thread(struct hf_log *log);
 
 static int log_start(struct hf_log *log)
 {
@@ -71,8 +75,10 @@ static int log_start(struct hf_log *log)
         return rc;
     }
     log_configure(log);
-    log_seal_open(log, io_monotonic_ns(log->io));
-    log->simulated = io_queue_descriptor(log->queue) < 0;
+    if (log->memory == NULL) {
+        log_seal_open(log, io_monotonic_ns(log->io));
+    }
+    log->simulated = io_queue_descriptor(log->queue) < 0; /* asked here once: the descriptor is the driver's */
     if (log->simulated) {
         log->options.driver = HF_LOG_DRIVE_CALLER; /* in the simulator there are no threads */
     }
@@ -84,40 +90,84 @@ static int log_start(struct hf_log *log)
     return rc;
 }
 
-int log_open(struct io *io, const char *directory, const struct hf_log_options *options, struct hf_log **out)
+static int log_open_files(struct hf_log *log)
 {
-    struct hf_log *log = memory_new(sizeof(*log));
-    *out = NULL;
-    log->io = io;
-    log->directory = text_copy(directory);
-    mutex_init(&log->mutex);
-    condition_init(&log->space);
-    int rc = log_options_set(&log->options, options);
-    if (rc != 0) {
-        goto done;
-    }
-    log->pool.segment_size_max_bytes = log->options.segment_size_bytes;
-    log->pool.reserve_bytes = log->options.reserve_bytes;
-    log->pool.spares_max = log->options.recycle_segments_max;
-    log_retain_open(&log->retain);
-    log_tail_cache_open(&log->cache, log->options.tail_cache_bytes, log->options.write_size_max_bytes);
+    int rc = 0;
     if (!log->options.read_only) {
         rc = log_lock(log);
     }
     if (rc == 0) {
         rc = log_recovery_run(log);
     }
+    return rc;
+}
+
+int log_open(struct io *io, const char *directory, const struct hf_log_options *options, struct hf_log **out)
+{
+    struct hf_log *log = memory_new(sizeof(*log));
+    *out = NULL;
+    log->io = io;
+    log->directory = text_copy(directory != NULL ? directory : "");
+    mutex_init(&log->mutex);
+    condition_init(&log->changed);
+    list_init(&log->iterators);
+    int rc = log_options_set(&log->options, options);
+    if (rc != 0) {
+        goto done;
+    }
+    log->pool.segment_size_max_bytes = log->options.segment_size_bytes;
+    log->pool.reserve_bytes = log->options.reserve_bytes;
+    log->pool.direct = log->options.direct;
+    log->pool.spares_max = log->options.recycle_segments_max;
+    log_retain_open(&log->retain);
+    log_tail_cache_open(&log->cache, log->options.tail_cache_bytes, log->options.write_size_max_bytes);
+    log->cache.entries_max = log->options.tail_cache_entries_max;
+    log->cache.age_max_ns = (uint64_t)log->options.tail_cache_age_ms * 1000000;
+    if (log->options.backend == HF_LOG_MEMORY) {
+        log->memory = log_memory_open(log->options.segment_size_bytes);
+    } else {
+        rc = log_open_files(log);
+    }
     if (rc == 0) {
         rc = log_start(log);
     }
     if (rc != 0) {
-        rc = error_wrap(rc, "opening the log in %s", directory);
+        rc = error_wrap(rc, "opening the log in %s", directory != NULL ? directory : "memory");
         goto done;
     }
     *out = log;
     log = NULL; /* the caller owns it now */
 done:
     hf_log_close(log);
+    return rc;
+}
+
+/* Nothing was written when an open fails with these, so that it is safe to try again. */
+static bool log_open_may_retry(int rc)
+{
+    return rc == HF_EBUSY || rc == HF_ENOMEM;
+}
+
+static int log_open_patiently(struct io *io, const char *directory, const struct hf_log_options *options,
+                              struct hf_log **out)
+{
+    struct hf_log_options settled;
+    int rc = log_options_set(&settled, options);
+    if (rc == 0) {
+        rc = log_open(io, directory, options, out);
+    }
+    struct mutex mutex;
+    struct condition never;
+    mutex_init(&mutex);
+    condition_init(&never);
+    for (uint32_t tries = 0; tries < settled.open_retries_max && log_open_may_retry(rc); tries++) {
+        mutex_lock(&mutex);
+        condition_wait_for(&never, &mutex, (uint64_t)settled.open_retry_ms * 1000000);
+        mutex_unlock(&mutex);
+        rc = log_open(io, directory, options, out);
+    }
+    condition_close(&never);
+    mutex_close(&mutex);
     return rc;
 }
 
@@ -135,7 +185,7 @@ int hf_log_open(const char *directory, const struct hf_log_options *options, str
     if (rc != 0) {
         return rc;
     }
-    rc = log_open(io, directory, options, out);
+    rc = log_open_patiently(io, directory, options, out);
     if (rc != 0) {
         io_close(io);
         return rc;
@@ -143,9 +193,6 @@ int hf_log_open(const char *directory, const struct hf_log_options *options, str
     (*out)->io_owned = true;
     return 0;
 }
-
-enum log_turn_kind { LOG_TURN_POLLS, LOG_TURN_MAY_BLOCK }; /* for a write that it makes by itself */
-static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_kind kind);
 
 /* Nothing in flight that could still change anything. The mutex is held. */
 static bool log_is_quiet(struct hf_log *log)
@@ -160,10 +207,10 @@ static bool log_is_quiet(struct hf_log *log)
     return stuck || log_writer_is_idle(writer);
 }
 
-/* Drives what is queued to its end; the thread is gone, so that the caller is the driver. */
+/* Drives what is queued to its end. Driver: the log's own thread, or who closes a log without one. */
 static void log_drain(struct hf_log *log)
 {
-    bool simulated = io_queue_descriptor(log->queue) < 0;
+    bool simulated = log->simulated;
     for (;;) {
         mutex_lock(&log->mutex);
         struct log_writer *writer = &log->writer;
@@ -178,7 +225,7 @@ static void log_drain(struct hf_log *log)
         if (quiet) {
             return;
         }
-        unsigned ran = log_turn(log, work || simulated ? 0 : LOG_POOL_RETRY_NS, LOG_TURN_POLLS);
+        unsigned ran = log_drive_turn(log, work || simulated ? 0 : LOG_POOL_RETRY_NS, LOG_TURN_POLLS);
         if (simulated && ran == 0 && !work) {
             return; /* its time does not pass while we wait */
         }
@@ -191,7 +238,7 @@ static void log_fail_rest(struct hf_log *log)
     log_writer_fail_waiters(&log->writer, HF_ECLOSED);
     log->writer.failure = log->writer.failure != 0 ? log->writer.failure : HF_ECLOSED;
     mutex_unlock(&log->mutex);
-    log_turn(log, 0, LOG_TURN_POLLS);
+    log_drive_turn(log, 0, LOG_TURN_POLLS);
 }
 
 void hf_log_close(struct hf_log *log)
@@ -205,9 +252,7 @@ void hf_log_close(struct hf_log *log)
     log_seal_cancel(&log->seal);
     mutex_unlock(&log->mutex);
     if (log->executor != NULL) {
-        executor_stop(log->executor);
-        io_queue_wake(log->queue);
-        executor_close(log->executor);
+        log_stop_thread(log);
     }
     if (log->queue != NULL) {
         log_drain(log);
@@ -223,13 +268,14 @@ void hf_log_close(struct hf_log *log)
     log_pool_close(&log->pool);
     log_tail_cache_close(&log->cache);
     log_groups_close(&log->groups);
+    log_memory_close(log->memory);
     log_segment_table_close(&log->segments);
     log_damage_close(&log->damages);
     file_close(log->lock_file);
     free(log->calling.items);
     free(log->directory);
     log_completion_close(&log->completions);
-    condition_close(&log->space);
+    condition_close(&log->changed);
     mutex_close(&log->mutex);
     free(log);
     io_close(io);
@@ -266,6 +312,7 @@ static void log_step(struct hf_log *log, uint64_t now_ns)
 {
     struct log_writer *writer = &log->writer;
     log_writer_advance(writer, now_ns);
+    log_tail_cache_expire(&log->cache, now_ns);
     if (log_writer_deadline_ns(writer) <= now_ns && log_writer_trailer_missing(writer) && list_empty(&writer->writes) &&
         !log->closing) {
         log_writer_write_trailer(writer);
@@ -277,6 +324,9 @@ static void log_step(struct hf_log *log, uint64_t now_ns)
         }
     }
     log_writer_submit(writer, now_ns);
+    if (log->memory != NULL) {
+        return;
+    }
     if (writer->failure == 0 && !log->closing) {
         int rc = log_pool_start(&log->pool, log->queue, log->segments.size_bytes, now_ns);
         if (rc == 0) {
@@ -321,6 +371,10 @@ static uint64_t log_deadline_locked(struct hf_log *log)
     if (log->writer.failure != 0 || log->closing) {
         return writer_ns;
     }
+    if (log->memory != NULL) {
+        uint64_t space_ns = log_space_deadline_ns(log, io_monotonic_ns(log->io));
+        return writer_ns < space_ns ? writer_ns : space_ns;
+    }
     uint64_t deadlines_ns[] = {log_pool_deadline_ns(&log->pool, log->segments.size_bytes), log_seal_deadline_ns(log),
                                log_space_deadline_ns(log, io_monotonic_ns(log->io)),
                                log_stall_deadline_ns(&log->stall, log_writer_oldest_ns(&log->writer))};
@@ -332,7 +386,7 @@ static uint64_t log_deadline_locked(struct hf_log *log)
 }
 
 /* One turn; waits up to timeout_ns for something to reap. */
-static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_kind kind)
+unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_kind kind)
 {
     struct list done;
     list_init(&done);
@@ -349,8 +403,8 @@ static unsigned log_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_
     log->writer.may_write_alone = false;
     log_alone_drive(log);
     log_take_ready(log);
-    if (log->space_waiters > 0) {
-        condition_broadcast(&log->space);
+    if (log->changed_waiters > 0) {
+        condition_broadcast(&log->changed);
     }
     mutex_unlock(&log->mutex);
     io_queue_flush(log->queue);
@@ -402,7 +456,7 @@ unsigned log_turn_here(struct hf_log *log)
         return 0;
     }
     log_write_here(log);
-    return log_turn(log, 0, LOG_TURN_POLLS);
+    return log_drive_turn(log, 0, LOG_TURN_POLLS);
 }
 
 unsigned hf_log_turn(struct hf_log *log)
@@ -410,7 +464,7 @@ unsigned hf_log_turn(struct hf_log *log)
     if (log->queue == NULL || log->turning) {
         return 0;
     }
-    return log_turn(log, 0, LOG_TURN_POLLS);
+    return log_drive_turn(log, 0, LOG_TURN_POLLS);
 }
 
 uint64_t log_deadline_ns(struct hf_log *log)
@@ -425,7 +479,7 @@ uint64_t log_deadline_ns(struct hf_log *log)
 }
 
 /* How long the driver may sleep; notes that it does. */
-static uint64_t log_sleep_ns(struct hf_log *log)
+uint64_t log_drive_sleep_ns(struct hf_log *log)
 {
     mutex_lock(&log->mutex);
     uint64_t deadline_ns = log->closing ? 0 : log_deadline_locked(log);
@@ -442,10 +496,41 @@ static uint64_t log_sleep_ns(struct hf_log *log)
     return timeout_ns;
 }
 
+/* A ring cancels what a thread that ends has submitted: the driver's own thread sees everything through, then rests
+ * until it is stopped. */
 static void log_thread_turn(void *arg)
 {
     struct hf_log *log = arg;
-    log_turn(log, log_sleep_ns(log), LOG_TURN_MAY_BLOCK);
+    mutex_lock(&log->mutex);
+    bool closing = log->closing;
+    bool drained = log->drained;
+    mutex_unlock(&log->mutex);
+    if (!closing) {
+        log_drive_turn(log, log_drive_sleep_ns(log), LOG_TURN_MAY_BLOCK);
+        return;
+    }
+    if (drained) {
+        log_drive_turn(log, UINT64_MAX, LOG_TURN_POLLS);
+        return;
+    }
+    log_drain(log);
+    mutex_lock(&log->mutex);
+    log->drained = true;
+    condition_broadcast(&log->changed);
+    mutex_unlock(&log->mutex);
+}
+
+static void log_stop_thread(struct hf_log *log)
+{
+    io_queue_wake(log->queue);
+    mutex_lock(&log->mutex);
+    while (!log->drained) {
+        condition_wait(&log->changed, &log->mutex);
+    }
+    mutex_unlock(&log->mutex);
+    executor_stop(log->executor);
+    io_queue_wake(log->queue);
+    executor_close(log->executor);
 }
 
 unsigned hf_log_turn_wait(struct hf_log *log, uint64_t timeout_ns)
@@ -453,9 +538,9 @@ unsigned hf_log_turn_wait(struct hf_log *log, uint64_t timeout_ns)
     if (log->queue == NULL || log->turning) {
         return 0;
     }
-    uint64_t sleep_ns = timeout_ns > 0 ? log_sleep_ns(log) : 0;
-    return log_turn(log, sleep_ns < timeout_ns ? sleep_ns : timeout_ns,
-                    timeout_ns > 0 ? LOG_TURN_MAY_BLOCK : LOG_TURN_POLLS);
+    uint64_t sleep_ns = timeout_ns > 0 ? log_drive_sleep_ns(log) : 0;
+    return log_drive_turn(log, sleep_ns < timeout_ns ? sleep_ns : timeout_ns,
+                          timeout_ns > 0 ? LOG_TURN_MAY_BLOCK : LOG_TURN_POLLS);
 }
 
 int hf_log_descriptor(struct hf_log *log)
@@ -473,7 +558,7 @@ struct io_queue *log_queue(struct hf_log *log)
 /* Wakes the driver when it sleeps although there is something to do before it wakes by itself. A caller that drives and
  * appends in the same thread runs a turn afterwards anyway; waking it would cost two system calls. The mutex is held.
  */
-static bool log_needs_wake(struct hf_log *log)
+bool log_drive_needs_wake(struct hf_log *log)
 {
     if (log->options.driver == HF_LOG_DRIVE_CALLER && log->driver_thread == &log_thread_mark) {
         return false;
@@ -481,193 +566,6 @@ static bool log_needs_wake(struct hf_log *log)
     bool wake = log->driver_asleep && log_deadline_locked(log) < log->driver_until_ns;
     log->driver_asleep = log->driver_asleep && !wake;
     return wake;
-}
-
-struct log_waiting {
-    struct mutex mutex;
-    struct condition condition;
-    bool completed;
-    int result;
-};
-
-static void log_waiting_done(void *arg, int result)
-{
-    struct log_waiting *waiting = arg;
-    mutex_lock(&waiting->mutex);
-    waiting->completed = true;
-    waiting->result = result;
-    condition_signal(&waiting->condition);
-    mutex_unlock(&waiting->mutex);
-}
-
-/* The mutex is held; takes it again after every wait. Another thread, or this one as the driver, makes space. */
-static int log_append_patiently(struct hf_log *log, const struct hf_log_batch *batch, struct log_waiter waiter,
-                                const struct hf_log_append_options *options)
-{
-    int rc = log_append_locked(log, batch, waiter, options->acknowledge);
-    uint64_t deadline_ns = io_monotonic_ns(log->io) + (uint64_t)options->wait_ms * 1000000;
-    while (rc == HF_EBUSY && options->wait_ms > 0) {
-        uint64_t now_ns = io_monotonic_ns(log->io);
-        if (now_ns >= deadline_ns) {
-            return error_wrap(rc, "after %" PRIu32 " ms", options->wait_ms);
-        }
-        uint64_t wait_ns = deadline_ns - now_ns < LOG_SPACE_WAIT_NS ? deadline_ns - now_ns : LOG_SPACE_WAIT_NS;
-        if (log->options.driver == HF_LOG_DRIVE_CALLER) {
-            wait_ns = log_writer_has_work(&log->writer) ? 0 : wait_ns;
-            mutex_unlock(&log->mutex);
-            log_turn(log, wait_ns, LOG_TURN_MAY_BLOCK);
-            mutex_lock(&log->mutex);
-        } else {
-            log->space_waiters++;
-            condition_wait_for(&log->space, &log->mutex, wait_ns);
-            log->space_waiters--;
-        }
-        rc = log_append_locked(log, batch, waiter, options->acknowledge);
-    }
-    return rc;
-}
-
-static int log_append_check_options(const struct hf_log *log, const struct hf_log_append_options *options)
-{
-    if (options->acknowledge > HF_LOG_ACK_DURABLE) {
-        return error_raise(HF_EINVALID, "there is no acknowledgement %d", (int)options->acknowledge);
-    }
-    if (options->poll && options->done != NULL) {
-        return error_raise(HF_EINVALID, "an append has a callback or a token, not both");
-    }
-    if (options->wait_ms > 0 && log->simulated) {
-        return error_raise(HF_EUNSUPPORTED, "in the simulator nothing can wait: append again after turns");
-    }
-    if (options->wait_ms > 0 && log->options.driver == HF_LOG_DRIVE_CALLER && log->turning) {
-        return error_raise(HF_EINVALID, "a callback cannot wait for space");
-    }
-    return 0;
-}
-
-int hf_log_append_with(struct hf_log *log, const struct hf_log_batch *batch,
-                       const struct hf_log_append_options *options)
-{
-    int rc = log_append_check_options(log, options);
-    if (rc != 0) {
-        return rc;
-    }
-    struct log_waiter waiter = {.done = options->done, .arg = options->arg};
-    mutex_lock(&log->mutex);
-    if (options->poll) {
-        rc = log_completion_expect(&log->completions, log->options.queue_entries_max);
-        waiter = log_completion_waiter(options->token);
-    }
-    if (rc == 0) {
-        rc = log_append_patiently(log, batch, waiter, options);
-        if (rc != 0 && options->poll) {
-            log_completion_forget(&log->completions);
-        }
-    }
-    bool wake = log->queue != NULL && log_needs_wake(log);
-    mutex_unlock(&log->mutex);
-    if (wake) {
-        io_queue_wake(log->queue);
-    }
-    return rc;
-}
-
-int hf_log_append(struct hf_log *log, const struct hf_log_batch *batch, hf_log_done *done, void *arg)
-{
-    mutex_lock(&log->mutex);
-    int rc = log_append_locked(log, batch, (struct log_waiter){.done = done, .arg = arg}, HF_LOG_ACK_POLICY);
-    bool wake = log->queue != NULL && log_needs_wake(log);
-    mutex_unlock(&log->mutex);
-    if (wake) {
-        io_queue_wake(log->queue);
-    }
-    return rc;
-}
-
-/* The calling thread is the driver. */
-static void log_drive_until(struct hf_log *log, const struct log_waiting *waiting)
-{
-    while (!waiting->completed) {
-        uint64_t timeout_ns = log_sleep_ns(log);
-        log_turn(log, timeout_ns, LOG_TURN_MAY_BLOCK);
-    }
-}
-
-static int log_append_blocking(struct hf_log *log, const struct hf_log_batch *batch,
-                               enum hf_log_acknowledge acknowledge)
-{
-    if (log->queue == NULL) {
-        return error_raise(HF_EUNSUPPORTED, "the log was opened read-only");
-    }
-    if (log->simulated) {
-        return error_raise(HF_EUNSUPPORTED, "in the simulator nothing can wait: append, then run turns");
-    }
-    struct log_waiting waiting = {0};
-    bool drives = log->options.driver == HF_LOG_DRIVE_CALLER;
-    mutex_init(&waiting.mutex);
-    condition_init(&waiting.condition);
-    mutex_lock(&log->mutex);
-    log->driver_asleep = log->driver_asleep && !drives;
-    int rc = log_append_locked(log, batch, (struct log_waiter){0}, acknowledge);
-    bool waits = rc == 0 && !log_alone_append(log, &rc);
-    if (waits) {
-        log_writer_wait(&log->writer, (struct log_waiter){.done = log_waiting_done, .arg = &waiting}, acknowledge);
-    }
-    bool wake = log_needs_wake(log);
-    mutex_unlock(&log->mutex);
-    if (wake) {
-        io_queue_wake(log->queue);
-    }
-    if (waits && drives) {
-        log_drive_until(log, &waiting);
-    }
-    mutex_lock(&waiting.mutex);
-    while (waits && !waiting.completed) {
-        condition_wait(&waiting.condition, &waiting.mutex);
-    }
-    mutex_unlock(&waiting.mutex);
-    condition_close(&waiting.condition);
-    mutex_close(&waiting.mutex);
-    return rc != 0 ? rc : waiting.result;
-}
-
-static int log_append_result(struct hf_log *log, int rc)
-{
-    if (rc == HF_EPOISONED || rc == HF_ECLOSED) {
-        struct hf_log_stat stat;
-        hf_log_stat(log, &stat);
-        return error_raise(rc, "the append was not acknowledged: %s", stat.failure_text);
-    }
-    return rc;
-}
-
-int hf_log_append_wait(struct hf_log *log, const struct hf_log_batch *batch)
-{
-    return log_append_result(log, log_append_blocking(log, batch, HF_LOG_ACK_POLICY));
-}
-
-int hf_log_sync(struct hf_log *log)
-{
-    static const struct hf_log_batch nothing = {.essential = true};
-    return log_append_result(log, log_append_blocking(log, &nothing, HF_LOG_ACK_DURABLE));
-}
-
-size_t hf_log_poll(struct hf_log *log, struct hf_log_completion *out, size_t max)
-{
-    mutex_lock(&log->mutex);
-    size_t count = log_completion_poll(&log->completions, out, max);
-    mutex_unlock(&log->mutex);
-    return count;
-}
-
-int hf_log_poll_descriptor(struct hf_log *log)
-{
-    if (log->queue == NULL) {
-        return -1;
-    }
-    mutex_lock(&log->mutex);
-    int descriptor = log_completion_descriptor(&log->completions);
-    mutex_unlock(&log->mutex);
-    return descriptor;
 }
 
 int hf_log_group_open(struct hf_log *log, uint64_t group_id, uint64_t incarnation)
@@ -699,7 +597,7 @@ static uint64_t log_capacity_locked(struct hf_log *log)
     if (log->queue == NULL || log->writer.failure != 0) {
         return 0;
     }
-    uint64_t capacity = log_writer_capacity(&log->writer);
+    uint64_t capacity = log->memory != NULL ? log_memory_capacity(log) : log_writer_capacity(&log->writer);
     return capacity > log->reserved_bytes ? capacity - log->reserved_bytes : 0;
 }
 
@@ -707,12 +605,12 @@ int hf_log_reserve(struct hf_log *log, uint64_t bytes)
 {
     mutex_lock(&log->mutex);
     int rc = log_append_check_state(log);
-    if (rc == 0 && log_capacity_locked(log) < bytes) {
+    if (rc == 0 && log->memory == NULL && log_capacity_locked(log) < bytes) {
         log_pool_forget_free_bytes(&log->pool);
         log->pool.retry_now = true;
-        if (log_capacity_locked(log) < bytes) {
-            rc = error_raise(HF_ENOSPACE, "no space on the device for %" PRIu64 " more bytes of the log", bytes);
-        }
+    }
+    if (rc == 0 && log_capacity_locked(log) < bytes) {
+        rc = error_raise(HF_ENOSPACE, "no space for %" PRIu64 " more bytes of the log", bytes);
     }
     if (rc == 0) {
         log->reserved_bytes += bytes;
@@ -765,6 +663,18 @@ int hf_log_group_next(struct hf_log *log, uint64_t after, uint64_t *out)
     }
     mutex_unlock(&log->mutex);
     return rc;
+}
+
+size_t hf_log_group_list(struct hf_log *log, uint64_t after, uint64_t *out, size_t max)
+{
+    size_t count = 0;
+    mutex_lock(&log->mutex);
+    for (const struct log_group *group = NULL; count < max && (group = log_groups_next(&log->groups, after)) != NULL;
+         after = group->id) {
+        out[count++] = group->id;
+    }
+    mutex_unlock(&log->mutex);
+    return count;
 }
 
 int hf_log_term(struct hf_log *log, uint64_t group_id, uint64_t index, uint64_t *out)

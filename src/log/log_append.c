@@ -7,6 +7,7 @@
 #include "base/mutation.h"
 #include "log/log_batch.h"
 #include "log/log_check.h"
+#include "log/log_iterator.h"
 #include "log/log_repair.h"
 
 /* ---- encoding ---- */
@@ -271,10 +272,30 @@ static int log_append_check_queue(const struct hf_log *log, const struct hf_log_
     return 0;
 }
 
+/* A memory log has no queue but the callbacks that wait for a turn. */
+static int log_append_check_ready(const struct hf_log *log)
+{
+    if (log->writer.ready.count >= log->options.queue_entries_max) {
+        return error_raise(HF_EBUSY, "%zu callbacks of the log wait for a turn", log->writer.ready.count);
+    }
+    return 0;
+}
+
+/* Whom it concerns: iterators of groups that were truncated, and who waits for entries. */
+static void log_append_tell(struct hf_log *log, const struct hf_log_batch *batch)
+{
+    if (!list_empty(&log->iterators)) {
+        log_iterator_note(log, batch);
+    }
+    if (log->changed_waiters > 0) {
+        condition_broadcast(&log->changed);
+    }
+}
+
 int log_append_locked(struct hf_log *log, const struct hf_log_batch *batch, struct log_waiter waiter,
                       enum hf_log_acknowledge acknowledge)
 {
-    bool writes = batch->plain && log_check_plain(&log->groups, batch);
+    bool writes = log->memory == NULL && batch->plain && log_check_plain(&log->groups, batch);
     int rc = log_append_check_state(log);
     if (rc == 0 && !writes) {
         rc = log_check_batch(&log->groups, &log->damages, batch, ++log->check_turn, &writes);
@@ -286,6 +307,15 @@ int log_append_locked(struct hf_log *log, const struct hf_log_batch *batch, stru
         log_writer_wait(&log->writer, waiter, acknowledge);
         return 0;
     }
+    if (log->memory != NULL) {
+        rc = log_append_check_ready(log);
+        rc = rc == 0 ? log_memory_append(log, batch) : rc;
+        if (rc == 0) {
+            log_append_tell(log, batch);
+            log_writer_wait(&log->writer, waiter, acknowledge);
+        }
+        return rc;
+    }
     rc = log_append_check_queue(log, batch);
     if (rc == 0) {
         rc = log_writer_make_room(&log->writer, batch->encoded_size,
@@ -295,6 +325,7 @@ int log_append_locked(struct hf_log *log, const struct hf_log_batch *batch, stru
         return rc;
     }
     log_append_apply(log, batch);
+    log_append_tell(log, batch);
     log_writer_wait(&log->writer, waiter, acknowledge);
     return 0;
 }

@@ -28,6 +28,7 @@ struct hf_log_batch {
     struct buffer bodies;
     uint64_t encoded_size; /* an upper bound: as if no record could share a run that is open already */
     bool plain;            /* nothing but appends to one group, indexes without gaps, terms that do not decrease */
+    bool installs;         /* its reset finishes an installation */
     bool essential;        /* nothing but hard state, resets, truncations, removals and repairs: may use the headroom */
 };
 

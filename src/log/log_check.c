@@ -141,7 +141,8 @@ bool log_check_plain(struct log_groups *groups, const struct hf_log_batch *batch
     const struct log_operation *first = &batch->operations[0];
     const struct log_operation *last = &batch->operations[batch->count - 1];
     struct log_group *group = log_groups_get(groups, first->group);
-    if (group == NULL || group->damaged || last->index < first->index || last->index == HF_LOG_INDEX_MAX) {
+    if (group == NULL || group->damaged || group->install != NULL || last->index < first->index ||
+        last->index == HF_LOG_INDEX_MAX) {
         return false;
     }
     const struct log_group_bounds *bounds = &group->bounds;
@@ -160,6 +161,19 @@ static int log_check_health(struct log_group *group, const struct log_operation 
             HF_ECORRUPT, "group %" PRIu64 " is damaged: only a repair, a reset or its removal is accepted", group->id);
     }
     return 0;
+}
+
+/* A group that a snapshot is being installed into stays as it is until the reset that ends it. */
+static int log_check_install(const struct log_group *group, const struct hf_log_batch *batch,
+                             const struct log_operation *operation)
+{
+    bool installs = batch->installs && operation->kind == LOG_RECORD_RESET;
+    if (group->install == NULL || installs || operation->kind == LOG_RECORD_HARD_STATE ||
+        operation->kind == LOG_RECORD_REMOVED) {
+        return 0;
+    }
+    return error_raise(HF_EBUSY, "group %" PRIu64 ": a snapshot up to index %" PRIu64 " is being installed", group->id,
+                       group->install->index);
 }
 
 int log_check_batch(struct log_groups *groups, const struct log_damages *damages, const struct hf_log_batch *batch,
@@ -184,6 +198,7 @@ int log_check_batch(struct log_groups *groups, const struct log_damages *damages
             rc = error_raise(HF_EINVALID, "group %" PRIu64 ": a batch that repairs sets nothing but the hard state",
                              group->id);
         }
+        rc = rc == 0 ? log_check_install(group, batch, operation) : rc;
         if (rc == 0) {
             *writes |= !log_check_is_noop(&group->checked, operation);
             rc = log_check_operation(&check, &group->checked);

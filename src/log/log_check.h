@@ -8,7 +8,8 @@
 #include "log/log_group.h"
 
 /* turn: a number that no earlier check had. *writes: whether anything is to be written at all (a batch of nothing but
- * no-ops is a barrier). Errors: HF_ECONFLICT, HF_ECOMPACTED, HF_ECORRUPT (damaged group), HF_EINVAL, HF_ETOOBIG. */
+ * no-ops is a barrier). Errors: HF_ECONFLICT, HF_ECOMPACTED, HF_ECORRUPT (damaged group), HF_EBUSY (a snapshot is being
+ * installed), HF_EINVAL, HF_ETOOBIG. */
 int log_check_batch(struct log_groups *groups, const struct log_damages *damages, const struct hf_log_batch *batch,
                     uint64_t turn, bool *writes);
 

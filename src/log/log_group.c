@@ -16,6 +16,7 @@ void log_groups_close(struct log_groups *groups)
     while (map_next(&groups->by_id, &position, &id, &value)) {
         struct log_group *group = value;
         log_index_close(&group->index);
+        free(group->install);
         free(group);
     }
     map_close(&groups->by_id);
@@ -202,6 +203,9 @@ void log_group_reset(struct log_group *group, uint64_t index, uint64_t term, str
         .floor = index, .last = index, .term_last = term, .floor_term = term, .anchored = true, .exists = true};
     log_group_place_state(&group->floor_segment, segment);
     group->durable = 0;
+    group->applied = index; /* the snapshot holds it */
+    free(group->install);
+    group->install = NULL;
     group->commit_needed = 0;
     log_group_name_snapshot(group, snapshot_name);
     group->removed = false;
@@ -241,6 +245,7 @@ void log_group_remove(struct log_group *group, struct log_segment *segment)
     log_index_close(&group->index);
     log_group_anchor(group, NULL);
     log_group_move_floor(group, NULL);
+    free(group->install);
     *group = (struct log_group){.id = group->id,
                                 .tombstone = group->incarnation,
                                 .tombstone_run = group->run_number,

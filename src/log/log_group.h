@@ -21,6 +21,14 @@ struct log_group_bounds {
     bool exists;
 };
 
+/* A snapshot on its way: where the log restarts. */
+struct log_install {
+    uint64_t index;
+    uint64_t term;
+    uint32_t name_size;
+    uint8_t name[HF_LOG_SNAPSHOT_NAME_SIZE_MAX];
+};
+
 struct log_group {
     uint64_t id;
     uint64_t incarnation;   /* 0: none chosen yet */
@@ -45,6 +53,11 @@ struct log_group {
     bool damaged;
     bool open; /* log_apply: the log's front is gone, entries up to bounds.last may still come as moved records, and
                 * unless it is anchored, so may the floor */
+    uint64_t applied;            /* what hf_log_retain said */
+    struct log_install *install; /* a snapshot is being installed: log_install.c; NULL: none */
+
+    uint64_t memory_turn; /* log_memory: the append that memory_kept belongs to */
+    bool memory_kept;     /* the batch does more than append to it: nothing of it is dropped meanwhile */
 
     uint64_t check_turn; /* log_check: the append that `checked` belongs to */
     struct log_group_bounds checked;

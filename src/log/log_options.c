@@ -12,6 +12,8 @@
 #define LOG_WRITE_SIZE_MAX       (16u << 20)
 #define LOG_WRITES_IN_FLIGHT_MAX 16u
 #define LOG_RECYCLE_SEGMENTS_MAX 4u
+#define LOG_OPEN_RETRIES_MAX     1000u
+#define LOG_OPEN_RETRY_MS_MAX    60000u
 
 void hf_log_options_init(struct hf_log_options *options)
 {
@@ -28,6 +30,10 @@ void hf_log_options_init(struct hf_log_options *options)
         .delete_scan_ms = 10000,
         .delete_delay_ms = 60000,
         .stall_ms = 1000,
+        .memory_entries_max = 100000,
+        .memory_bytes_max = UINT64_C(1) << 30,
+        .read_ahead_bytes = 256u << 10,
+        .open_retry_ms = 100,
     };
 }
 
@@ -65,6 +71,10 @@ int log_options_set(struct hf_log_options *options, const struct hf_log_options 
     options->delete_scan_ms = (uint32_t)log_options_or(options->delete_scan_ms, fallback.delete_scan_ms);
     options->delete_delay_ms = (uint32_t)log_options_or(options->delete_delay_ms, fallback.delete_delay_ms);
     options->stall_ms = (uint32_t)log_options_or(options->stall_ms, fallback.stall_ms);
+    options->memory_entries_max = log_options_or(options->memory_entries_max, fallback.memory_entries_max);
+    options->memory_bytes_max = log_options_or(options->memory_bytes_max, fallback.memory_bytes_max);
+    options->read_ahead_bytes = (uint32_t)log_options_or(options->read_ahead_bytes, fallback.read_ahead_bytes);
+    options->open_retry_ms = (uint32_t)log_options_or(options->open_retry_ms, fallback.open_retry_ms);
     struct {
         const char *name;
         uint64_t value, min, max;
@@ -76,10 +86,19 @@ int log_options_set(struct hf_log_options *options, const struct hf_log_options 
         {"sync_policy", (uint64_t)options->sync_policy, 0, HF_LOG_SYNC_NONE},
         {"driver", (uint64_t)options->driver, 0, HF_LOG_DRIVE_CALLER},
         {"io", (uint64_t)options->io, 0, HF_LOG_IO_THREADS},
+        {"direct", (uint64_t)options->direct, 0, HF_LOG_DIRECT_OFF},
+        {"backend", (uint64_t)options->backend, 0, HF_LOG_MEMORY},
+        {"when_full", (uint64_t)options->when_full, 0, HF_LOG_FULL_DROP_APPLIED},
+        {"read_ahead_bytes", options->read_ahead_bytes, LOG_READ_AHEAD_MIN, LOG_READ_AHEAD_MAX},
+        {"open_retries_max", options->open_retries_max, 0, LOG_OPEN_RETRIES_MAX},
+        {"open_retry_ms", options->open_retry_ms, 1, LOG_OPEN_RETRY_MS_MAX},
     };
     int rc = 0;
     for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && rc == 0; i++) {
         rc = log_options_check_one(checks[i].name, checks[i].value, checks[i].min, checks[i].max);
+    }
+    if (rc == 0 && options->backend == HF_LOG_MEMORY && options->read_only) {
+        rc = error_raise(HF_EINVALID, "a memory log has nothing to be read only");
     }
     options->segment_size_bytes = log_format_align_block(options->segment_size_bytes);
     options->write_size_max_bytes = (uint32_t)log_format_align_block(options->write_size_max_bytes);

@@ -226,8 +226,8 @@ int log_pool_start(struct log_pool *pool, struct io_queue *queue, uint64_t log_b
         return 0;
     }
     pool->retry_now = false;
-    pool->preparation =
-        (struct log_preparation){.io = pool->io, .directory = pool->directory, .header = target->header};
+    pool->preparation = (struct log_preparation){
+        .io = pool->io, .directory = pool->directory, .header = target->header, .direct = pool->direct};
     log_pool_take_recyclable(pool, &pool->preparation);
     pool->operation =
         (struct io_operation){.kind = IO_WORK, .work = log_prepare_work, .arg = &pool->preparation, .user = pool};

@@ -30,6 +30,7 @@ struct log_pool {
     uint64_t segment_size_max_bytes;
     uint64_t reserve_bytes;
     uint32_t spares_max;
+    enum hf_log_direct direct;
 
     struct log_segment_header last; /* of the newest identity given out */
     struct log_segment *upcoming[LOG_POOL_UPCOMING_MAX];

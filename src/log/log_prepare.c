@@ -43,6 +43,19 @@ done:
     return rc;
 }
 
+static unsigned log_prepare_direct(const struct log_preparation *preparation)
+{
+    return preparation->direct != HF_LOG_DIRECT_OFF ? FILE_DIRECT : 0;
+}
+
+static int log_prepare_check_direct(const struct log_preparation *preparation)
+{
+    if (preparation->direct == HF_LOG_DIRECT_ON && !file_is_direct(preparation->file)) {
+        return error_raise(HF_EUNSUPPORTED, "the file system of %s takes no direct I/O", preparation->directory);
+    }
+    return 0;
+}
+
 /* The file that is recycled, under the temporary name. HF_ENOTFOUND: it is gone or not as expected, so not taken. */
 static int log_prepare_reuse(struct log_preparation *preparation, const char *path)
 {
@@ -54,7 +67,8 @@ static int log_prepare_reuse(struct log_preparation *preparation, const char *pa
     log_index_file_unlink(preparation->io, preparation->directory, preparation->recycled_number);
     int rc = path_rename(preparation->io, from, path);
     if (rc == 0) {
-        rc = file_open(preparation->io, path, FILE_READ | FILE_WRITE | FILE_DIRECT, &preparation->file);
+        rc = file_open(preparation->io, path, FILE_READ | FILE_WRITE | log_prepare_direct(preparation),
+                       &preparation->file);
     }
     if (rc == 0) {
         rc = file_size(preparation->file, &size);
@@ -84,13 +98,17 @@ int log_prepare_create(struct log_preparation *preparation)
     rc = preparation->recycled_number != 0 ? log_prepare_reuse(preparation, path) : HF_ENOTFOUND;
     if (rc == HF_ENOTFOUND) {
         preparation->recycled_number = 0;
-        rc = file_open(preparation->io, path, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE | FILE_DIRECT,
+        rc = file_open(preparation->io, path,
+                       FILE_READ | FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE | log_prepare_direct(preparation),
                        &preparation->file);
     }
     if (rc != 0) {
         goto done;
     }
-    rc = file_lock(preparation->file);
+    rc = log_prepare_check_direct(preparation);
+    if (rc == 0) {
+        rc = file_lock(preparation->file);
+    }
     if (rc == 0) {
         rc = log_prepare_write(preparation);
     }

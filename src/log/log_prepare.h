@@ -12,7 +12,8 @@ struct log_preparation {
     const char *directory; /* lent */
     struct log_segment_header header;
     uint64_t recycled_number; /* not 0: the file of this segment, which nobody needs, becomes the new one */
-    struct file *file;        /* out: direct, locked; the caller's on success */
+    enum hf_log_direct direct;
+    struct file *file; /* out: locked; the caller's on success */
 };
 
 /* A file under its temporary name: allocated and written, nothing synced. */

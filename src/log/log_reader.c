@@ -92,6 +92,11 @@ static int log_reader_pin(struct log_reader *reader, size_t at)
     struct hf_log *log = reader->log;
     struct log_reader_item *item = &reader->items[at];
     const struct log_reader_item *before = at > 0 ? item - 1 : NULL;
+    if (item->location.segment->memory != NULL) {
+        item->cached = item->location.segment->memory + item->location.offset;
+        item->location.segment->pins++;
+        return 0;
+    }
     if (!item->probed) {
         item->cached = log_tail_cache_find(&log->cache, item->location.segment->header.number, item->location.offset,
                                            &item->chunk);
@@ -114,7 +119,9 @@ static void log_reader_unpin(struct log_reader *reader, size_t count)
     for (size_t i = 0; i < count; i++) {
         struct log_reader_item *item = &reader->items[i];
         const struct log_reader_item *before = i > 0 ? item - 1 : NULL;
-        if (item->cached != NULL) {
+        if (item->location.segment->memory != NULL) {
+            log_segment_unpin(item->location.segment);
+        } else if (item->cached != NULL) {
             if (before == NULL || before->chunk != item->chunk) {
                 log_tail_cache_unpin(&reader->log->cache, item->chunk);
             }

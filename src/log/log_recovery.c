@@ -335,7 +335,8 @@ static int log_recovery_make_segment(struct log_recovery *recovery)
     struct hf_log *log = recovery->log;
     struct log_segment_header header;
     log_recovery_plan_header(recovery, &header);
-    recovery->preparation = (struct log_preparation){.io = log->io, .directory = log->directory, .header = header};
+    recovery->preparation = (struct log_preparation){
+        .io = log->io, .directory = log->directory, .header = header, .direct = log->options.direct};
     int rc = log_prepare_create(&recovery->preparation);
     if (rc != 0) {
         return rc;

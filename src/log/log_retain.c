@@ -61,12 +61,14 @@ static struct log_retained *log_retain_get(struct hf_log *log, uint64_t id)
     return retained;
 }
 
-int hf_log_retain(struct hf_log *log, uint64_t group, const struct hf_log_retention *bounds)
+int hf_log_retain(struct hf_log *log, uint64_t id, const struct hf_log_retention *bounds)
 {
     mutex_lock(&log->mutex);
-    struct log_retained *retained = log_retain_get(log, group);
+    struct log_retained *retained = log_retain_get(log, id);
     if (retained != NULL) {
         retained->bounds = *bounds;
+        struct log_group *group = log_groups_find(&log->groups, id);
+        group->applied = bounds->applied_index; /* what a full memory log may drop */
     }
     mutex_unlock(&log->mutex);
     return retained != NULL ? 0 : HF_ENOTFOUND;

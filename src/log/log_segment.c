@@ -28,6 +28,7 @@ void log_segment_close(struct log_segment *segment)
     assert(segment->pins == 0);
     file_close(segment->writer);
     file_close(segment->reader);
+    free(segment->memory);
     file_close(segment->index_reader);
     log_index_file_close(segment->index_file);
     if (segment->index_build != NULL) {

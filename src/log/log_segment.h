@@ -33,6 +33,7 @@ struct log_segment {
     struct log_segment_header header;
     enum log_segment_state state;
     struct file *writer; /* direct; NULL when not written by this process */
+    uint8_t *memory;     /* of a memory log: the bytes themselves; NULL: in a file */
     struct file *reader; /* buffered; opened when first needed */
     struct file *index_reader;
     bool index_replaced; /* index_reader is of a file that was made again */

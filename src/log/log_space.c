@@ -3,6 +3,9 @@
 int log_space_step(struct hf_log *log, uint64_t now_ns)
 {
     int rc = log_retain_step(log, now_ns);
+    if (log->memory != NULL) {
+        return rc; /* it has no files */
+    }
     if (rc == 0) {
         rc = log_release_step(log, now_ns);
     }
@@ -30,6 +33,9 @@ bool log_space_is_busy(const struct hf_log *log)
 
 uint64_t log_space_deadline_ns(const struct hf_log *log, uint64_t now_ns)
 {
+    if (log->memory != NULL) {
+        return log_retain_deadline_ns(log);
+    }
     uint64_t deadlines_ns[] = {log_release_deadline_ns(log), log_collect_deadline_ns(log, now_ns),
                                log_retain_deadline_ns(log)};
     uint64_t first_ns = UINT64_MAX;

@@ -7,6 +7,9 @@
 
 static uint64_t log_stat_bytes_on_disk(const struct hf_log *log)
 {
+    if (log->memory != NULL) {
+        return log->memory->bytes;
+    }
     uint64_t bytes = log->segments.size_bytes;
     for (size_t i = 0; i < log->pool.upcoming_count; i++) {
         bytes += log->pool.upcoming[i]->header.size_bytes;
@@ -49,7 +52,7 @@ void hf_log_stat(struct hf_log *log, struct hf_log_stat *out)
     uint64_t oldest_ns = log->queue != NULL && writer->failure == 0 ? log_writer_oldest_ns(writer) : 0;
     uint64_t now_ns = io_monotonic_ns(log->io);
     *out = (struct hf_log_stat){
-        .segments = log->segments.count,
+        .segments = log->memory != NULL ? log->memory->arenas.count : log->segments.count,
         .bytes_on_disk = log_stat_bytes_on_disk(log),
         .appended_entries = log->appended_entries,
         .appended_bytes = log->appended_bytes,
@@ -58,11 +61,13 @@ void hf_log_stat(struct hf_log *log, struct hf_log_stat *out)
         .oldest_unsynced_ns = oldest_ns != 0 && now_ns > oldest_ns ? now_ns - oldest_ns : 0,
         .queued_entries = writer->queued_entries,
         .queued_bytes = writer->queued_bytes,
+        .cached_entries = log->cache.entries,
+        .cached_bytes = log->cache.bytes,
         .recovery_ns = log->recovery_ns,
         .recovered_bytes_dropped = log->torn_bytes,
         .damaged_groups = log_stat_damaged_groups(log),
         .failure = writer->failure,
-        .io_name = io_backend_name(log->io),
+        .io_name = log->memory != NULL ? "memory" : io_backend_name(log->io),
         .segments_pinned = log_stat_segments_pinned(log),
         .moved_entries = log->collect.moved_entries,
         .moved_bytes = log->collect.moved_bytes,

@@ -13,6 +13,7 @@
 #include "log/log_completion.h"
 #include "log/log_damage.h"
 #include "log/log_group.h"
+#include "log/log_memory.h"
 #include "log/log_pool.h"
 #include "log/log_release.h"
 #include "log/log_retain.h"
@@ -48,9 +49,12 @@ struct hf_log {
     struct log_stall stall;
     uint64_t check_turn;
     uint64_t reserved_bytes;
-    struct condition space; /* told of every turn while space_waiters > 0 */
-    unsigned space_waiters;
+    struct condition changed; /* told of every append and turn while somebody waits: for space, or for entries */
+    unsigned changed_waiters;
+    struct list iterators;     /* that are open */
+    struct log_memory *memory; /* NULL: the log is in files */
     bool closing;
+    bool drained;       /* closing, and the log's own thread has seen everything through */
     bool driver_asleep; /* the driver waits in io_queue_reap, or the caller's loop does: wake it */
 
     struct io_queue *queue;

@@ -75,16 +75,28 @@ static void log_tail_cache_rest(struct log_tail_cache *cache, struct log_chunk *
     cache->resting_count++;
 }
 
+static bool log_tail_cache_is_over(const struct log_tail_cache *cache, const struct log_chunk *oldest)
+{
+    bool many = cache->entries_max != 0 && cache->entries > cache->entries_max;
+    bool old = cache->age_max_ns != 0 && cache->now_ns > oldest->sealed_ns + cache->age_max_ns;
+    return cache->bytes > cache->bytes_max || many || old;
+}
+
 static void log_tail_cache_evict(struct log_tail_cache *cache)
 {
-    while (cache->bytes > cache->bytes_max && !list_empty(&cache->chunks)) {
+    while (!list_empty(&cache->chunks)) {
         struct log_chunk *oldest = list_entry(cache->chunks.next, struct log_chunk, link);
+        if (!log_tail_cache_is_over(cache, oldest)) {
+            return;
+        }
         if (oldest->unlanded > 0 || &oldest->link == cache->chunks.previous) {
             return;
         }
         cache->frame_first += oldest->frames;
         cache->frame_count -= oldest->frames;
         cache->bytes -= oldest->size;
+        cache->entries -= oldest->entries;
+        oldest->entries = 0;
         oldest->frames = 0;
         oldest->evicted = true;
         if (oldest->pins == 0) {
@@ -152,11 +164,22 @@ void log_tail_cache_begin(struct log_tail_cache *cache, struct log_chunk *chunk,
     chunk->unlanded++;
 }
 
-void log_tail_cache_seal(struct log_tail_cache *cache, struct log_chunk *chunk, size_t length)
+void log_tail_cache_expire(struct log_tail_cache *cache, uint64_t now_ns)
+{
+    cache->now_ns = now_ns;
+    if (cache->age_max_ns != 0) {
+        log_tail_cache_evict(cache);
+    }
+}
+
+void log_tail_cache_seal(struct log_tail_cache *cache, struct log_chunk *chunk, size_t length, uint64_t entries)
 {
     assert(list_entry(cache->chunks.previous, struct log_chunk, link) == chunk);
     assert(length <= chunk->size - chunk->used);
     chunk->used += length;
+    chunk->entries += entries;
+    chunk->sealed_ns = cache->now_ns;
+    cache->entries += entries;
 }
 
 void log_tail_cache_landed(struct log_tail_cache *cache, struct log_chunk *chunk)

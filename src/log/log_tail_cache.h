@@ -1,6 +1,7 @@
 /* Recent frames in memory, where they were built: the write buffer and the cache of recent entries are the same bytes.
- * Frames lie side by side in chunks; a chunk is given up whole, oldest first, once the cache is over its bound, all its
- * frames have landed on the device and nobody reads it. Guarded by the log's mutex; pinned chunks may be read without.
+ * Frames lie side by side in chunks; a chunk is given up whole, oldest first, once the cache is over one of its bounds,
+ * all its frames have landed on the device and nobody reads it. Guarded by the log's mutex; pinned chunks may be read
+ * without.
  */
 #ifndef LOG_LOG_TAIL_CACHE_H
 #define LOG_LOG_TAIL_CACHE_H
@@ -15,9 +16,11 @@ struct log_chunk {
     struct list link;
     uint8_t *data; /* aligned to a block */
     size_t size;
-    size_t used;       /* up to the end of the last sealed frame */
-    size_t frames;     /* in the cache's queue */
-    unsigned unlanded; /* frames that the device does not have yet */
+    size_t used;   /* up to the end of the last sealed frame */
+    size_t frames; /* in the cache's queue */
+    uint64_t entries;
+    uint64_t sealed_ns; /* when its last frame was sealed */
+    unsigned unlanded;  /* frames that the device does not have yet */
     unsigned pins;
     bool is_mapped; /* from memory_map.h, else from the heap */
     bool evicted;   /* waits for its last pin only */
@@ -36,6 +39,10 @@ struct log_tail_cache {
     size_t resting_count;
     size_t bytes; /* of chunks */
     size_t bytes_max;
+    uint64_t entries;
+    uint64_t entries_max; /* 0: no bound */
+    uint64_t age_max_ns;  /* 0: no bound */
+    uint64_t now_ns;      /* of the last log_tail_cache_expire */
     size_t chunk_size;
     struct log_cached_frame *frames; /* in stream order, without gaps */
     size_t frame_first;
@@ -50,8 +57,10 @@ uint8_t *log_tail_cache_room(struct log_tail_cache *cache, size_t need, size_t w
                              struct log_chunk **chunk);
 /* The frame begins there; its entries can be found from now on. */
 void log_tail_cache_begin(struct log_tail_cache *cache, struct log_chunk *chunk, uint64_t segment, uint64_t offset);
-/* The frame that began last takes `length` bytes of its chunk. */
-void log_tail_cache_seal(struct log_tail_cache *cache, struct log_chunk *chunk, size_t length);
+/* The frame that began last takes `length` bytes of its chunk and holds that many entries. */
+void log_tail_cache_seal(struct log_tail_cache *cache, struct log_chunk *chunk, size_t length, uint64_t entries);
+/* Gives up what became too old. */
+void log_tail_cache_expire(struct log_tail_cache *cache, uint64_t now_ns);
 void log_tail_cache_landed(struct log_tail_cache *cache, struct log_chunk *chunk);
 /* The record at that place of a segment, and its chunk; NULL when it is not cached. */
 const uint8_t *log_tail_cache_find(const struct log_tail_cache *cache, uint64_t segment, uint64_t offset,

@@ -356,7 +356,7 @@ void log_writer_seal(struct log_writer *writer)
                                           .oldest_segment = write->declares_oldest};
     write->length = log_frame_seal(&write->builder, &declaration);
     write->state = LOG_WRITE_SEALED;
-    log_tail_cache_seal(writer->cache, write->chunk, write->length);
+    log_tail_cache_seal(writer->cache, write->chunk, write->length, write->entry_count);
     writer->tail_offset += write->length;
     writer->tail_position += write->length;
     writer->sequence_next++;
@@ -757,6 +757,9 @@ bool log_writer_has_work(const struct log_writer *writer)
 
 bool log_writer_trailer_missing(const struct log_writer *writer)
 {
+    if (writer->tail == NULL) {
+        return false; /* of a memory log: it writes nothing */
+    }
     bool undeclared = writer->declared_position < writer->data_end_position ||
                       writer->declared_oldest < writer->segments->items[0]->header.number;
     return writer->failure == 0 && undeclared && writer->durable_position >= writer->data_end_position;

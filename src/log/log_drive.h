@@ -1,0 +1,15 @@
+/* How the driver's turns are run; log.c. */
+#ifndef LOG_LOG_DRIVE_H
+#define LOG_LOG_DRIVE_H
+
+#include "log/log_state.h"
+
+enum log_turn_kind { LOG_TURN_POLLS, LOG_TURN_MAY_BLOCK }; /* for a write that it makes by itself */
+/* One turn; waits up to timeout_ns for something to reap. Returns how many callbacks ran. Driver. */
+unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_kind kind);
+/* How long the driver may sleep; notes that it does. Driver. */
+uint64_t log_drive_sleep_ns(struct hf_log *log);
+/* The driver sleeps although there is something to do: io_queue_wake it, without the mutex. The mutex is held. */
+bool log_drive_needs_wake(struct hf_log *log);
+
+#endif

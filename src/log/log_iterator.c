@@ -1,0 +1,261 @@
+/* An iterator reads a window of entries at a time and hands them out one by one.
+ *
+ * What was truncated must not be handed out from a window that was read before. The log notes the lowest index that a
+ * truncation reached in each open iterator and raises its flag; next looks at the flag first, so that handing out an
+ * entry of the window takes no lock. A note that comes while a window is being read may or may not concern it: the
+ * window is dropped and read again. */
+#include "log/log_iterator.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "log/log_options.h"
+#include "log/log_state.h"
+
+#define LOG_ITERATOR_FOR_EVER UINT32_MAX
+
+struct hf_log_iterator {
+    struct list link;
+    struct hf_log *log;
+    uint64_t group;
+
+    atomic_bool noted;       /* one of the next two changed */
+    bool cancelled;          /* the mutex guards it */
+    uint64_t truncated_from; /* likewise; UINT64_MAX: nothing was */
+
+    /* The iterator's thread's. */
+    uint64_t position; /* handed out next */
+    uint64_t end;      /* exclusive; 0: none */
+    uint64_t bytes_left;
+    uint64_t count_left;
+    bool bytes_given;
+    bool durable_only;
+    uint32_t read_ahead_bytes;
+    struct hf_log_view window;
+    size_t at; /* in the window */
+};
+
+int hf_log_iterator_open(struct hf_log *log, uint64_t group, const struct hf_log_iterator_options *options,
+                         struct hf_log_iterator **out)
+{
+    static const struct hf_log_iterator_options all = {0};
+    options = options != NULL ? options : &all;
+    *out = NULL;
+    uint32_t read_ahead = options->read_ahead_bytes != 0 ? options->read_ahead_bytes : log->options.read_ahead_bytes;
+    if (read_ahead < LOG_READ_AHEAD_MIN || read_ahead > LOG_READ_AHEAD_MAX) {
+        return error_raise(HF_EINVALID, "read_ahead_bytes is %" PRIu32 ", allowed are %u … %u", read_ahead,
+                           LOG_READ_AHEAD_MIN, LOG_READ_AHEAD_MAX);
+    }
+    if (options->to != 0 && options->to < options->from) {
+        return error_raise(HF_EINVALID, "the range %" PRIu64 " … %" PRIu64 " runs backwards", options->from,
+                           options->to);
+    }
+    struct hf_log_iterator *iterator = memory_new(sizeof(*iterator));
+    iterator->log = log;
+    iterator->group = group;
+    iterator->position = options->from;
+    iterator->end = options->to;
+    iterator->bytes_left = options->bytes_max != 0 ? options->bytes_max : UINT64_MAX;
+    iterator->count_left = options->count_max != 0 ? options->count_max : UINT64_MAX;
+    iterator->durable_only = options->durable_only;
+    iterator->read_ahead_bytes = read_ahead;
+    iterator->truncated_from = UINT64_MAX;
+    mutex_lock(&log->mutex);
+    list_append(&log->iterators, &iterator->link);
+    if (iterator->position == 0) {
+        const struct log_group *found = log_groups_find(&log->groups, group);
+        iterator->position = found != NULL ? found->bounds.floor + 1 : 0; /* 0: the first, once there is one */
+    }
+    mutex_unlock(&log->mutex);
+    *out = iterator;
+    return 0;
+}
+
+void hf_log_iterator_close(struct hf_log_iterator *iterator)
+{
+    if (iterator == NULL) {
+        return;
+    }
+    mutex_lock(&iterator->log->mutex);
+    list_remove(&iterator->link);
+    mutex_unlock(&iterator->log->mutex);
+    hf_log_view_close(&iterator->window);
+    free(iterator);
+}
+
+void hf_log_iterator_cancel(struct hf_log_iterator *iterator)
+{
+    mutex_lock(&iterator->log->mutex);
+    iterator->cancelled = true;
+    atomic_store(&iterator->noted, true);
+    condition_broadcast(&iterator->log->changed);
+    mutex_unlock(&iterator->log->mutex);
+}
+
+static void log_iterator_truncated(struct hf_log *log, uint64_t group, uint64_t from)
+{
+    list_each (&log->iterators, item) {
+        struct hf_log_iterator *iterator = list_entry(item, struct hf_log_iterator, link);
+        if (iterator->group == group && from < iterator->truncated_from) {
+            iterator->truncated_from = from;
+            atomic_store(&iterator->noted, true);
+        }
+    }
+}
+
+void log_iterator_note(struct hf_log *log, const struct hf_log_batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct log_operation *operation = &batch->operations[i];
+        if (operation->kind == LOG_RECORD_TRUNCATE) {
+            log_iterator_truncated(log, operation->group, operation->index);
+        } else if (operation->kind == LOG_RECORD_RESET || operation->kind == LOG_RECORD_REMOVED) {
+            log_iterator_truncated(log, operation->group, 0);
+        }
+    }
+}
+
+static void log_iterator_drop_window(struct hf_log_iterator *iterator)
+{
+    hf_log_view_close(&iterator->window);
+    iterator->at = 0;
+}
+
+/* What was noted meanwhile. */
+static int log_iterator_hear(struct hf_log_iterator *iterator)
+{
+    struct hf_log *log = iterator->log;
+    mutex_lock(&log->mutex);
+    atomic_store(&iterator->noted, iterator->cancelled);
+    uint64_t from = iterator->truncated_from;
+    iterator->truncated_from = UINT64_MAX;
+    bool cancelled = iterator->cancelled;
+    const struct log_group *group = log_groups_find(&log->groups, iterator->group);
+    uint64_t first = group != NULL ? group->bounds.floor + 1 : 1;
+    mutex_unlock(&log->mutex);
+    if (cancelled) {
+        return error_raise(HF_ECANCELLED, "the iterator was cancelled");
+    }
+    if (from == UINT64_MAX) {
+        return 0;
+    }
+    log_iterator_drop_window(iterator);
+    if (from >= iterator->position) {
+        return 0; /* nothing of it was handed out */
+    }
+    iterator->position = from != 0 ? from : first;
+    return error_raise(HF_ECONFLICT, "group %" PRIu64 ": entries from index %" PRIu64 " on were replaced",
+                       iterator->group, iterator->position);
+}
+
+/* The last index that may be handed out now; 0: none. The mutex is held. */
+static uint64_t log_iterator_last(const struct hf_log_iterator *iterator)
+{
+    const struct log_group *group = log_groups_find(&iterator->log->groups, iterator->group);
+    if (group == NULL) {
+        return 0;
+    }
+    return iterator->durable_only ? group->durable : group->bounds.last;
+}
+
+/* Waits until there is an entry at the position: 0, HF_EUNAVAILABLE, or 0 with a note to hear. */
+static int log_iterator_wait(struct hf_log_iterator *iterator, uint32_t timeout_ms)
+{
+    struct hf_log *log = iterator->log;
+    uint64_t timeout_ns = timeout_ms == LOG_ITERATOR_FOR_EVER ? UINT64_MAX / 2 : (uint64_t)timeout_ms * 1000000;
+    uint64_t deadline_ns = io_monotonic_ns(log->io) + timeout_ns;
+    int rc = 0;
+    mutex_lock(&log->mutex);
+    for (;;) {
+        uint64_t last = log_iterator_last(iterator);
+        if (last >= iterator->position && last > 0) {
+            break;
+        }
+        uint64_t now_ns = io_monotonic_ns(log->io);
+        if (now_ns >= deadline_ns || log->simulated || log->queue == NULL) {
+            rc = error_raise(HF_EUNAVAILABLE, "group %" PRIu64 ": index %" PRIu64 " lies beyond the last, %" PRIu64,
+                             iterator->group, iterator->position, last);
+            break;
+        }
+        if (atomic_load(&iterator->noted)) {
+            break;
+        }
+        log->changed_waiters++;
+        condition_wait_for(&log->changed, &log->mutex, deadline_ns - now_ns);
+        log->changed_waiters--;
+    }
+    if (rc == 0 && iterator->position == 0 && !atomic_load(&iterator->noted)) {
+        iterator->position = log_groups_find(&log->groups, iterator->group)->bounds.floor + 1;
+    }
+    mutex_unlock(&log->mutex);
+    return rc;
+}
+
+static int log_iterator_fill(struct hf_log_iterator *iterator, uint32_t timeout_ms)
+{
+    log_iterator_drop_window(iterator);
+    int rc = log_iterator_wait(iterator, timeout_ms);
+    if (rc != 0 || atomic_load(&iterator->noted)) {
+        return rc;
+    }
+    uint64_t high = iterator->end;
+    if (iterator->durable_only) {
+        mutex_lock(&iterator->log->mutex);
+        uint64_t durable = log_iterator_last(iterator);
+        mutex_unlock(&iterator->log->mutex);
+        uint64_t behind = durable == UINT64_MAX ? 0 : durable + 1;
+        high = high == 0 || (behind != 0 && behind < high) ? behind : high;
+    }
+    if (high != 0 && high <= iterator->position) {
+        return 0; /* truncated since: the note says so */
+    }
+    rc = hf_log_read(iterator->log, iterator->group, iterator->position, high, iterator->read_ahead_bytes, 0,
+                     &iterator->window);
+    /* Truncated or compacted between waiting and reading: waiting again tells which. */
+    return rc == HF_EUNAVAILABLE ? 0 : rc;
+}
+
+static int log_iterator_take(struct hf_log_iterator *iterator, struct hf_entry *out)
+{
+    const struct hf_entry *entry = &iterator->window.entries[iterator->at];
+    uint64_t size = entry->payload.size;
+    if (size > iterator->bytes_left && iterator->bytes_given) {
+        iterator->bytes_left = 0;
+        iterator->count_left = 0;
+        return error_raise(HF_ENOTFOUND, "the iterator's limit of bytes is reached");
+    }
+    iterator->bytes_given = true;
+    iterator->bytes_left -= size < iterator->bytes_left ? size : iterator->bytes_left;
+    iterator->count_left--;
+    iterator->at++;
+    iterator->position = entry->index + 1;
+    if (entry->index == HF_LOG_INDEX_MAX) {
+        iterator->count_left = 0;
+    }
+    *out = *entry;
+    return 0;
+}
+
+int hf_log_iterator_next(struct hf_log_iterator *iterator, uint32_t timeout_ms, struct hf_entry *out)
+{
+    *out = (struct hf_entry){0};
+    for (;;) {
+        int rc = atomic_load_explicit(&iterator->noted, memory_order_acquire) ? log_iterator_hear(iterator) : 0;
+        if (rc != 0) {
+            return rc;
+        }
+        if (iterator->count_left == 0 || (iterator->end != 0 && iterator->position >= iterator->end)) {
+            return error_raise(HF_ENOTFOUND, "the iterator's range ends at index %" PRIu64, iterator->position);
+        }
+        if (iterator->at < iterator->window.count) {
+            return log_iterator_take(iterator, out);
+        }
+        rc = log_iterator_fill(iterator, timeout_ms);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+}

@@ -1,0 +1,118 @@
+/* Options that change how the device and the memory are used, and nothing of what the log says. */
+#include "unit/log/log_fixture.h"
+
+#define ENTRIES 400u
+
+static void fill(struct fixture *fixture, uint64_t from)
+{
+    char payload[8001];
+    memset(payload, 'f', 8000);
+    payload[8000] = '\0';
+    for (uint64_t i = from; i < from + ENTRIES; i += 50) {
+        hf_log_batch_clear(fixture->batch);
+        for (uint64_t j = i; j < i + 50; j++) {
+            struct hf_entry entry = fixture_entry(j, 1, payload);
+            assert_int_equal(hf_log_batch_append(fixture->batch, 1, &entry, 1), 0);
+        }
+        assert_int_equal(hf_log_append_wait(fixture->log, fixture->batch), 0);
+    }
+}
+
+static void expect_all(struct fixture *fixture, uint64_t last)
+{
+    struct hf_log_view view;
+    for (uint64_t low = 1; low <= last;) {
+        int rc = hf_log_read(fixture->log, 1, low, 0, 1 << 20, 0, &view);
+        if (rc != 0) {
+            fail_msg("%s", hf_error_text());
+        }
+        assert_int_equal(view.entries[0].index, low);
+        assert_int_equal(view.entries[0].payload.size, 8000);
+        uint64_t next = low + view.count;
+        hf_log_view_close(&view);
+        low = next;
+    }
+}
+
+static void the_log_is_the_same_with_and_without_direct_writes(void **unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    fixture_set_up(&fixture);
+    uint64_t last = 0;
+    for (int i = 0; i < 4; i++) {
+        fixture.options = (struct hf_log_options){.segment_size_bytes = 1 << 20,
+                                                  .direct = (enum hf_log_direct)(i % 3),
+                                                  .io = i % 2 ? HF_LOG_IO_THREADS : HF_LOG_IO_AUTO};
+        int rc = hf_log_open(fixture.directory, &fixture.options, &fixture.log);
+        if (rc == HF_EUNSUPPORTED && fixture.options.direct == HF_LOG_DIRECT_ON) {
+            continue; /* a file system that cannot says so */
+        }
+        assert_int_equal(rc, 0);
+        expect_all(&fixture, last);
+        fill(&fixture, last + 1);
+        last += ENTRIES;
+        expect_all(&fixture, last);
+        fixture_close(&fixture);
+    }
+    fixture_tear_down(&fixture);
+}
+
+static void the_tail_cache_may_be_bounded_by_entries_and_by_age(void **unused)
+{
+    (void)unused;
+    static const struct hf_log_options rows[] = {
+        {0},
+        {.tail_cache_entries_max = 10},
+        {.tail_cache_age_ms = 1},
+        {.tail_cache_entries_max = 1, .tail_cache_age_ms = 1, .tail_cache_bytes = 1},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct fixture fixture;
+        fixture_set_up(&fixture);
+        fixture.options = rows[i];
+        fixture.options.write_size_max_bytes = 64 << 10;
+        fixture_open(&fixture);
+        fill(&fixture, 1);
+        expect_all(&fixture, ENTRIES);
+        fill(&fixture, ENTRIES + 1);
+        expect_all(&fixture, 2 * ENTRIES);
+        usleep(20000); /* older than any bound of age */
+        fill(&fixture, 2 * ENTRIES + 1);
+        struct hf_log_stat stat;
+        hf_log_stat(fixture.log, &stat);
+        bool bounded = i > 0;
+        assert_true(bounded ? stat.cached_entries < 3 * ENTRIES / 2 : stat.cached_entries == 3 * ENTRIES);
+        expect_all(&fixture, 3 * ENTRIES);
+        fixture_tear_down(&fixture);
+    }
+}
+
+static void groups_are_listed_a_part_at_a_time(void **unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    uint64_t ids[4];
+    fixture_set_up(&fixture);
+    fixture.options.backend = HF_LOG_MEMORY;
+    fixture_open(&fixture);
+    assert_int_equal(hf_log_group_list(fixture.log, 0, ids, 4), 0);
+    for (uint64_t group = 2; group <= 12; group += 2) {
+        assert_int_equal(fixture_append(&fixture, group, 1, 1, "x"), 0);
+    }
+    assert_int_equal(hf_log_group_list(fixture.log, 0, ids, 4), 4);
+    assert_true(ids[0] == 2 && ids[3] == 8);
+    assert_int_equal(hf_log_group_list(fixture.log, 8, ids, 4), 2);
+    assert_true(ids[0] == 10 && ids[1] == 12);
+    fixture_tear_down(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_log_is_the_same_with_and_without_direct_writes),
+        cmocka_unit_test(the_tail_cache_may_be_bounded_by_entries_and_by_age),
+        cmocka_unit_test(groups_are_listed_a_part_at_a_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
