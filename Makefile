@@ -5,6 +5,7 @@ JOBS ?= $(shell nproc)
 SEED ?= 1
 SEEDS ?= 200
 FUZZ_SECONDS ?= 60
+PREFIX ?= /usr/local
 CTEST = ctest --output-on-failure --no-tests=error -j $(JOBS)
 CONFIGURE = cmake -S . -G Ninja
 RAFT_SOURCE = $(CURDIR)/build/third_party/raft
@@ -16,7 +17,7 @@ NO_RANDOM_LAYOUT = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 # would disturb each other. Ninja and ctest do things at the same time by themselves.
 .NOTPARALLEL:
 .PHONY: build setup dev test test-release test-sanitizers test-threads test-asserts test-real mutants sim tidy format fuzz \
-        coverage bench bench-log bench-snapshot help clean
+        coverage bench bench-log bench-snapshot install help clean
 
 build: setup build/release/build.ninja ## build build/release/holdfast
 	@ninja -C build/release
@@ -105,6 +106,9 @@ bench-snapshot: build ## writing and reading snapshots beside the device's floor
 
 bench-log: build ## the log beside the device's floor, raft-uv and other logs; HOLDFAST_BENCH=quick for a short run
 	@/usr/bin/python3 bench/log.py
+
+install: build ## program, libraries, headers, man page; PREFIX=/usr/local DESTDIR=
+	@DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)"
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
