@@ -8,13 +8,13 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/map.h"
+#include "cli/log_entry.h"
 #include "cli/progress.h"
 #include "cli/quantity.h"
 #include "cli/verbs.h"
 #include "log/log.h"
 
-#define DUMP_PAYLOAD_SHOWN_MAX 256u
-#define LOG_DAMAGE_KEPT_MAX    1000u /* told at the end, with the last commit index; further ones at once */
+#define LOG_DAMAGE_KEPT_MAX 1000u /* told at the end, with the last commit index; further ones at once */
 
 enum log_key { KEY_GROUP = 'g', KEY_FROM = 0x100, KEY_TO };
 
@@ -57,37 +57,9 @@ static error_t log_parse(int key, char *text, struct argp_state *state)
     return 0;
 }
 
-static const char *entry_type_name(enum hf_entry_type type)
-{
-    switch (type) {
-    case HF_ENTRY_NORMAL:
-        return "normal";
-    case HF_ENTRY_CONFIGURATION:
-        return "configuration";
-    case HF_ENTRY_NOOP:
-        return "noop";
-    case HF_ENTRY_SNAPSHOT_MARKER:
-        return "snapshot_marker";
-    }
-    return "unknown";
-}
-
 static bool record_is_entry(const struct log_walk_record *record)
 {
     return strcmp(record->kind, "append") == 0 || strcmp(record->kind, "moved") == 0;
-}
-
-/* Payload bytes as people can read them: printable ASCII as it is, others as \xNN, cut at DUMP_PAYLOAD_SHOWN_MAX. */
-static void payload_text(struct hf_bytes payload, char *text, size_t size)
-{
-    const uint8_t *bytes = payload.data;
-    size_t at = 0;
-    size_t shown = payload.size < DUMP_PAYLOAD_SHOWN_MAX ? payload.size : DUMP_PAYLOAD_SHOWN_MAX;
-    for (size_t i = 0; i < shown && at + 5 < size; i++) {
-        bool plain = bytes[i] >= 0x20 && bytes[i] < 0x7f && bytes[i] != '\\';
-        at += (size_t)snprintf(text + at, size - at, plain ? "%c" : "\\x%02x", bytes[i]);
-    }
-    snprintf(text + at, size - at, "%s", shown < payload.size ? "…" : "");
 }
 
 static void record_print(const struct log_walk_record *record)
@@ -95,10 +67,10 @@ static void record_print(const struct log_walk_record *record)
     printf("%016" PRIx64 ".log %10" PRIu64 "  group %" PRIu64 " %-13s", record->segment, record->offset, record->group,
            record->kind);
     if (record_is_entry(record)) {
-        char text[DUMP_PAYLOAD_SHOWN_MAX * 4 + 8];
-        payload_text(record->payload, text, sizeof(text));
+        char text[LOG_ENTRY_TEXT_SIZE_MAX];
+        log_entry_payload_text(record->payload, text, sizeof(text));
         printf(" index %" PRIu64 " term %" PRIu64 " %s %zu B  %s\n", record->index, record->term,
-               entry_type_name(record->entry_type), record->payload.size, text);
+               log_entry_type_name(record->entry_type), record->payload.size, text);
     } else if (strcmp(record->kind, "hard_state") == 0) {
         printf(" term %" PRIu64 " vote %" PRIu64 " commit %" PRIu64 "\n", record->hard_state.term,
                record->hard_state.vote, record->hard_state.commit);
@@ -120,22 +92,14 @@ static json_t *record_json(const struct log_walk_record *record)
     json_object_set_new(json, "index", json_integer((json_int_t)record->index));
     json_object_set_new(json, "term", json_integer((json_int_t)record->term));
     if (record_is_entry(record)) {
-        char text[DUMP_PAYLOAD_SHOWN_MAX * 4 + 8];
-        payload_text(record->payload, text, sizeof(text));
-        json_object_set_new(json, "type", json_string(entry_type_name(record->entry_type)));
+        char text[LOG_ENTRY_TEXT_SIZE_MAX];
+        log_entry_payload_text(record->payload, text, sizeof(text));
+        json_object_set_new(json, "type", json_string(log_entry_type_name(record->entry_type)));
         json_object_set_new(json, "timestamp_ms", json_integer((json_int_t)record->timestamp_ms));
         json_object_set_new(json, "size", json_integer((json_int_t)record->payload.size));
         json_object_set_new(json, "payload", json_string(text));
     }
     return json;
-}
-
-static void json_line(json_t *json)
-{
-    char *text = json_dumps(json, JSON_COMPACT);
-    puts(text);
-    free(text);
-    json_decref(json);
 }
 
 struct walk {
@@ -159,7 +123,7 @@ static int walk_record(void *arg, const struct log_walk_record *record)
         return 0;
     }
     if (walk->common->json) {
-        json_line(record_json(record));
+        log_entry_json_line(record_json(record));
     } else {
         record_print(record);
     }
@@ -169,7 +133,7 @@ static int walk_record(void *arg, const struct log_walk_record *record)
 static void damage_print(const struct verb_common *common, const struct hf_log_damage *damage)
 {
     if (common->json) {
-        json_line(json_pack(
+        log_entry_json_line(json_pack(
             "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "kind", "damage", "group", (json_int_t)damage->group, "index",
             (json_int_t)damage->index, "term", (json_int_t)damage->term, "commit", (json_int_t)damage->commit,
             "segment", (json_int_t)damage->segment, "offset", (json_int_t)damage->offset, "reason", damage->reason));
@@ -217,30 +181,14 @@ static void walk_progress(void *arg, uint64_t done, uint64_t total)
     progress_update(walk->progress, done, total);
 }
 
-static int nothing_visit(void *arg, const char *name, bool is_directory)
-{
-    return 0;
-}
-
-/* A data directory holds its log in log/; both are accepted. */
-static char *log_directory(struct io *io, const char *directory)
-{
-    char *inside = text_format("%s/log", directory);
-    if (directory_list(io, inside, nothing_visit, NULL) == 0) {
-        return inside;
-    }
-    free(inside);
-    return text_copy(directory);
-}
-
 static void summary_print(const struct verb_common *common, const struct log_walk_summary *summary)
 {
     if (common->json) {
-        json_line(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "kind", "summary", "segments",
-                            (json_int_t)summary->segments, "frames", (json_int_t)summary->frames, "records",
-                            (json_int_t)summary->records, "bytes", (json_int_t)summary->bytes, "torn_bytes",
-                            (json_int_t)summary->torn_bytes, "damaged", (json_int_t)summary->damaged, "healed",
-                            (json_int_t)summary->healed));
+        log_entry_json_line(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "kind", "summary", "segments",
+                                      (json_int_t)summary->segments, "frames", (json_int_t)summary->frames, "records",
+                                      (json_int_t)summary->records, "bytes", (json_int_t)summary->bytes, "torn_bytes",
+                                      (json_int_t)summary->torn_bytes, "damaged", (json_int_t)summary->damaged,
+                                      "healed", (json_int_t)summary->healed));
     } else if (!common->quiet) {
         printf("%" PRIu64 " segments, %" PRIu64 " frames, %" PRIu64 " records, %" PRIu64 " bytes: %s\n",
                summary->segments, summary->frames, summary->records, summary->bytes,
@@ -266,7 +214,7 @@ static int log_run(const struct verb_common *common, bool prints_records)
     char *directory = NULL;
     int rc = io_open_kernel(IO_BACKEND_THREADS, &io);
     if (rc == 0) {
-        directory = log_directory(io, dump.directory);
+        directory = log_entry_folder(io, dump.directory);
         walk.progress = progress_open(common, "log");
         rc = log_walk(io, directory, &callbacks, &walk, &summary);
         progress_close(walk.progress);

@@ -12,11 +12,12 @@
 #include "server/server_state.h"
 #include "server/status_json.h"
 
-#define COMMAND_RAFT_LOG_COUNT     10 /* entries shown unless COUNT says otherwise */
-#define COMMAND_RAFT_LOG_COUNT_MAX 1000
-#define COMMAND_RAFT_LOG_BYTES_MAX (16u << 20)
-#define COMMAND_RAFT_UNITS_MAX     16u /* commands shown of one entry */
-#define COMMAND_RAFT_TEXT_MAX      64u /* bytes shown of one argument */
+#define COMMAND_RAFT_LOG_COUNT        10 /* entries shown unless COUNT says otherwise */
+#define COMMAND_RAFT_LOG_COUNT_MAX    1000
+#define COMMAND_RAFT_LOG_BYTES_MAX    (16u << 20)
+#define COMMAND_RAFT_DIGEST_COUNT_MAX 100000 /* entries of one digest */
+#define COMMAND_RAFT_UNITS_MAX        16u    /* commands shown of one entry */
+#define COMMAND_RAFT_TEXT_MAX         64u    /* bytes shown of one argument */
 
 static void command_raft_pair(struct reply *reply, const char *name, uint64_t value)
 {
@@ -255,6 +256,45 @@ static bool command_raft_log_options(const struct arguments *arguments, int64_t 
     return true;
 }
 
+/* RAFT.LOG group DIGEST from to: both ends are part of it. */
+static void command_raft_digest(struct session *session, uint64_t group, const struct arguments *arguments,
+                                struct reply *reply)
+{
+    struct hf_log *log = node_log(session->server->node);
+    struct hf_log_view view = {0};
+    int64_t from = 0;
+    int64_t to = 0;
+    if (arguments->count != 5 || !argument_integer(arguments->items[3], &from) ||
+        !argument_integer(arguments->items[4], &to) || from < 1 || to < from ||
+        to - from >= COMMAND_RAFT_DIGEST_COUNT_MAX) {
+        reply_error(reply, "ERR DIGEST takes two indexes, at most %d entries apart", COMMAND_RAFT_DIGEST_COUNT_MAX);
+        return;
+    }
+    uint64_t low = (uint64_t)from;
+    uint64_t high = (uint64_t)to + 1;
+    uint8_t digest[HF_LOG_DIGEST_SIZE];
+    char text[2 * HF_LOG_DIGEST_SIZE + 1];
+    /* The loop waits for it, so that its size is bounded too. */
+    int rc = hf_log_read(log, group, low, high, COMMAND_RAFT_LOG_BYTES_MAX, 0, &view);
+    bool cut = rc == 0 && view.count < high - low && view.entries[view.count - 1].index < (uint64_t)to;
+    hf_log_view_close(&view);
+    struct hf_log_group_state state;
+    hf_log_group_state(log, group, &state);
+    if (cut && state.last_index >= (uint64_t)to) {
+        reply_error(reply, "ERR the entries are larger than %u bytes: ask for fewer", COMMAND_RAFT_LOG_BYTES_MAX);
+        return;
+    }
+    rc = rc == 0 ? hf_log_digest(log, group, low, high, digest) : rc;
+    if (rc != 0) {
+        reply_error(reply, "ERR group %" PRIu64 ": %s", group, hf_error_text());
+        return;
+    }
+    for (size_t i = 0; i < HF_LOG_DIGEST_SIZE; i++) {
+        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    }
+    reply_bulk_text(reply, text);
+}
+
 int command_raft_log(struct session *session, const struct arguments *arguments, struct reply *reply)
 {
     struct hf_log *log = node_log(session->server->node);
@@ -262,8 +302,14 @@ int command_raft_log(struct session *session, const struct arguments *arguments,
     uint64_t group = 0;
     int64_t from = 0;
     int64_t count = COMMAND_RAFT_LOG_COUNT;
-    if (!command_raft_group(session, arguments->items[1], &group, reply) ||
-        !command_raft_log_options(arguments, &from, &count, reply)) {
+    if (!command_raft_group(session, arguments->items[1], &group, reply)) {
+        return SESSION_ANSWERED;
+    }
+    if (arguments->count > 2 && argument_is(arguments->items[2], "digest")) {
+        command_raft_digest(session, group, arguments, reply);
+        return SESSION_ANSWERED;
+    }
+    if (!command_raft_log_options(arguments, &from, &count, reply)) {
         return SESSION_ANSWERED;
     }
     int rc = hf_log_group_state(log, group, &state);

@@ -709,7 +709,7 @@ const struct command_spec command_table_connection[] = {
         .summary = "Shows entries of a group's log, decoded; the newest unless told otherwise.",
         .since = "",
         .complexity = "O(N) for N entries",
-        .syntax = "group [FROM index] [COUNT count]",
+        .syntax = "group [FROM index] [COUNT count] | group DIGEST from to",
         .session = command_raft_log,
     },
     {

@@ -1,10 +1,12 @@
 """What operators look at: status, log dump and verify, /health, /metrics, config, completion, man."""
+import base64
 import json
 import os
 import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 import urllib.error
@@ -112,6 +114,100 @@ class Log(cluster.TestCase):
             self.assertIn('good', done.stdout)
         after = {path.name: path.stat().st_mtime_ns for path in (folder / 'log').iterdir()}
         self.assertEqual(before, after)
+
+    def read(self, verb, *arguments):
+        done = cluster.run('log', verb, *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done
+
+    def test_stat_shows_what_each_group_holds_beside_a_running_server(self):
+        (line,) = self.read('stat', data_folder(dev, 1), '--json').stdout.splitlines()
+        stat = json.loads(line)
+        self.assertEqual([group['group'] for group in stat['groups']], [1, 2, 3, 4, 5])
+        self.assertEqual((stat['damaged_groups'], stat['segments'] > 0), (0, True))
+        for group in stat['groups']:
+            self.assertGreaterEqual(group['last'], group['commit'])
+            self.assertGreaterEqual(group['term'], 1)
+        text = self.read('stat', data_folder(dev, 1), '--group', 2).stdout
+        self.assertEqual(len(text.splitlines()), 3)
+        self.assertEqual(cluster.run('log', 'stat', data_folder(dev, 1), '--group', 99).returncode, 3)
+
+    def test_export_loses_nothing_in_either_format(self):
+        with dev.client() as client:
+            self.assertEqual(client('SET', 'exported', b'\x00\xff\r\n' * 40), Status('OK'))
+        time.sleep(0.1)
+        folder = data_folder(dev, 1)
+        lines = [json.loads(line) for line in self.read('export', folder, '--quiet').stdout.splitlines()]
+        payloads = {(line['group'], line['index']): base64.b64decode(line['payload']) for line in lines}
+        self.assertTrue(any(b'\x00\xff\r\n' * 40 in payload for payload in payloads.values()))
+        raw = subprocess.run([cluster.BINARY, 'log', 'export', folder, '--format', 'raw'], capture_output=True,
+                             check=True, timeout=30)
+        self.assertEqual(raw.stdout[:16], b'HFEXPORT\x01\0\0\0\0\0\0\0')
+        at, found = 16, []
+        while True:
+            group, index, term, timestamp, kind, size = struct.unpack_from('<QQQQII', raw.stdout, at)
+            if group == 0:
+                self.assertEqual(index, len(found))
+                break
+            found.append((group, index, term, timestamp, raw.stdout[at + 40:at + 40 + size]))
+            at += 40 + size + 4
+        self.assertEqual(at + 44, len(raw.stdout))
+        for group, index, term, timestamp, payload in found:
+            if (group, index) in payloads:
+                self.assertEqual(payloads[group, index], payload)
+        self.assertGreaterEqual(len(found), len(lines))
+        some = self.read('export', folder, '--group', 1, '--from', 2, '--to', 3).stdout.splitlines()
+        self.assertEqual([json.loads(line)['index'] for line in some], [2, 3])
+        self.assertEqual(cluster.run('log', 'export', folder, '--format', 'xml').returncode, 2)
+        progress = self.read('export', folder, '--progress', 'json').stderr.splitlines()
+        self.assertIn('export', progress[0])
+
+    def test_digests_of_a_range_are_equal_on_every_replica(self):
+        with dev.client() as client:
+            for i in range(40):
+                self.assertEqual(client('SET', f'compared:{i}', 'same' * i), Status('OK'))
+        time.sleep(0.3)
+        for group in range(1, 6):
+            stat = [json.loads(self.read('stat', data_folder(dev, node), '--json', '--group', group).stdout)['groups'][0]
+                    for node in (1, 2, 3)]
+            low = max(row['first'] for row in stat)
+            high = min(row['commit'] for row in stat)
+            digests = {self.read('digest', data_folder(dev, node), '--group', group, '--from', low, '--to',
+                                 high).stdout.split()[0] for node in (1, 2, 3)}
+            for node in (1, 2, 3):
+                with dev.client(node) as client:
+                    digests.add(client('RAFT.LOG', group, 'DIGEST', low, high).decode())
+            self.assertEqual(len(digests), 1, digests)
+            (digest,) = digests
+            self.assertRegex(digest, '^[0-9a-f]{32}$')
+        self.assertEqual(cluster.run('log', 'digest', data_folder(dev, 1), '--group', 1, '--to', 10 ** 9).returncode, 1)
+        with dev.client() as client:
+            for arguments in (('DIGEST',), ('DIGEST', 5, 4), ('DIGEST', 0, 4), ('DIGEST', 1, 10 ** 9)):
+                self.assertIsInstance(client('RAFT.LOG', 1, *arguments), cluster.ReplyError, arguments)
+
+    def test_tail_follows_what_is_appended(self):
+        folder = data_folder(dev, 1)
+        with dev.client() as client:
+            client('SET', 'tailed', 'before')
+            tail = subprocess.Popen([cluster.BINARY, 'log', 'tail', folder, '--follow', '--json', '--lines', '3'],
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            try:
+                time.sleep(1)
+                client('SET', 'tailed', 'the-needle')
+                deadline = time.time() + 20
+                last = {}
+                for line in tail.stdout:
+                    entry = json.loads(line)
+                    self.assertEqual(entry['index'], last.get(entry['group'], entry['index'] - 1) + 1)
+                    last[entry['group']] = entry['index']
+                    if 'the-needle' in entry['payload']:
+                        break
+                    self.assertLess(time.time(), deadline)
+            finally:
+                tail.kill()
+                tail.communicate()
+        lines = self.read('tail', folder, '--group', 2, '-n', 1).stdout.splitlines()
+        self.assertEqual(len(lines), 1)
 
     def test_dump_as_text_goes_into_a_closed_pipe_quietly(self):
         done = subprocess.run(f'{cluster.BINARY} log dump {data_folder(dev, 2)} | head -n 1', shell=True,
