@@ -254,8 +254,7 @@ static void save_tell(const struct save *save)
         free(text);
         json_decref(json);
     } else if (!save->common->quiet) {
-        fprintf(stream, "saved %" PRIu32 " groups, %" PRIu64 " entries, %" PRIu64 " bytes", save->groups, entries,
-                bytes);
+        fprintf(stream, "saved %" PRIu32 " groups, %" PRIu64 " bytes", save->groups, bytes);
         if (save->resumed_bytes > 0) {
             fprintf(stream, ", of which %" PRIu64 " were there already", save->resumed_bytes);
         }
