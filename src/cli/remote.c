@@ -88,6 +88,31 @@ int remote_snapshot(const char *address, uint64_t group)
     return rc;
 }
 
+int remote_entries(const char *address, uint64_t group, const struct repair_request *request, struct buffer *out)
+{
+    redisContext *context = NULL;
+    int rc = remote_connect(address, REMOTE_CHANGE_TIMEOUT_MS, &context);
+    if (rc != 0) {
+        return rc;
+    }
+    redisReply *reply = redisCommand(context, "RAFT.REPAIR %llu %llu %llu %llu", (unsigned long long)group,
+                                     (unsigned long long)request->term, (unsigned long long)request->first,
+                                     (unsigned long long)request->last);
+    if (reply == NULL) {
+        rc = error_raise(errno == EAGAIN ? HF_ETIMEOUT : HF_EIO, "%s does not answer: %s", address, context->errstr);
+    } else if (reply->type != REDIS_REPLY_STRING) {
+        rc = error_raise(HF_EPROTOCOL, "%s: %s", address,
+                         reply->type == REDIS_REPLY_ERROR ? reply->str : "this is not a Holdfast node");
+    } else {
+        buffer_append(out, reply->str, reply->len);
+    }
+    if (reply != NULL) {
+        freeReplyObject(reply);
+    }
+    redisFree(context);
+    return rc;
+}
+
 /* ---- Members ---- */
 
 int remote_members(const char *address, json_t **out)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "node/repair_frame.h"
 #include "peer/peer.h"
 
 #define REMOTE_TIMEOUT_MS         1500u
@@ -23,6 +24,10 @@ int remote_status(const char *address, json_t **out);
 /* Takes a snapshot of a group of a node, or of every one (0), and waits until it is durable. HF_ENOTFOUND: nobody
  * answers; HF_EIO: the node says why it could not. */
 int remote_snapshot(const char *address, uint64_t group);
+
+/* Committed entries of a group that the node leads: the bytes of an answer (node/repair_frame.h), appended. Errors as
+ * remote_status. */
+int remote_entries(const char *address, uint64_t group, const struct repair_request *request, struct buffer *out);
 
 /* What a node says about its cluster and its members (RAFT.MEMBERS JSON). Errors as remote_status. */
 int remote_members(const char *address, json_t **out);

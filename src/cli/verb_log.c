@@ -232,7 +232,7 @@ static int log_run(const struct verb_common *common, bool prints_records)
         summary_print(common, &summary);
     }
     if (summary.damaged > 0) {
-        fprintf(stderr, "  next: keep the files as they are; copy this node's data from another node of the cluster\n");
+        fprintf(stderr, "  next: keep the files as they are; holdfast log repair --dry-run %s\n", dump.directory);
         return VERB_EXIT_CORRUPTION;
     }
     return VERB_EXIT_OK;

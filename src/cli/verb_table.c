@@ -21,6 +21,7 @@ const struct verb *const verb_table[] = {
     &verb_log_digest,
     &verb_log_export,
     &verb_log_verify,
+    &verb_log_repair,
     &verb_snapshot_list,
     &verb_snapshot_verify,
     &verb_snapshot_inspect,

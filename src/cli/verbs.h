@@ -22,6 +22,7 @@ extern const struct verb verb_log_stat;
 extern const struct verb verb_log_digest;
 extern const struct verb verb_log_export;
 extern const struct verb verb_log_verify;
+extern const struct verb verb_log_repair;
 extern const struct verb verb_snapshot_list;
 extern const struct verb verb_snapshot_verify;
 extern const struct verb verb_snapshot_inspect;

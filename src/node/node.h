@@ -25,6 +25,7 @@
 #include "net/loop.h"
 #include "node/description.h"
 #include "node/membership.h"
+#include "node/repair_frame.h"
 #include "peer/peer.h"
 #include "replica/replica.h"
 
@@ -222,6 +223,9 @@ struct node_transfer_status {
     uint64_t left_ms;     /* at that rate; 0: unknown or done */
 };
 int node_transfer_status(const struct node *node, uint32_t position, struct node_transfer_status *out);
+
+/* Answers a question for entries that another member lost, as this node would answer a peer (node/repair_frame.h). */
+void node_repair_answer(struct node *node, uint64_t group, const struct repair_request *request, struct buffer *out);
 
 /* ---- Status ---- */
 

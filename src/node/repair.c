@@ -250,25 +250,41 @@ static int repair_read(const struct hosted_group *group, const struct repair_req
                        REPAIR_FRAME_ENTRIES_MAX, view);
 }
 
-int repair_receive_request(struct hosted_group *group, struct node_peer *from, struct hf_bytes payload)
+static void repair_answer(const struct hosted_group *group, const struct repair_request *request, struct buffer *out)
 {
-    struct repair_request request;
     struct hf_log_view view = {0};
-    int rc = repair_frame_decode_request(payload, &request);
-    if (rc != 0) {
-        return rc;
-    }
-    struct repair_answer answer = {.first = request.first, .leader = group->leader};
-    answer.result = repair_read(group, &request, &answer, &view);
+    struct repair_answer answer = {.first = request->first, .leader = group->leader};
+    answer.result = repair_read(group, request, &answer, &view);
     answer.count = (uint32_t)view.count;
     if (answer.result == 0 && answer.count == 0) {
         answer.result = HF_EUNAVAILABLE;
     }
-    struct repair_message *message = repair_message_new(group, FRAME_REPAIR_ANSWER);
-    repair_frame_encode_answer(&answer, view.entries, &message->bytes);
+    repair_frame_encode_answer(&answer, view.entries, out);
     hf_log_view_close(&view);
+}
+
+int repair_receive_request(struct hosted_group *group, struct node_peer *from, struct hf_bytes payload)
+{
+    struct repair_request request;
+    int rc = repair_frame_decode_request(payload, &request);
+    if (rc != 0) {
+        return rc;
+    }
+    struct repair_message *message = repair_message_new(group, FRAME_REPAIR_ANSWER);
+    repair_answer(group, &request, &message->bytes);
     node_send(group->node, from->id, &message->message);
     return 0;
+}
+
+void node_repair_answer(struct node *node, uint64_t group, const struct repair_request *request, struct buffer *out)
+{
+    const struct hosted_group *hosted = node_hosted_group(node, group);
+    struct repair_answer refused = {.result = HF_ENOTFOUND, .first = request->first};
+    if (hosted != NULL) {
+        repair_answer(hosted, request, out);
+    } else {
+        repair_frame_encode_answer(&refused, NULL, out);
+    }
 }
 
 /* ---- The interval ---- */

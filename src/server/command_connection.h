@@ -36,6 +36,7 @@ command_session command_object_encoding, command_object_freq, command_object_idl
 /* command_snapshot.c */
 command_session command_snapshot_save, command_snapshot_bgsave, command_snapshot_lastsave, command_snapshot_raft;
 /* command_raft.c */
+command_session command_raft_repair;
 command_session command_raft_status, command_raft_groups, command_raft_log, command_raft_barrier, command_raft_read,
     command_raft_transfer;
 

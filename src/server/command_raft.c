@@ -340,6 +340,32 @@ int command_raft_log(struct session *session, const struct arguments *arguments,
     return SESSION_ANSWERED;
 }
 
+/* ---- REPAIR ---- */
+
+int command_raft_repair(struct session *session, const struct arguments *arguments, struct reply *reply)
+{
+    uint64_t group = 0;
+    int64_t numbers[3] = {0};
+    struct buffer answer = {0};
+    if (!command_raft_group(session, arguments->items[1], &group, reply)) {
+        return SESSION_ANSWERED;
+    }
+    bool is_good = true;
+    for (size_t i = 0; i < 3; i++) {
+        is_good = is_good && argument_integer(arguments->items[i + 2], &numbers[i]) && numbers[i] >= (i == 0 ? 0 : 1);
+    }
+    if (!is_good || numbers[2] < numbers[1]) {
+        reply_error(reply, "ERR a term, and indexes from 1 on that run forward");
+        return SESSION_ANSWERED;
+    }
+    const struct repair_request request = {
+        .term = (uint64_t)numbers[0], .first = (uint64_t)numbers[1], .last = (uint64_t)numbers[2]};
+    node_repair_answer(session->server->node, group, &request, &answer);
+    reply_bulk(reply, buffer_bytes(&answer));
+    buffer_close(&answer);
+    return SESSION_ANSWERED;
+}
+
 /* ---- BARRIER, READ, TRANSFER ---- */
 
 static void command_raft_finish_barrier(struct call *call, struct reply *reply)

@@ -713,6 +713,17 @@ const struct command_spec command_table_connection[] = {
         .session = command_raft_log,
     },
     {
+        .name = "raft.repair",
+        .arity = 5,
+        .flags = COMMAND_LOCAL | COMMAND_ADMIN | COMMAND_NO_MULTI,
+        .group = COMMAND_GROUP_RAFT,
+        .summary = "Returns committed entries of a group that this node leads, encoded, for holdfast log repair.",
+        .since = "",
+        .complexity = "O(N) for N entries",
+        .syntax = "group term first last",
+        .session = command_raft_repair,
+    },
+    {
         .name = "raft.barrier",
         .arity = -1,
         .flags = COMMAND_LOCAL | COMMAND_NO_MULTI,

@@ -81,6 +81,8 @@ static void node_write(struct node *node, struct buffer *out)
     metric(out, "forwards_received_total", "counter", "Commands received from other nodes", counters.forwards_received);
     metric(out, "indeterminate_total", "counter", "Writes answered with an unknown outcome", counters.indeterminate);
     metric(out, "no_leader_total", "counter", "Commands refused for want of a leader", counters.no_leader);
+    metric(out, "repaired_entries_total", "counter", "Damaged entries written again from a leader's log",
+           counters.repaired_entries);
     metric(out, "elections_won_total", "counter", "Elections that this node won", counters.elections_won);
 }
 

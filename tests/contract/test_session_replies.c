@@ -202,6 +202,9 @@ static const struct row raft_rows[] = {
     {"RAFT.LOG 2 WHAT 1", SYNTAX, NULL},
     {"RAFT.LOG x", "-ERR there are the groups 1 to 3\r\n", NULL},
     {"RAFT.LOG 1", "*~", NULL},
+    {"RAFT.REPAIR 2 0 1 1", "$~", NULL},
+    {"RAFT.REPAIR 2 0 2 1", "-ERR a term, and indexes from 1 on that run forward\r\n", NULL},
+    {"RAFT.REPAIR 9 0 1 1", "-ERR there are the groups 1 to 3\r\n", NULL},
     {"RAFT.TRANSFER 2", "-ERR ~", NULL}, /* nobody to give it to */
     {"RAFT.TRANSFER 2 1", OK, NULL},     /* it is here */
     {"RAFT.TRANSFER 2 9", "-ERR there is no node 9\r\n", NULL},
