@@ -16,7 +16,7 @@ NO_RANDOM_LAYOUT = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 # One target after the other, also with make -j: configuring needs what setup installs, and two kinds of test at once
 # would disturb each other. Ninja and ctest do things at the same time by themselves.
 .NOTPARALLEL:
-.PHONY: build setup dev test test-release test-sanitizers test-threads test-asserts test-real mutants sim tidy format fuzz \
+.PHONY: build setup dev test test-release test-sanitizers test-threads test-asserts test-real nightly mutants sim tidy format fuzz \
         coverage bench bench-log bench-snapshot install help clean
 
 build: setup build/release/build.ninja ## build build/release/holdfast
@@ -70,6 +70,12 @@ test-asserts: setup build/asserts/build.ninja ## the cluster simulation on libra
 # What needs root, a loop device or FUSE is skipped where it is not to be had, and says so.
 test-real: build ## the log on real files and devices for many minutes: injected errors, full devices, kill -9, power cuts
 	@HOLDFAST_TEST_SCALE=large $(CTEST) --test-dir build/release -L real -V
+
+# Every night other seeds; one that fails is named, and is kept in the test's list from then on.
+nightly: build ## long runs: a million random operations against the log's model, and test-real
+	@HOLDFAST_TEST_SCALE=large HOLDFAST_SEED_FIRST=$$(date +%Y%m%d0000) build/release/test_log_model
+	@HOLDFAST_SEEDS=200 $(CTEST) --test-dir build/release -R 'test_log_(collect|crash|index_files)'
+	@$(MAKE) --no-print-directory test-real
 
 mutants: setup build/mutants/build.ninja ## planted bugs: each must be found by its named test
 	@ninja -C build/mutants

@@ -33,6 +33,11 @@ class Kill:
     def command(self, mutation):
         return (self.program,)
 
+    @property
+    def filter(self):
+        """What of the program is run, as cmocka wants it: a pattern that is the beginning of a name, or everything."""
+        return f'{self.pattern[1:]}*' if re.fullmatch(r'\^\w+', self.pattern) else None
+
     def judge(self, done):
         """The name of the failing test when the mutation was found, else None."""
         if done.returncode == 0:
@@ -42,6 +47,8 @@ class Kill:
 
 class Simulate:
     """Seeds of the cluster simulation; `sim --mutation` succeeds when one of them finds the bug."""
+
+    filter = None
 
     def __init__(self, first, last):
         self.first, self.last = str(first), str(last)
@@ -69,6 +76,11 @@ MISDIRECTED = 'test_log_misdirected'
 SNAPSHOT_CRASH = 'test_snapshot_crash'
 SNAPSHOT_FAILURE = 'test_snapshot_failure'
 SNAPSHOT_CONTRACT = 'test_snapshot_contract'
+ITEMS_APPEND = 'test_log_items_append'
+ITEMS_DURABILITY = 'test_log_items_durability'
+ITEMS_READS = 'test_log_items_reads'
+ITEMS_RECOVERY = 'test_log_items_recovery'
+ITEMS_TRUNCATE = 'test_log_items_truncate'
 COLLECT = 'test_log_collect'
 COLLECT_CRASH = 'test_log_collect_crash'
 
@@ -124,6 +136,19 @@ TESTS = {
     'SNAPSHOT_RECEIVED_IS_LATEST': [Kill(SNAPSHOT_CONTRACT, '^H7_')],
     'SNAPSHOT_RESUMED_FROM_CACHE': [Kill(SNAPSHOT_FAILURE, '^H1_')],
     'SNAPSHOT_DIGEST_UNCHECKED': [Kill(SNAPSHOT_CONTRACT, '^H8_')],
+    'LOG_STALE_ACCEPTED': [Kill(DAMAGE, '^L51_'), Kill(COLLECT, '^L57_')],
+    'LOG_DECLARED_TOO_FAR': [Kill(ITEMS_RECOVERY, '^L48_'), Kill(CRASH, '^P1_')],
+    'LOG_MISSING_IGNORED': [Kill(ITEMS_RECOVERY, '^L50_'), Kill(DAMAGE, '^L50_')],
+    'LOG_RUNS_NOT_COUNTED': [Kill(DAMAGE, '^H3_'), Kill(DAMAGE, '^L50_')],
+    'LOG_SEGMENT_NOT_SYNCED': [Kill(ITEMS_DURABILITY, '^L15_'), Kill(CRASH, '^P1_')],
+    'LOG_READ_UNVERIFIED': [Kill(ITEMS_READS, '^L33_')],
+    'LOG_TRUNCATION_FORGOTTEN': [Kill(ITEMS_TRUNCATE, '^L36_')],
+    'LOG_FLOOR_FORGOTTEN': [Kill(ITEMS_TRUNCATE, '^L40_')],
+    'LOG_REMOVAL_FORGOTTEN': [Kill(ITEMS_TRUNCATE, '^L45_')],
+    'LOG_GAP_ACCEPTED': [Kill(ITEMS_APPEND, '^L2_')],
+    'LOG_FLOOR_OVERWRITTEN': [Kill(ITEMS_APPEND, '^L5_')],
+    'LOG_TERM_DECREASES': [Kill(ITEMS_APPEND, '^L11_')],
+    'LOG_NOT_LOCKED': [Kill(ITEMS_RECOVERY, '^L58_')],
     'LOG_RELEASE_BEFORE_DURABLE': [Kill(COLLECT, '^L57_'), Kill(COLLECT_CRASH, '^L57_')],
     'LOG_UNLINK_BEFORE_DECLARED': [Kill(COLLECT, '^L57_'), Kill(COLLECT_CRASH, '^L57_')],
     'LOG_MOVED_OVERWRITES': [Kill(COLLECT, '^L57_')],
@@ -158,9 +183,11 @@ def mutations():
     return re.findall(r'^\s*X\((\w+),\s*"((?:[^"\\]|\\.)*)"\)', header, re.MULTILINE)
 
 
-def execute(build, command, mutation=None):
-    environment = {key: value for key, value in os.environ.items() if key != 'HOLDFAST_MUTATION'}
+def execute(build, command, only, mutation=None):
+    environment = {key: value for key, value in os.environ.items() if key not in ('HOLDFAST_MUTATION', 'HOLDFAST_TEST_FILTER')}
     environment['HOLDFAST_TEST_SCALE'] = 'small'
+    if only is not None:
+        environment['HOLDFAST_TEST_FILTER'] = only
     if mutation is not None:
         environment['HOLDFAST_MUTATION'] = mutation
     arguments = [str(build / command[0]), *command[1:]]
@@ -183,16 +210,16 @@ class Run:
 
     def baseline(self, test):
         """None when the test passes without a mutation, else why not."""
-        command = test.baseline()
-        if command not in self.baselines:
+        command, only = key = test.baseline(), test.filter
+        if key not in self.baselines:
             if not (self.build / command[0]).is_file():
-                self.baselines[command] = f'{command[0]} is not in {self.build}'
+                self.baselines[key] = f'{command[0]} is not in {self.build}'
             else:
-                done, _ = execute(self.build, command)
+                done, _ = execute(self.build, command, only)
                 trouble = ', '.join(failed_tests(done)) or f'exit code {done.returncode}'
-                self.baselines[command] = None if done.returncode == 0 else \
+                self.baselines[key] = None if done.returncode == 0 else \
                     f'{" ".join(command)} fails without a mutation: {trouble}'
-        return self.baselines[command]
+        return self.baselines[key]
 
     def mutation(self, name):
         """(verdict, killing test or reason, seconds)"""
@@ -205,7 +232,7 @@ class Run:
             trouble = self.baseline(test)
             if trouble is not None:
                 return 'BROKEN', trouble, total
-            done, seconds = execute(self.build, test.command(name), name if isinstance(test, Kill) else None)
+            done, seconds = execute(self.build, test.command(name), test.filter, name if isinstance(test, Kill) else None)
             total += seconds
             found = test.judge(done)
             if found is not None:

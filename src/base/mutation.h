@@ -49,6 +49,19 @@
     X(LOG_VOTE_LOST, "H9: hard state is not written")                                          \
     X(LOG_STALL_NOT_TOLD, "a leader on a stalled log is not told, and goes on leading")        \
     X(LOG_TAIL_NOT_COPIED, "open goes on without rewriting the tail that was never declared")  \
+    X(LOG_STALE_ACCEPTED, "L51: a frame of the file's earlier life is taken")                  \
+    X(LOG_DECLARED_TOO_FAR, "L48: a trailer declares what is only written")                    \
+    X(LOG_MISSING_IGNORED, "L50: the log begins where its oldest file happens to begin")       \
+    X(LOG_RUNS_NOT_COUNTED, "L50: nobody notices that records of a group are missing")         \
+    X(LOG_SEGMENT_NOT_SYNCED, "L15: a segment gets its name before it is durable")             \
+    X(LOG_READ_UNVERIFIED, "L33: a read gives back what fails its checksum")                   \
+    X(LOG_TRUNCATION_FORGOTTEN, "L36: a truncation is not written")                            \
+    X(LOG_FLOOR_FORGOTTEN, "L40, L42: a compaction or a reset is not written")                 \
+    X(LOG_REMOVAL_FORGOTTEN, "L45: the removal of a group is not written")                     \
+    X(LOG_GAP_ACCEPTED, "L2: an entry need not follow the last")                               \
+    X(LOG_FLOOR_OVERWRITTEN, "L5: a truncation may reach below the floor")                     \
+    X(LOG_TERM_DECREASES, "L11: a term below its predecessor's is taken")                      \
+    X(LOG_NOT_LOCKED, "L58: two processes may write the same log")                             \
     X(LOG_RELEASE_BEFORE_DURABLE, "L57: a segment goes before what replaced it is durable")    \
     X(LOG_UNLINK_BEFORE_DECLARED, "L57: a segment goes before a durable trailer says so")      \
     X(LOG_MOVED_OVERWRITES, "L57: an old copy is moved over what replaced the entry")          \

@@ -144,7 +144,9 @@ static void log_append_floor(struct hf_log *log, struct log_group *group, const 
     struct log_record record = {.kind = operation->kind,
                                 .index = operation->index,
                                 .body = bytes_of(body, LOG_RECORD_FLOOR_BODY_SIZE + name.size)};
-    log_frame_put(log_append_builder(log), record);
+    if (!MUTATED(LOG_FLOOR_FORGOTTEN)) {
+        log_frame_put(log_append_builder(log), record);
+    }
     if (operation->kind == LOG_RECORD_RESET) {
         log_writer_forget_acks(&log->writer, group, 0);
         log_group_reset(group, operation->index, term, name, log->writer.tail);
@@ -171,7 +173,9 @@ static void log_append_operation(struct hf_log *log, struct log_group *group, co
         if (record.index <= group->bounds.floor) {
             record.index = group->bounds.floor + 1; /* what is left says exactly where the log of the group ends */
         }
-        log_frame_put(log_append_builder(log), record);
+        if (!MUTATED(LOG_TRUNCATION_FORGOTTEN)) {
+            log_frame_put(log_append_builder(log), record);
+        }
         log_writer_forget_acks(&log->writer, group, operation->index);
         log_group_truncate(group, operation->index);
         return;
@@ -184,7 +188,9 @@ static void log_append_operation(struct hf_log *log, struct log_group *group, co
         return;
     default:
         assert(operation->kind == LOG_RECORD_REMOVED);
-        log_frame_put(log_append_builder(log), record);
+        if (!MUTATED(LOG_REMOVAL_FORGOTTEN)) {
+            log_frame_put(log_append_builder(log), record);
+        }
         log_writer_forget_acks(&log->writer, group, 0);
         log_group_remove(group, log->writer.tail);
         log->writer.gathering->must_sync = true;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "base/error.h"
+#include "base/mutation.h"
 #include "log/log_repair.h"
 
 /* The batch being checked, up to the operation in question. */
@@ -52,11 +53,12 @@ static int log_check_append(const struct log_check *check, struct log_group_boun
         return error_raise(HF_ECOMPACTED, "group %" PRIu64 ": index %" PRIu64 " lies below the first, %" PRIu64, id,
                            operation->index, bounds->floor + 1);
     }
-    if (!free_start && (bounds->last == HF_LOG_INDEX_MAX || operation->index != bounds->last + 1)) {
+    bool follows = bounds->last != HF_LOG_INDEX_MAX && operation->index == bounds->last + 1;
+    if (!free_start && !follows && !MUTATED(LOG_GAP_ACCEPTED)) {
         return error_raise(HF_ECONFLICT, "group %" PRIu64 ": index %" PRIu64 " does not follow the last, %" PRIu64, id,
                            operation->index, bounds->last);
     }
-    if (operation->term < bounds->term_last) {
+    if (operation->term < bounds->term_last && !MUTATED(LOG_TERM_DECREASES)) {
         return error_raise(HF_ECONFLICT,
                            "group %" PRIu64 ": term %" PRIu64 " of entry %" PRIu64 " is below its predecessor's, "
                            "%" PRIu64,
@@ -74,7 +76,7 @@ static int log_check_append(const struct log_check *check, struct log_group_boun
 static int log_check_truncate(const struct log_check *check, struct log_group_bounds *bounds)
 {
     const struct log_operation *operation = &check->batch->operations[check->at];
-    if (bounds->anchored && operation->index <= bounds->floor) {
+    if (bounds->anchored && operation->index <= bounds->floor && !MUTATED(LOG_FLOOR_OVERWRITTEN)) {
         return error_raise(HF_ECOMPACTED,
                            "group %" PRIu64 ": truncation from %" PRIu64 " reaches below the first, "
                            "%" PRIu64,

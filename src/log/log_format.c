@@ -15,7 +15,7 @@
 
 uint32_t log_format_seed(uint64_t incarnation, uint64_t offset)
 {
-    if (MUTATED(LOG_CHECKSUM_NOT_SEEDED)) {
+    if (MUTATED(LOG_CHECKSUM_NOT_SEEDED) || MUTATED(LOG_STALE_ACCEPTED)) {
         return 0;
     }
     uint64_t mixed = hash_mix_64(incarnation ^ hash_mix_64(offset));

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "base/error.h"
+#include "base/mutation.h"
 
 #define LOG_FRAME_MAGIC         0x52464648u /* "HFFR" */
 #define LOG_FRAME_CHECKSUM_FROM 8u
@@ -44,8 +45,9 @@ bool log_frame_probe_header(const uint8_t *source, uint64_t segment, uint64_t of
 bool log_frame_get_header(const uint8_t *source, uint64_t incarnation, uint64_t segment, uint64_t offset,
                           uint64_t size_left, struct log_frame_header *out)
 {
-    if (bytes_get_u32(source) != LOG_FRAME_MAGIC || bytes_get_u64(source + 8) != incarnation ||
-        bytes_get_u64(source + 16) != segment || bytes_get_u64(source + 24) != offset) {
+    bool of_this_life = bytes_get_u64(source + 8) == incarnation || MUTATED(LOG_STALE_ACCEPTED);
+    if (bytes_get_u32(source) != LOG_FRAME_MAGIC || !of_this_life || bytes_get_u64(source + 16) != segment ||
+        bytes_get_u64(source + 24) != offset) {
         return false;
     }
     uint32_t checksum =

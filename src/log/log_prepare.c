@@ -127,7 +127,8 @@ int log_prepare_publish(struct log_preparation *preparation)
     log_format_segment_name(name, preparation->header.number);
     char *temporary = log_prepare_temporary_path(preparation);
     char *final = text_format("%s/%s", preparation->directory, name);
-    bool skipped = preparation->recycled_number != 0 && MUTATED(LOG_RECYCLED_NOT_SYNCED);
+    bool skipped =
+        MUTATED(LOG_SEGMENT_NOT_SYNCED) || (preparation->recycled_number != 0 && MUTATED(LOG_RECYCLED_NOT_SYNCED));
     int rc = skipped ? 0 : file_sync(preparation->file);
     if (rc != 0) {
         goto done;

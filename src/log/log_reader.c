@@ -191,12 +191,13 @@ static int log_reader_verify(const struct log_reader *reader, const struct log_r
     uint32_t seed = log_format_seed(item->location.segment->header.incarnation, offset);
     enum log_record_result result =
         log_record_get(bytes_of(bytes, log_record_size(item->location.size)), seed, record, &size);
-    bool right = (result == LOG_RECORD_OK || (result == LOG_RECORD_BAD && !reader->verify)) &&
-                 record->body.size + log_record_wide_size(record->timestamp_ms) == item->location.size &&
-                 size == log_record_size(item->location.size) && record->index == item->index &&
-                 (record->kind == LOG_RECORD_APPEND || record->kind == LOG_RECORD_MOVED) &&
-                 record->term_low == (uint32_t)item->location.term &&
-                 record->group_check == log_format_group_check(reader->group, reader->incarnation);
+    bool right =
+        (result == LOG_RECORD_OK || (result == LOG_RECORD_BAD && (!reader->verify || MUTATED(LOG_READ_UNVERIFIED)))) &&
+        record->body.size + log_record_wide_size(record->timestamp_ms) == item->location.size &&
+        size == log_record_size(item->location.size) && record->index == item->index &&
+        (record->kind == LOG_RECORD_APPEND || record->kind == LOG_RECORD_MOVED) &&
+        record->term_low == (uint32_t)item->location.term &&
+        record->group_check == log_format_group_check(reader->group, reader->incarnation);
     if (MUTATED(LOG_INDEX_SLOT_BELIEVED) && item->probed) {
         right = result == LOG_RECORD_OK;
     }

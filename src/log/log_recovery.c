@@ -177,7 +177,7 @@ static int log_recovery_read(struct log_recovery *recovery)
         return rc;
     }
     size_t count = recovery->chain.segment_count;
-    if (count > 0 && !log->options.read_only) {
+    if (count > 0 && !log->options.read_only && !MUTATED(LOG_NOT_LOCKED)) {
         /* The file that a living writer would hold: the lock file alone could have been removed. */
         rc = file_lock(recovery->chain.segments[count - 1].file);
         if (rc != 0) {

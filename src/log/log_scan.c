@@ -170,7 +170,8 @@ static int log_scan_read_frame(struct log_scan *scan, struct log_scan_frame *fra
     if (!log_frame_get_header(bytes, segment->header.incarnation, segment->header.number, scan->offset, left, header)) {
         return error_raise(HF_ECORRUPT, "no frame header");
     }
-    if (header->place.position != scan->position || header->place.sequence != scan->sequence) {
+    bool expected = header->place.position == scan->position && header->place.sequence == scan->sequence;
+    if (!expected && !MUTATED(LOG_STALE_ACCEPTED)) {
         return error_raise(HF_ECORRUPT, "a frame of another place in the stream");
     }
     rc = log_chain_read(scan->chain, segment, scan->offset, header->length, &bytes);
@@ -421,7 +422,7 @@ static int log_scan_check_oldest(const struct log_scan *scan)
 {
     uint64_t first = scan->chain->segment_count > 0 ? scan->chain->segments[0].header.number : 1;
     uint64_t needed = scan->result.oldest_segment > 1 ? scan->result.oldest_segment : 1;
-    if (first > needed) {
+    if (first > needed && !MUTATED(LOG_MISSING_IGNORED)) {
         return error_raise(HF_ECORRUPT, "log segment %016" PRIx64 ".log is missing, but %016" PRIx64 ".log follows it",
                            needed, first);
     }

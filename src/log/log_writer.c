@@ -350,7 +350,7 @@ void log_writer_seal(struct log_writer *writer)
         return;
     }
     write->bare = log_frame_is_bare(&write->builder);
-    write->declares = writer->durable_position;
+    write->declares = MUTATED(LOG_DECLARED_TOO_FAR) ? writer->tail_position : writer->durable_position;
     write->declares_oldest = writer->segments->items[0]->header.number;
     struct log_declaration declaration = {.durable_position = write->declares,
                                           .oldest_segment = write->declares_oldest};

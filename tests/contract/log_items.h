@@ -8,8 +8,8 @@
 
 #include "contract/log_items_model.h"
 
-#include "base/mutation.h"
 #include "base/trace.h"
+#include "planted.h"
 
 #define ITEMS_DIRECTORY    "/data/log"
 #define ITEMS_MS           UINT64_C(1000000)
@@ -140,11 +140,41 @@ static inline int items_append_next(struct items_run *run)
     }
     return rc;
 }
+/* A batch whose last operation is forbidden: a gap, a term that decreases, an entry once more. It is refused, and
+ * neither it nor the log is changed; a log that failed says so instead. */
+static inline void items_intrude(struct items_run *run)
+{
+    static const uint64_t indexes[][2] = {{1, 3}, {1, 2}, {1, 1}};
+    static const uint64_t terms[][2] = {{90, 90}, {90, 89}, {90, 90}};
+    struct hf_log_batch *batch = NULL;
+    struct items_model *model = &run->items->models[run->appended];
+    size_t way = run->appended % 3;
+    assert_int_equal(hf_log_batch_open(&batch), 0);
+    assert_int_equal(hf_log_batch_hard_state(batch, items_ids[2], (struct hf_hard_state){91, 91, 0}), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        struct items_group *group = &model->groups[0];
+        struct hf_entry entry = {.index = group->floor + group->count + indexes[way][i],
+                                 .term = terms[way][i],
+                                 .type = HF_ENTRY_NORMAL,
+                                 .payload = {"intruder", 8}};
+        assert_int_equal(hf_log_batch_append(batch, items_ids[0], &entry, 1), 0);
+    }
+    size_t size = hf_log_batch_size_bytes(batch);
+    int rc = hf_log_append(run->log, batch, NULL, NULL);
+    if (rc != HF_ECONFLICT && rc != HF_EPOISONED) {
+        fail_msg("%s: what is forbidden is answered with %s", run->when, hf_error_name(rc));
+    }
+    assert_int_equal(hf_log_batch_size_bytes(batch), size);
+    hf_log_batch_close(batch);
+}
 /* Appends what is left of the workload, or until the log is poisoned or the power goes. */
 static inline void items_go(struct items_run *run)
 {
     struct items *items = run->items;
     while (run->appended < items->count && sim_host_is_running(run->host) && !run->stalled) {
+        if (items->intrudes) {
+            items_intrude(run);
+        }
         int rc = items_append_next(run);
         if (rc == 0 && run->failed != 0) {
             fail_msg("%s: an append is taken after a failure", run->when);
@@ -531,16 +561,10 @@ static inline void items_say_nothing(void *arg, enum trace_level level, const ch
 {
     (void)arg, (void)level, (void)line; /* thousands of failing disks */
 }
-/* In a build with -DHF_MUTATIONS the environment variable HOLDFAST_MUTATION plants a bug. */
 static inline void items_prepare(void)
 {
     trace_set_sink(items_say_nothing, NULL);
-#ifdef HF_MUTATIONS
-    const char *mutation = getenv("HOLDFAST_MUTATION");
-    if (mutation != NULL) {
-        assert_int_equal(mutation_enable(mutation), 0);
-    }
-#endif
+    planted_prepare();
 }
 #define ITEMS_MAIN(tests) (items_prepare(), cmocka_run_group_tests(tests, NULL, NULL))
 

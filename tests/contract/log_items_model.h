@@ -45,6 +45,7 @@ struct items {
     size_t count;
     size_t width; /* batches outstanding at a time */
     uint32_t seed;
+    bool intrudes; /* before each batch one that must be refused */
     struct hf_log_options options;
     struct sim_profile profile;
     struct sim_host_options host;

@@ -89,6 +89,18 @@ static void build_conflict(struct items *items)
 }
 ITEMS_THREE_WAYS(L3_a_conflicting_suffix_is_replaced_in_one_step, build_conflict)
 
+static void build_intrusion(struct items *items)
+{
+    items->intrudes = true;
+    items->width = 2;
+    for (unsigned i = 0; i < 4; i++) {
+        items_batch(items);
+        items_append(items, 0, 1 + i % 2, 1 + i, 300);
+        items_append(items, 1, 1, 1, 30);
+    }
+}
+ITEMS_THREE_WAYS(L2_L4_L11_L12_what_is_forbidden_is_refused_and_leaves_no_trace, build_intrusion)
+
 static void build_empty_batches(struct items *items)
 {
     items->width = 3;
@@ -666,6 +678,7 @@ int main(void)
         cmocka_unit_test(L14_extreme_group_ids_work_and_impossible_ones_are_refused),
         ITEMS_ROWS(L1_an_empty_log_starts_at_any_index),
         ITEMS_ROWS(L3_a_conflicting_suffix_is_replaced_in_one_step),
+        ITEMS_ROWS(L2_L4_L11_L12_what_is_forbidden_is_refused_and_leaves_no_trace),
         ITEMS_ROWS(L6_empty_batches_are_barriers),
         ITEMS_ROWS(L7_entries_without_payload_are_entries),
         ITEMS_ROWS(L8_an_entry_larger_than_a_segment_is_an_entry),

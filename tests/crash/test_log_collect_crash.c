@@ -6,9 +6,9 @@
 #include "unit/log/log_model.h"
 
 #include "base/bytes.h"
-#include "base/mutation.h"
 #include "base/trace.h"
 #include "log/log.h"
+#include "planted.h"
 #include "sim/sim.h"
 
 #define DIRECTORY "/data/log"
@@ -579,12 +579,7 @@ static void say_nothing(void *arg, enum trace_level level, const char *line)
 int main(void)
 {
     trace_set_sink(say_nothing, NULL);
-#ifdef HF_MUTATIONS
-    const char *mutation = getenv("HOLDFAST_MUTATION");
-    if (mutation != NULL) {
-        assert_int_equal(mutation_enable(mutation), 0);
-    }
-#endif
+    planted_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_idle_group_pins_no_file_and_space_comes_back_by_itself),
         cmocka_unit_test(L57_the_power_goes_at_every_operation_of_collection),

@@ -7,9 +7,9 @@
  * a bug. */
 #include "unit/log/log_model.h"
 
-#include "base/mutation.h"
 #include "base/trace.h"
 #include "log/log.h"
+#include "planted.h"
 #include "sim/sim.h"
 
 #define DIRECTORY        "/data/log"
@@ -465,12 +465,7 @@ static void say_nothing(void *arg, enum trace_level level, const char *line)
 int main(void)
 {
     trace_set_sink(say_nothing, NULL);
-#ifdef HF_MUTATIONS
-    const char *mutation = getenv("HOLDFAST_MUTATION");
-    if (mutation != NULL) {
-        assert_int_equal(mutation_enable(mutation), 0);
-    }
-#endif
+    planted_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(P1_one_entry_at_a_time_survives_a_crash_at_every_operation),
         cmocka_unit_test(L9_batches_across_groups_are_atomic_at_every_crash),

@@ -5,8 +5,8 @@
 #include "crash/log_specimen.h"
 
 #include "base/checksum.h"
-#include "base/mutation.h"
 #include "base/trace.h"
+#include "planted.h"
 
 /* How many groups are called damaged; fails when one that is not differs from the model. */
 static unsigned check_groups(struct specimen *specimen, struct hf_log *log, const char *where)
@@ -385,12 +385,7 @@ static void say_nothing(void *arg, enum trace_level level, const char *line)
 int main(void)
 {
     trace_set_sink(say_nothing, NULL);
-#ifdef HF_MUTATIONS
-    const char *mutation = getenv("HOLDFAST_MUTATION");
-    if (mutation != NULL) {
-        assert_int_equal(mutation_enable(mutation), 0);
-    }
-#endif
+    planted_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(H3_a_flipped_bit_anywhere_is_never_lost_silently),
         cmocka_unit_test(H3_damage_in_an_entry_is_named_with_group_index_and_term),

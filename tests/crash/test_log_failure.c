@@ -3,10 +3,10 @@
  * LOG_SEMANTICS 18 … 24, 34. In a build with -DHF_MUTATIONS the environment variable HOLDFAST_MUTATION plants a bug. */
 #include "unit/log/log_model.h"
 
-#include "base/mutation.h"
 #include "base/trace.h"
 #include "log/log.h"
 #include "log/log_format.h"
+#include "planted.h"
 #include "sim/sim.h"
 
 #define DIRECTORY "/data/log"
@@ -530,12 +530,7 @@ static void say_nothing(void *arg, enum trace_level level, const char *line)
 int main(void)
 {
     trace_set_sink(say_nothing, NULL);
-#ifdef HF_MUTATIONS
-    const char *mutation = getenv("HOLDFAST_MUTATION");
-    if (mutation != NULL) {
-        assert_int_equal(mutation_enable(mutation), 0);
-    }
-#endif
+    planted_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(H1_after_the_first_failed_durable_write_nothing_is_acknowledged),
         cmocka_unit_test(L19_a_failed_sync_of_a_segment_or_its_folder_poisons),

@@ -6,11 +6,11 @@
 #include "unit/log/log_model.h"
 
 #include "base/checksum.h"
-#include "base/mutation.h"
 #include "base/trace.h"
 #include "log/log.h"
 #include "log/log_index_build.h"
 #include "log/log_index_file.h"
+#include "planted.h"
 #include "sim/sim.h"
 
 #define DIRECTORY "/log"
@@ -727,12 +727,7 @@ static void say_nothing(void *arg, enum trace_level level, const char *line)
 int main(void)
 {
     trace_set_sink(say_nothing, NULL);
-#ifdef HF_MUTATIONS
-    const char *mutation = getenv("HOLDFAST_MUTATION");
-    if (mutation != NULL) {
-        assert_int_equal(mutation_enable(mutation), 0);
-    }
-#endif
+    planted_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_sealed_segment_gets_an_index_file_and_cold_entries_are_read_through_it),
         cmocka_unit_test(L56_an_open_with_index_files_finds_what_a_scan_finds),

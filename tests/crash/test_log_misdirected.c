@@ -3,9 +3,9 @@
  * damage: its checksum is bound to its place. Only that tells it from the right one when everything else agrees. */
 #include <fcntl.h>
 
-#include "base/mutation.h"
 #include "base/trace.h"
 #include "log/log.h"
+#include "planted.h"
 #include "unit/log/log_fixture.h"
 
 #define GROUP                  7u
@@ -99,12 +99,7 @@ static void say_nothing(void *arg, enum trace_level level, const char *line) {}
 int main(void)
 {
     trace_set_sink(say_nothing, NULL);
-#ifdef HF_MUTATIONS
-    const char *mutation = getenv("HOLDFAST_MUTATION");
-    if (mutation != NULL) {
-        assert_int_equal(mutation_enable(mutation), 0);
-    }
-#endif
+    planted_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(H17_an_older_vote_in_the_place_of_the_last_one_is_damage),
     };

@@ -5,9 +5,9 @@
  * with -DHF_MUTATIONS the environment variable HOLDFAST_MUTATION plants a bug. */
 #include "unit/log/log_model.h"
 
-#include "base/mutation.h"
 #include "base/trace.h"
 #include "log/log.h"
+#include "planted.h"
 #include "sim/sim.h"
 
 #define DIRECTORY  "/log"
@@ -274,12 +274,7 @@ static void say_nothing(void *arg, enum trace_level level, const char *line)
 int main(void)
 {
     trace_set_sink(say_nothing, NULL);
-#ifdef HF_MUTATIONS
-    const char *mutation = getenv("HOLDFAST_MUTATION");
-    if (mutation != NULL) {
-        assert_int_equal(mutation_enable(mutation), 0);
-    }
-#endif
+    planted_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(L57_nothing_is_lost_doubled_or_revived_by_collection_whenever_a_process_ends),
         cmocka_unit_test(L57_what_was_replaced_while_it_was_moved_is_not_revived),

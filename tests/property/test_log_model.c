@@ -5,9 +5,9 @@
  * variable HOLDFAST_MUTATION plants a bug. */
 #include "unit/log/log_model.h"
 
-#include "base/mutation.h"
 #include "base/trace.h"
 #include "log/log.h"
+#include "planted.h"
 #include "sim/sim.h"
 
 #define DIRECTORY "/log"
@@ -25,7 +25,15 @@ struct world {
     uint64_t acknowledged;
     uint64_t refusals;
     uint64_t restarts;
+    uint64_t operations;
+    uint64_t seed;
 };
+
+#define OPERATIONS_NIGHTLY UINT64_C(1000000) /* with HOLDFAST_TEST_SCALE=large, from HOLDFAST_SEED_FIRST on */
+#define SEEDS_QUICK        12u
+
+/* Seeds that found something once are tried for ever. */
+static const uint64_t seeds_kept[] = {1};
 
 static void world_done(void *arg, int result)
 {
@@ -49,7 +57,7 @@ static void world_check(struct world *world, const char *when)
 {
     struct model_difference difference;
     if (!model_is(world->log, &world->model, &difference)) {
-        fail_msg("%s: %s", when, difference.text);
+        fail_msg("seed %llu, %s: %s", (unsigned long long)world->seed, when, difference.text);
     }
     uint64_t id = 0;
     size_t found = 0;
@@ -67,7 +75,7 @@ static void world_open(struct world *world)
 {
     int rc = log_open(sim_host_io(world->host), DIRECTORY, &world->options, &world->log);
     if (rc != 0) {
-        fail_msg("open: %s: %s", hf_error_name(rc), hf_error_text());
+        fail_msg("seed %llu, open: %s: %s", (unsigned long long)world->seed, hf_error_name(rc), hf_error_text());
     }
 }
 
@@ -125,7 +133,8 @@ static void world_try_forbidden(struct world *world, size_t at)
     assert_int_equal(hf_log_batch_append(world->batch, id, &entry, 1), 0);
     int rc = hf_log_append(world->log, world->batch, world_done, world);
     if (rc != wanted) {
-        fail_msg("choice %d: %s instead of %s", (int)choice, hf_error_name(rc), hf_error_name(wanted));
+        fail_msg("seed %llu, choice %d: %s instead of %s", (unsigned long long)world->seed, (int)choice,
+                 hf_error_name(rc), hf_error_name(wanted));
     }
     world->refusals++;
 }
@@ -135,19 +144,22 @@ static void world_append(struct world *world, uint32_t payload_max)
     hf_log_batch_clear(world->batch);
     for (uint64_t operations = rng_below(&world->rng, 4); operations > 0; operations--) {
         size_t group = rng_below(&world->rng, MODEL_GROUPS);
+        world->operations++;
         model_random_operation(&world->model.groups[group], world->batch, model_group_id(group), &world->rng,
                                payload_max);
     }
     int rc = hf_log_append(world->log, world->batch, world_done, world);
     if (rc != 0) {
-        fail_msg("append: %s: %s", hf_error_name(rc), hf_error_text());
+        fail_msg("seed %llu, append: %s: %s", (unsigned long long)world->seed, hf_error_name(rc), hf_error_text());
     }
     world->appended++;
 }
 
-static void run(uint64_t seed, unsigned steps)
+/* How many operations there were. */
+static uint64_t run(uint64_t seed, unsigned steps)
 {
     struct world *world = memory_new(sizeof(*world));
+    world->seed = seed;
     rng_seed(&world->rng, seed);
     world->sim = sim_open(seed, NULL);
     world->host = sim_host_add(world->sim, NULL, NULL);
@@ -185,17 +197,26 @@ static void run(uint64_t seed, unsigned steps)
     hf_log_close(world->log);
     hf_log_batch_close(world->batch);
     sim_close(world->sim);
+    uint64_t operations = world->operations;
     free(world);
+    return operations;
 }
 
 static void P1_the_log_agrees_with_the_model_whatever_happens_in_whatever_order(void **unused)
 {
     (void)unused;
-    const char *seeds = getenv("HOLDFAST_SEEDS"); /* a nightly run asks for more */
-    uint64_t count = seeds != NULL ? strtoull(seeds, NULL, 10) : 12;
-    for (uint64_t seed = 1; seed <= count; seed++) {
-        run(seed, 400);
+    const char *scale = getenv("HOLDFAST_TEST_SCALE");
+    const char *first = getenv("HOLDFAST_SEED_FIRST");
+    bool nightly = scale != NULL && strcmp(scale, "large") == 0;
+    uint64_t seed = first != NULL ? strtoull(first, NULL, 10) : 1;
+    uint64_t operations = 0;
+    for (size_t i = 0; i < sizeof(seeds_kept) / sizeof(seeds_kept[0]); i++) {
+        run(seeds_kept[i], 400);
     }
+    for (uint64_t i = 0; nightly ? operations < OPERATIONS_NIGHTLY : i < SEEDS_QUICK; i++) {
+        operations += run(seed + i, 400);
+    }
+    print_message("%llu operations from seed %llu on\n", (unsigned long long)operations, (unsigned long long)seed);
 }
 
 static void say_nothing(void *arg, enum trace_level level, const char *line)
@@ -206,12 +227,7 @@ static void say_nothing(void *arg, enum trace_level level, const char *line)
 int main(void)
 {
     trace_set_sink(say_nothing, NULL);
-#ifdef HF_MUTATIONS
-    const char *mutation = getenv("HOLDFAST_MUTATION");
-    if (mutation != NULL) {
-        assert_int_equal(mutation_enable(mutation), 0);
-    }
-#endif
+    planted_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(P1_the_log_agrees_with_the_model_whatever_happens_in_whatever_order),
     };
