@@ -100,12 +100,21 @@ struct log_group *log_groups_next(struct log_groups *groups, uint64_t after)
     return NULL;
 }
 
-void log_group_append(struct log_group *group, uint64_t index, const struct log_location *location)
+/* The next entry is at that index: an empty log may start anywhere, also below what was committed before it was
+ * emptied. */
+static void log_group_start(struct log_group *group, uint64_t index)
 {
     struct log_group_bounds *bounds = &group->bounds;
     if (bounds->last == bounds->floor && !bounds->anchored) {
-        bounds->floor = index - 1; /* an empty log may start anywhere */
+        bounds->floor = index - 1;
+        group->commit_needed = group->commit_needed < index - 1 ? group->commit_needed : index - 1;
     }
+}
+
+void log_group_append(struct log_group *group, uint64_t index, const struct log_location *location)
+{
+    struct log_group_bounds *bounds = &group->bounds;
+    log_group_start(group, index);
     log_index_append(&group->index, index, location);
     bounds->last = index;
     bounds->term_last = location->term;
@@ -119,9 +128,7 @@ void log_group_append_cold(struct log_group *group, const struct log_index_cold 
                            const struct log_index_item *terms)
 {
     struct log_group_bounds *bounds = &group->bounds;
-    if (bounds->last == bounds->floor && !bounds->anchored) {
-        bounds->floor = cold->index_first - 1;
-    }
+    log_group_start(group, cold->index_first);
     log_index_append_cold(&group->index, cold, terms);
     bounds->last = cold->index_first + (cold->count - 1);
     bounds->term_last = log_index_format_term_run(terms, terms->term_count - 1).term;
@@ -134,9 +141,7 @@ void log_group_append_cold(struct log_group *group, const struct log_index_cold 
 void log_group_append_lost(struct log_group *group, uint64_t index, uint64_t term)
 {
     struct log_group_bounds *bounds = &group->bounds;
-    if (bounds->last == bounds->floor && !bounds->anchored) {
-        bounds->floor = index - 1;
-    }
+    log_group_start(group, index);
     bounds->last = index;
     bounds->term_last = term;
     bounds->exists = true;

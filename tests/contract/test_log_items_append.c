@@ -199,6 +199,28 @@ static void L1_a_group_restarts_where_it_began(void **unused)
     items_teardown(&run);
 }
 
+static void L1_a_group_that_was_emptied_may_restart_below_its_commit_index(void **unused)
+{
+    (void)unused;
+    struct items items;
+    struct items_run run;
+    items_setup(&items, &run);
+    items_open_surely(&run);
+    items_batch(&items);
+    items_start(&items, 0, 41, 1);
+    items_hard_state(&items, 0, 1, 1, 41);
+    items_commit(&run);
+    items_batch(&items);
+    items_truncate(&items, 0, 41);
+    items_commit(&run);
+    items_batch(&items);
+    items_group(&items, 0)->floor = 0;
+    items_start(&items, 0, 25, 1);
+    items_commit(&run);
+    reopen_and_expect(&run);
+    items_teardown(&run);
+}
+
 static void L2_a_gap_is_refused_before_anything_is_written(void **unused)
 {
     (void)unused;
@@ -661,6 +683,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(L1_a_group_restarts_where_it_began),
+        cmocka_unit_test(L1_a_group_that_was_emptied_may_restart_below_its_commit_index),
         cmocka_unit_test(L2_a_gap_is_refused_before_anything_is_written),
         cmocka_unit_test(L2_a_gap_within_one_call_is_refused),
         cmocka_unit_test(L4_appending_an_entry_again_never_shortens_the_log),
