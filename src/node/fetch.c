@@ -41,6 +41,8 @@ struct fetch {
     bool is_built;
     bool is_gone; /* the source no longer has it */
     bool is_installed;
+    uint64_t heard_ms; /* when a chunk came last */
+    uint64_t retry_ms; /* FETCH_RETRY_MS … FETCH_RETRY_MAX_MS */
     uint64_t progress_ms;
     uint64_t offered_ms;
     uint64_t started_ms;
@@ -270,6 +272,12 @@ static bool fetch_is_asking(const struct fetch *fetch)
     return false;
 }
 
+/* While the node's memory is short, one chunk at a time. */
+static bool fetch_may_ask(const struct fetch *fetch)
+{
+    return !ledger_is_exhausted(&fetch_node(fetch)->ledger) || !fetch_is_asking(fetch);
+}
+
 static int fetch_put_work(void *arg)
 {
     struct fetch *fetch = arg;
@@ -298,7 +306,7 @@ static void fetch_continue(struct fetch *fetch)
         if (slot->state == FETCH_ASKED && slot->asked_ms == 0) {
             fetch_ask(fetch, slot, slot->chunk);
         }
-        if (slot->state == FETCH_FREE) {
+        if (slot->state == FETCH_FREE && fetch_may_ask(fetch)) {
             uint32_t chunk = hf_snapshot_receiver_missing(fetch->receiver, fetch->next);
             fetch->next = chunk;
             if (chunk < fetch->manifest.chunk_count) {
@@ -321,6 +329,7 @@ static void fetch_put(void *arg, int result)
     struct fetch *fetch = arg;
     struct hf_snapshot_progress progress;
     fetch->putting->state = FETCH_FREE;
+    fetch_node(fetch)->transfer_bytes -= fetch->putting->bytes.size;
     buffer_close(&fetch->putting->bytes);
     fetch->putting = NULL;
     if (result == HF_ECORRUPT) {
@@ -337,6 +346,16 @@ static void fetch_put(void *arg, int result)
         fetch->progress_ms = loop_now_ms(fetch_node(fetch)->loop);
     }
     fetch_continue(fetch);
+}
+
+/* A chunk came: the next may take as long. */
+static void fetch_note_pace(struct fetch *fetch)
+{
+    uint64_t now_ms = loop_now_ms(fetch_node(fetch)->loop);
+    uint64_t pace_ms = 2 * (now_ms - fetch->heard_ms);
+    pace_ms = pace_ms < FETCH_RETRY_MS ? FETCH_RETRY_MS : pace_ms;
+    fetch->retry_ms = pace_ms < FETCH_RETRY_MAX_MS ? pace_ms : FETCH_RETRY_MAX_MS;
+    fetch->heard_ms = now_ms;
 }
 
 int fetch_receive_chunk(struct hosted_group *group, uint64_t from, struct hf_bytes payload)
@@ -359,6 +378,8 @@ int fetch_receive_chunk(struct hosted_group *group, uint64_t from, struct hf_byt
         if (slot->state == FETCH_ASKED && slot->chunk == frame.chunk) {
             slot->state = FETCH_ARRIVED;
             buffer_append_bytes(&slot->bytes, frame.bytes);
+            fetch_node(fetch)->transfer_bytes += slot->bytes.size;
+            fetch_note_pace(fetch);
             fetch_continue(fetch);
             break;
         }
@@ -397,6 +418,7 @@ static void fetch_opened(void *arg, int result)
         fetch_node(fetch)->snapshots.status.resumed++;
     }
     fetch->phase = FETCH_RECEIVING;
+    fetch->heard_ms = loop_now_ms(fetch_node(fetch)->loop);
     fetch_continue(fetch);
 }
 
@@ -412,6 +434,7 @@ static void fetch_start(struct hosted_group *group, uint64_t from_node, uint64_t
     fetch->snapshot = *snapshot;
     fetch->manifest = *manifest;
     fetch->started_ms = fetch->progress_ms = fetch->offered_ms = loop_now_ms(node->loop);
+    fetch->retry_ms = FETCH_RETRY_MS;
     group->fetch = fetch;
     node->fetch_count++;
     TRACE(TRACE_INFO, "node",
@@ -492,6 +515,8 @@ void fetch_peer_changed(struct node *node, uint64_t node_id)
         if (fetch == NULL || fetch->source != node_id || fetch->phase != FETCH_RECEIVING) {
             continue;
         }
+        fetch->heard_ms = loop_now_ms(node->loop);
+        fetch->retry_ms = FETCH_RETRY_MS;
         for (unsigned i = 0; i < CHUNK_FRAME_WINDOW; i++) {
             fetch->slots[i].asked_ms = 0; /* answers of the old connection do not come any more */
         }
@@ -499,15 +524,27 @@ void fetch_peer_changed(struct node *node, uint64_t node_id)
     }
 }
 
+/* Answers come in the order of the questions: while some come, the others are only late. */
+static void fetch_ask_again(struct fetch *fetch, uint64_t now_ms)
+{
+    bool has_waited = false;
+    for (unsigned i = 0; i < CHUNK_FRAME_WINDOW; i++) {
+        struct fetch_slot *slot = &fetch->slots[i];
+        uint64_t since_ms = slot->asked_ms > fetch->heard_ms ? slot->asked_ms : fetch->heard_ms;
+        if (slot->state == FETCH_ASKED && slot->asked_ms != 0 && now_ms - since_ms > fetch->retry_ms) {
+            slot->asked_ms = 0;
+            has_waited = true;
+        }
+    }
+    if (has_waited) {
+        fetch->retry_ms = 2 * fetch->retry_ms < FETCH_RETRY_MAX_MS ? 2 * fetch->retry_ms : FETCH_RETRY_MAX_MS;
+    }
+}
+
 static void fetch_tick(struct fetch *fetch, uint64_t now_ms)
 {
     if (fetch->phase == FETCH_RECEIVING) {
-        for (unsigned i = 0; i < CHUNK_FRAME_WINDOW; i++) {
-            struct fetch_slot *slot = &fetch->slots[i];
-            if (slot->state == FETCH_ASKED && now_ms - slot->asked_ms > FETCH_RETRY_MS) {
-                slot->asked_ms = 0;
-            }
-        }
+        fetch_ask_again(fetch, now_ms);
         fetch_continue(fetch);
     }
     if (fetch->phase == FETCH_READY) {
@@ -545,6 +582,7 @@ void fetch_close(struct fetch *fetch)
     hf_snapshot_reader_close(fetch->reader);
     group_import_close(&fetch->import);
     for (unsigned i = 0; i < CHUNK_FRAME_WINDOW; i++) {
+        fetch_node(fetch)->transfer_bytes -= fetch->slots[i].bytes.size;
         buffer_close(&fetch->slots[i].bytes);
     }
     free(fetch);

@@ -281,6 +281,7 @@ static bool node_has_work(const struct node *node)
 static void node_count_memory(struct node *node)
 {
     ledger_set(&node->ledger, LEDGER_COMMANDS, node->waiting_bytes);
+    ledger_set(&node->ledger, LEDGER_TRANSFERS, node->transfer_bytes);
     ledger_set(&node->ledger, LEDGER_PEERS, node->hub != NULL ? peer_hub_memory_bytes(node->hub) : 0);
 }
 

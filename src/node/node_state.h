@@ -85,9 +85,10 @@ struct node {
     size_t refusal_count;
     size_t refusal_capacity;
     struct relay_ticket *tickets_free;
-    size_t waiting_bytes; /* of all commands and answers that wait here: queues, reads, forwarded messages */
-    struct ledger ledger; /* takes over waiting_bytes and what the hub holds at the turn's end */
-    uint64_t data_bytes;  /* the sum of the groups' data */
+    size_t waiting_bytes;    /* of all commands and answers that wait here: queues, reads, forwarded messages */
+    uint64_t transfer_bytes; /* chunks of snapshots that wait here: for the socket, or for the disk */
+    struct ledger ledger;    /* takes over waiting_bytes and what the hub holds at the turn's end */
+    uint64_t data_bytes;     /* the sum of the groups' data */
 
     /* used within one call */
     struct buffer payload;

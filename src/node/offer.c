@@ -21,6 +21,8 @@ struct offer {
     uint32_t asked[CHUNK_FRAME_WINDOW];
     uint32_t reading; /* what the worker reads: the first of them, unless it was dropped meanwhile */
     unsigned asked_count;
+    struct list sending; /* messages that the hub has */
+    unsigned sending_count;
     uint64_t asked_ms; /* the last time */
     uint64_t offered_ms;
     uint64_t started_ms;
@@ -32,6 +34,10 @@ struct offer {
 /* A chunk as a message. */
 struct offer_message {
     struct peer_message message;
+    struct node *node;
+    struct offer *offer; /* NULL: it ended, or there is none */
+    struct list link;    /* of the offer's sending */
+    uint32_t chunk;
     struct buffer bytes;
 };
 
@@ -56,6 +62,7 @@ static struct offer *offer_new(struct hosted_group *group, uint64_t node_id,
     offer->store = group->node->snapshots.store;
     offer->asked_ms = loop_now_ms(group->node->loop);
     list_init(&offer->link);
+    list_init(&offer->sending);
     list_append(&group->node->offers, &offer->link);
     return offer;
 }
@@ -63,6 +70,10 @@ static struct offer *offer_new(struct hosted_group *group, uint64_t node_id,
 static void offer_free(struct offer *offer)
 {
     list_remove(&offer->link);
+    list_each_safe (&offer->sending, link) {
+        list_remove(link);
+        list_entry(link, struct offer_message, link)->offer = NULL;
+    }
     hf_snapshot_reader_close(offer->reader);
     buffer_close(&offer->chunk);
     free(offer);
@@ -93,6 +104,8 @@ static void offer_end(struct offer *offer)
 
 /* ---- Sending ---- */
 
+static void offer_continue(struct offer *offer);
+
 static int offer_message_encode(struct peer_message *message, struct buffer *out)
 {
     buffer_append_bytes(out, buffer_bytes(&list_entry(message, struct offer_message, message)->bytes));
@@ -102,14 +115,32 @@ static int offer_message_encode(struct peer_message *message, struct buffer *out
 static void offer_message_release(struct peer_message *message, int sent)
 {
     struct offer_message *own = list_entry(message, struct offer_message, message);
+    struct offer *offer = own->offer;
+    own->node->transfer_bytes -= own->bytes.size;
+    if (offer != NULL) {
+        list_remove(&own->link);
+        offer->sending_count--;
+        offer_continue(offer);
+    }
     buffer_close(&own->bytes);
     free(own);
 }
 
-static void offer_send(struct hosted_group *group, uint64_t node_id, const struct chunk_frame *frame)
+/* offer: NULL when there is none to answer for. */
+static void offer_send(struct hosted_group *group, uint64_t node_id, struct offer *offer,
+                       const struct chunk_frame *frame)
 {
     struct offer_message *own = memory_new(sizeof(*own));
     chunk_frame_encode_chunk(frame, &own->bytes);
+    own->node = group->node;
+    own->node->transfer_bytes += own->bytes.size;
+    own->chunk = frame->chunk;
+    list_init(&own->link);
+    if (offer != NULL) {
+        own->offer = offer;
+        list_append(&offer->sending, &own->link);
+        offer->sending_count++;
+    }
     list_init(&own->message.link);
     own->message.kind = FRAME_SNAPSHOT_CHUNK;
     own->message.class = PEER_BULK;
@@ -141,8 +172,13 @@ static int offer_read_work(void *arg)
 
 static void offer_read(void *arg, int result);
 
-static void offer_read_next(struct offer *offer)
+/* Reads the next chunk that was asked for, when the worker is idle and not too much waits for the socket. */
+static void offer_continue(struct offer *offer)
 {
+    if (offer->is_closing || offer->item.is_busy || offer->asked_count == 0 ||
+        offer->sending_count >= OFFER_SENDING_MAX || offer->group->node->phase != NODE_RUNNING) {
+        return;
+    }
     offer->reading = offer->asked[0];
     work_start(&offer->group->node->work, &offer->item, offer_read_work, offer_read, offer);
 }
@@ -154,8 +190,8 @@ static void offer_read(void *arg, int result)
     if (offer->asked_count > 0 && offer->asked[0] == offer->reading && !offer->is_closing) {
         frame.bytes = result == 0 ? buffer_bytes(&offer->chunk) : (struct hf_bytes){0};
         offer->bytes_sent += frame.bytes.size;
-        offer_send(offer->group, offer->node_id, &frame);
         memmove(offer->asked, offer->asked + 1, --offer->asked_count * sizeof(offer->asked[0]));
+        offer_send(offer->group, offer->node_id, offer, &frame);
     }
     if (result != 0) {
         TRACE(TRACE_WARN, "node", "group %" PRIu64 ": a snapshot cannot be sent to node %" PRIu64 ": %s",
@@ -164,9 +200,25 @@ static void offer_read(void *arg, int result)
     }
     if (offer->is_closing) {
         offer_end(offer);
-    } else if (offer->asked_count > 0) {
-        offer_read_next(offer);
+    } else {
+        offer_continue(offer);
     }
+}
+
+/* Asked for before, and the answer is still here. */
+static bool offer_is_under_way(const struct offer *offer, uint32_t chunk)
+{
+    for (unsigned i = 0; i < offer->asked_count; i++) {
+        if (offer->asked[i] == chunk) {
+            return true;
+        }
+    }
+    list_each (&offer->sending, link) {
+        if (list_entry(link, struct offer_message, link)->chunk == chunk) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int offer_receive_fetch(struct hosted_group *group, uint64_t from, struct hf_bytes payload)
@@ -187,20 +239,21 @@ int offer_receive_fetch(struct hosted_group *group, uint64_t from, struct hf_byt
         struct hf_snapshot_info info;
         if (hf_snapshot_find(node->snapshots.store, frame.id, &info) != 0 || info.manifest.group != group->id) {
             frame.result = HF_ENOTFOUND;
-            offer_send(group, from, &frame);
+            offer_send(group, from, NULL, &frame);
             return 0;
         }
         offer = offer_new(group, from, &info.manifest);
     }
     offer->asked_ms = loop_now_ms(node->loop);
     offer->started_ms = offer->started_ms != 0 ? offer->started_ms : offer->asked_ms;
+    if (offer_is_under_way(offer, frame.chunk)) {
+        return 0;
+    }
     if (offer->asked_count == CHUNK_FRAME_WINDOW || frame.chunk >= offer->manifest.chunk_count) {
         return error_raise(HF_EPROTOCOL, "a question for chunk %" PRIu32 " beyond what may be asked", frame.chunk);
     }
     offer->asked[offer->asked_count++] = frame.chunk;
-    if (!offer->item.is_busy) {
-        offer_read_next(offer);
-    }
+    offer_continue(offer);
     return 0;
 }
 

@@ -1,6 +1,9 @@
 /* A snapshot on its way out, to one member of one group. The leader offers it (consensus carries the manifest); the
  * member then fetches chunks, in any order and as often as it likes, from whoever has the snapshot, leader or not.
  *
+ * What was asked for and has not left yet is not sent a second time when it is asked for again: over a slow link the
+ * answers may take longer than a receiver waits.
+ *
  * While a member goes on fetching, the same snapshot is offered to it, also when there are newer ones; the file stays,
  * and so does the log behind it (offer_floor). When the leader knows that the member has it, or after OFFER_IDLE_MS
  * without a question, the offer is forgotten.
@@ -11,8 +14,9 @@
 
 #include "node/hosted_group.h"
 
-#define OFFER_IDLE_MS   30000u
-#define OFFER_REPEAT_MS 200u /* between two offers to the same member */
+#define OFFER_IDLE_MS     30000u
+#define OFFER_REPEAT_MS   200u /* between two offers to the same member */
+#define OFFER_SENDING_MAX 4u   /* chunks of one offer that wait for the socket; the next is read when one left */
 
 struct node;
 

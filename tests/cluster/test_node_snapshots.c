@@ -361,6 +361,35 @@ static void a_transfer_goes_on_where_it_was_interrupted(void **state)
     }
 }
 
+/* A link so slow that what may be asked for at a time takes longer than until it is asked for again. */
+static void chunks_that_are_on_their_way_are_not_sent_again(void **state)
+{
+    struct scene *scene = open_with_a_laggard();
+    struct scene_node *node = &scene->nodes[2];
+    struct sim_profile slow = sim_profile_calm();
+    struct offer_status offer = {0};
+    bool is_here = false;
+    slow.link.bandwidth_bytes_per_s = 16000;
+    sim_set_profile(scene->sim, &slow);
+    assert_int_equal(scene_start(node), 0);
+    for (unsigned ms = 0; ms < 40000 && !is_here; ms += 50) {
+        scene_run_ms(scene, 50);
+        for (uint32_t i = 0; i < 2; i++) {
+            if (offer_status(scene->nodes[i].node, 0, &offer) == 0) {
+                assert_true(offer.bytes_sent <= offer.bytes_total);
+                assert_true(scene->nodes[i].node->transfer_bytes <= 8u * 2 * 4096);
+            }
+        }
+        is_here = is_caught_up(scene);
+    }
+    assert_true(is_here && offer.bytes_total > 8u * 4096);
+    sim_calm(scene->sim);
+    scene_run_ms(scene, 1000);
+    assert_equal_states(scene);
+    assert_true(node->node->transfer_bytes == 0);
+    scene_close(scene);
+}
+
 /* H7: at every crash point of the member while it receives, publishes, resets, imports. */
 static void H7_a_power_cut_at_any_step_of_an_install_leaves_a_good_state(void **state)
 {
@@ -397,6 +426,7 @@ int main(void)
         cmocka_unit_test(snapshots_are_taken_by_entries_and_by_time),
         cmocka_unit_test(a_member_that_is_far_behind_installs_a_snapshot),
         cmocka_unit_test(a_transfer_goes_on_where_it_was_interrupted),
+        cmocka_unit_test(chunks_that_are_on_their_way_are_not_sent_again),
         cmocka_unit_test(H7_a_power_cut_at_any_step_of_an_install_leaves_a_good_state),
     };
 #ifdef HF_MUTATIONS
