@@ -550,6 +550,9 @@ static void fetch_tick(struct fetch *fetch, uint64_t now_ms)
     if (fetch->phase == FETCH_READY) {
         fetch_try_install(fetch);
     }
+    if (fetch->phase == FETCH_INSTALLING && fetch->group->state == REPLICA_FROZEN) {
+        fetch_end(fetch); /* nobody waits for it any more, and others may */
+    }
     uint64_t heard_ms = fetch->progress_ms > fetch->offered_ms ? fetch->progress_ms : fetch->offered_ms;
     if ((fetch->phase == FETCH_RECEIVING || fetch->phase == FETCH_READY) && now_ms - heard_ms > FETCH_GIVE_UP_MS) {
         error_raise(HF_ETIMEOUT, "nothing was heard of it for %u ms", FETCH_GIVE_UP_MS);

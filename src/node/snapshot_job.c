@@ -24,9 +24,10 @@ struct snapshot_job {
     struct hf_snapshot_manifest manifest; /* once it is published */
     struct hf_snapshot_retention retention;
     bool is_read;      /* the cut has no more bytes */
-    bool is_published; /* finish returned 0 */
+    bool is_published; /* it is in the store */
     bool is_cancelled;
     uint64_t second_index; /* of the newest verified one before it; 0: none */
+    size_t piece_bytes;    /* of the piece that the worker read last */
     uint64_t bytes;
     uint64_t bytes_expected;
     uint64_t started_ms;
@@ -40,12 +41,43 @@ static struct node *job_node(const struct snapshot_job *job)
 
 /* ---- Worker ---- */
 
+/* A good one at this index, of an earlier attempt that was published and could not be read back, or of a process that
+ * did not come to tell the engine: it is verified instead of written once more. */
+static int job_adopt(struct snapshot_job *job)
+{
+    struct hf_snapshot_info *list;
+    size_t count;
+    int rc = hf_snapshot_list(job->store, job->begin.group, &list, &count);
+    if (rc != 0) {
+        return rc;
+    }
+    for (size_t i = 0; i < count && !job->is_published; i++) {
+        const struct hf_snapshot_manifest *manifest = &list[i].manifest;
+        if (!list[i].damaged && list[i].origin == HF_SNAPSHOT_LOCAL && manifest->index == job->begin.index &&
+            manifest->term == job->begin.term && manifest->group_incarnation == job->begin.group_incarnation) {
+            job->manifest = *manifest;
+            job->is_published = true;
+        }
+    }
+    hf_snapshot_list_free(list);
+    if (!job->is_published) {
+        return error_raise(HF_EEXISTS, "a snapshot beyond index %" PRIu64 " is there, of a state that is not ours",
+                           job->begin.index);
+    }
+    job->group->ops->cut_close(job->cut);
+    job->cut = NULL;
+    return 0;
+}
+
 static int job_begin(void *arg)
 {
     struct snapshot_job *job = arg;
     uint8_t head[GROUP_STREAM_HEAD_SIZE];
     const struct group_stream_head fields = {job->group->id, job->group->incarnation, job->point.stamp_ms};
     int rc = hf_snapshot_begin(job->store, &job->begin, &job->writer);
+    if (rc == HF_EEXISTS) {
+        return job_adopt(job);
+    }
     if (rc == 0) {
         group_stream_encode(&fields, head);
         rc = hf_snapshot_write(job->writer, head, sizeof(head));
@@ -61,7 +93,7 @@ static int job_write(void *arg)
     if (rc == 0) {
         rc = hf_snapshot_write(job->writer, job->piece, got);
     }
-    job->bytes += got;
+    job->piece_bytes = got;
     job->is_read = rc == 0 && got < SNAPSHOT_JOB_PIECE_BYTES;
     return rc;
 }
@@ -232,6 +264,8 @@ static void job_wrote(void *arg, int result)
 {
     struct snapshot_job *job = arg;
     struct work *work = &job_node(job)->work;
+    job->bytes += job->piece_bytes;
+    job->piece_bytes = 0;
     if (result == 0) {
         result = job_check(job);
     }
@@ -247,12 +281,11 @@ static void job_wrote(void *arg, int result)
 static void job_began(void *arg, int result)
 {
     struct snapshot_job *job = arg;
-    if (result ==
-        HF_EEXISTS) { /* a good one at this index, of an earlier process that did not come to tell the engine */
-        work_start(&job_node(job)->work, &job->item, job_abandon, job_ended, job);
-        return;
+    if (job->is_published) {
+        job_finished(job, result);
+    } else {
+        job_wrote(job, result);
     }
-    job_wrote(job, result);
 }
 
 int snapshot_job_start(struct hosted_group *group, uint64_t sequence, struct snapshot_job **out)

@@ -190,6 +190,7 @@ static void a_failed_snapshot_compacts_nothing_and_is_reported(void **state)
         {SIM_DISK_SYNC, 0, 1, HF_EIO, "snapshots"},
         {SIM_DISK_RENAME, 0, 1, HF_EIO, "snapshots"},
         {SIM_DISK_DIRECTORY_SYNC, 0, 1, HF_EIO, "snapshots"},
+        {SIM_DISK_READ, 0, 1, HF_EIO, "snapshots"}, /* it is published, and could not be read back */
     };
     for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
         struct node_snapshot_status status;
