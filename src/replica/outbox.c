@@ -78,6 +78,20 @@ void outbox_close(struct outbox *outbox)
     outbox->peer_count = 0;
 }
 
+/* Ids of nodes are never used again: in a process that lives long, those of members that left would take all room. */
+static bool outbox_forget_idle(struct outbox *outbox)
+{
+    for (unsigned i = 0; i < outbox->peer_count; i++) {
+        struct outbox_peer *peer = outbox->peers[i];
+        if (list_empty(&peer->queue) && list_empty(&peer->aside) && list_empty(&peer->exposed)) {
+            free(peer);
+            outbox->peers[i] = outbox->peers[--outbox->peer_count];
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct outbox_peer *outbox_peer_of(struct outbox *outbox, uint64_t node_id)
 {
     for (unsigned i = 0; i < outbox->peer_count; i++) {
@@ -85,7 +99,7 @@ static struct outbox_peer *outbox_peer_of(struct outbox *outbox, uint64_t node_i
             return outbox->peers[i];
         }
     }
-    if (outbox->peer_count == OUTBOX_PEERS_MAX) {
+    if (outbox->peer_count == OUTBOX_PEERS_MAX && !outbox_forget_idle(outbox)) {
         return NULL;
     }
     struct outbox_peer *peer = memory_new(sizeof(*peer));

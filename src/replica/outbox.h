@@ -22,7 +22,7 @@
 
 #define OUTBOX_ENTRIES_SIZE_MAX (4u << 20) /* payload of one AppendEntries, unless a single entry is larger */
 #define OUTBOX_QUEUE_MAX        256u       /* messages per peer; beyond it new ones are lost, as on a network */
-#define OUTBOX_PEERS_MAX        64u
+#define OUTBOX_PEERS_MAX        64u        /* with something to say: idle ones make room */
 
 struct outbox_callbacks {
     void (*send)(void *arg, uint64_t to_node, struct peer_message *message);

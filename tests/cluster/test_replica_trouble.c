@@ -39,6 +39,21 @@ static void append_large(struct lab *lab, uint64_t index, uint64_t commit)
     test_free(text);
 }
 
+/* Ids of nodes are never used again. */
+static void members_that_left_long_ago_take_no_room_from_new_ones(void **state)
+{
+    struct lab *lab = lab_open(1, voters_3, 3);
+    lead(lab);
+    for (uint64_t id = 100; id < 100 + 128; id++) {
+        lab_append(lab, id, 1, 1, 1, 1, NULL, 0); /* of an old term, which is told so */
+        struct lab_message *answer = lab_await(lab, RAFT_APPEND_ENTRIES_RESULT, 20);
+        assert_non_null(answer);
+        assert_true(answer->to == id);
+        lab_empty(lab);
+    }
+    lab_close(lab);
+}
+
 /* ---- rule 18: no room ---- */
 
 static void fill_disk(struct lab *lab)
@@ -573,6 +588,7 @@ int main(void)
     replica_host_mutate();
     trace_set_sink(drop_line, NULL);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(members_that_left_long_ago_take_no_room_from_new_ones),
         cmocka_unit_test(R18_a_full_disk_refuses_proposals_and_takes_them_again_when_there_is_space),
         cmocka_unit_test(R18_a_follower_without_space_keeps_its_leader_and_says_that_it_is_short),
         cmocka_unit_test(R18_a_full_queue_of_the_log_is_waited_for),
