@@ -186,10 +186,8 @@ static void a_failed_snapshot_compacts_nothing_and_is_reported(void **state)
     assert_int_equal(take(node, GROUP), 0);
     must_put(node, 10);
     static const struct sim_disk_failure failures[] = {
-        {SIM_DISK_WRITE, 0, 1, HF_ENOSPACE, "snapshots"},
-        {SIM_DISK_SYNC, 0, 1, HF_EIO, "snapshots"},
-        {SIM_DISK_RENAME, 0, 1, HF_EIO, "snapshots"},
-        {SIM_DISK_DIRECTORY_SYNC, 0, 1, HF_EIO, "snapshots"},
+        {SIM_DISK_WRITE, 0, 1, HF_ENOSPACE, "snapshots"}, {SIM_DISK_SYNC, 0, 1, HF_EIO, "snapshots"},
+        {SIM_DISK_RENAME, 0, 1, HF_EIO, "snapshots"},     {SIM_DISK_DIRECTORY_SYNC, 0, 1, HF_EIO, "snapshots"},
         {SIM_DISK_READ, 0, 1, HF_EIO, "snapshots"}, /* it is published, and could not be read back */
     };
     for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
