@@ -102,10 +102,20 @@ static void membership_join(struct membership *membership, const struct membersh
     struct description_node node = change->node;
     for (uint32_t i = 0; i < membership->count; i++) {
         const struct membership_member *member = &membership->members[i];
-        if (member->incarnation == change->incarnation) { /* asked twice: the first answer was lost */
-            out->node_id = member->node.id;
+        if (member->incarnation != change->incarnation) {
+            continue;
+        }
+        /* Asked twice: the first answer was lost. From another address it is a copy of that directory: the two would
+         * vote as one node. */
+        if (strcmp(member->node.peer_address, node.peer_address) != 0) {
+            membership_refuse(out, HF_EEXISTS,
+                              "this data directory joined already, as node %" PRIu64
+                              " at %.64s. next: join in an empty directory",
+                              member->node.id, member->node.peer_address);
             return;
         }
+        out->node_id = member->node.id;
+        return;
     }
     if (membership->count == MEMBERSHIP_MEMBERS_MAX) {
         membership_refuse(out, HF_ETOOBIG, "the cluster has %u members, and no more are possible",

@@ -251,10 +251,11 @@ static bool snapshots_is_answered(const struct node *node, const struct snapshot
     return true;
 }
 
-static void snapshots_answer(struct snapshot_request *request, int result)
+static void snapshots_answer(struct snapshots *snapshots, struct snapshot_request *request, int result)
 {
     struct proposal_owner owner = request->owner;
     list_remove(&request->link);
+    snapshots->request_count--;
     free(request);
     proposal_answer(owner, result, (struct hf_bytes){0}, 0);
 }
@@ -263,7 +264,8 @@ void snapshots_answer_all(struct node *node, int result)
 {
     while (node->snapshots.requests.next != NULL && !list_empty(&node->snapshots.requests)) {
         error_raise(result, "the node is closed");
-        snapshots_answer(list_entry(node->snapshots.requests.next, struct snapshot_request, link), result);
+        snapshots_answer(&node->snapshots, list_entry(node->snapshots.requests.next, struct snapshot_request, link),
+                         result);
     }
 }
 
@@ -283,7 +285,7 @@ void snapshots_run(struct node *node)
             if (result != 0) {
                 error_raise(result, "%s", snapshots->status.text);
             }
-            snapshots_answer(request, result);
+            snapshots_answer(snapshots, request, result);
         }
     }
 }
@@ -321,6 +323,9 @@ void node_snapshot(struct node *node, uint64_t group_id, node_done *done, void *
     if (rc == 0 && group_id != 0) {
         rc = group == NULL ? HF_ENOTFOUND : group->ops->cut == NULL ? HF_EUNSUPPORTED : 0;
     }
+    if (rc == 0 && snapshots->request_count == SNAPSHOTS_REQUESTS_MAX) {
+        rc = error_raise(HF_EBUSY, "%u requests for snapshots wait already", SNAPSHOTS_REQUESTS_MAX);
+    }
     if (rc != 0) {
         node_refuse(node, owner, rc, group_id);
         return;
@@ -329,6 +334,7 @@ void node_snapshot(struct node *node, uint64_t group_id, node_done *done, void *
     *request = (struct snapshot_request){.owner = owner, .group = group_id, .sequence = ++snapshots->sequence};
     list_init(&request->link);
     list_append(&snapshots->requests, &request->link);
+    snapshots->request_count++;
     for (uint32_t i = 0; i < node->groups_open; i++) {
         if (node->groups[i].ops->cut != NULL && (group_id == 0 || group == &node->groups[i])) {
             node->groups[i].snapshots.wanted = request->sequence;

@@ -19,6 +19,7 @@
 #define SNAPSHOTS_TRAIL_DEFAULT     10000u
 #define SNAPSHOTS_KEEP_DEFAULT      3u
 #define SNAPSHOTS_COPY_BYTES_MAX    (1ull << 30)
+#define SNAPSHOTS_REQUESTS_MAX      1024u /* that wait at a time */
 #define SNAPSHOTS_RETRY_MIN_MS      1000u /* after a failure; doubles */
 #define SNAPSHOTS_RETRY_MAX_MS      300000u
 
@@ -46,6 +47,7 @@ struct snapshots {
     uint32_t cursor;                      /* the group that is looked at first */
     uint64_t sequence;                    /* numbers requests */
     struct list requests;
+    uint32_t request_count;
     struct node_snapshot_status status;
 };
 

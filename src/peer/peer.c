@@ -65,7 +65,7 @@ static void peer_dial(void *arg);
 
 static struct peer *peer_of(const struct peer_hub *hub, uint64_t node_id)
 {
-    return map_get(&hub->by_node, node_id);
+    return hub != NULL ? map_get(&hub->by_node, node_id) : NULL;
 }
 
 /* Keeps the reason for status; says it once, not at every attempt. */

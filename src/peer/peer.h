@@ -98,7 +98,7 @@ void peer_send(struct peer_hub *hub, uint64_t node_id, struct peer_message *mess
 /* Hands what is queued to the sockets now. The hub does it at every turn's end, as the last of the hooks: it moves
  * there when a hook that was added later sends something, which then leaves one turn late, once. */
 void peer_flush(struct peer_hub *hub);
-bool peer_is_up(const struct peer_hub *hub, uint64_t node_id);
+bool peer_is_up(const struct peer_hub *hub, uint64_t node_id); /* accepts NULL, as peer_status does: no peers */
 
 /* Encoded for peers and not sent, received from them in part. Messages that wait are their owners'. */
 uint64_t peer_hub_memory_bytes(const struct peer_hub *hub);

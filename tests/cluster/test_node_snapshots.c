@@ -233,6 +233,33 @@ static void a_snapshot_that_holds_too_many_copied_pages_fails_and_says_so(void *
     scene_close(scene);
 }
 
+static void ask_often(void *arg)
+{
+    struct waiter *waiters = arg;
+    for (uint32_t i = 0; i <= SNAPSHOTS_REQUESTS_MAX; i++) {
+        node_snapshot(waiters[i].node->node, 0, waiter_done, &waiters[i]);
+    }
+}
+
+static void requests_beyond_what_may_wait_are_refused(void **state)
+{
+    struct scene *scene = scene_open(1, 1, &often);
+    struct waiter *waiters = test_calloc(SNAPSHOTS_REQUESTS_MAX + 1, sizeof(*waiters));
+    for (uint32_t i = 0; i <= SNAPSHOTS_REQUESTS_MAX; i++) {
+        waiters[i].node = &scene->nodes[0];
+    }
+    scene_wait_led(scene, 5000);
+    must_put(&scene->nodes[0], 10);
+    loop_post(sim_host_loop(scene->nodes[0].host), ask_often, waiters);
+    scene_run_ms(scene, 2000);
+    for (uint32_t i = 0; i <= SNAPSHOTS_REQUESTS_MAX; i++) {
+        assert_true(waiters[i].is_done && waiters[i].result == (i < SNAPSHOTS_REQUESTS_MAX ? 0 : HF_EBUSY));
+    }
+    assert_int_equal(take(&scene->nodes[0], GROUP), 0);
+    test_free(waiters);
+    scene_close(scene);
+}
+
 static void snapshots_are_taken_by_entries_and_by_time(void **state)
 {
     struct node_options options = often;
@@ -422,6 +449,7 @@ int main(void)
         cmocka_unit_test(H8_a_damaged_newest_falls_back_and_the_log_still_reaches_it),
         cmocka_unit_test(a_failed_snapshot_compacts_nothing_and_is_reported),
         cmocka_unit_test(a_snapshot_that_holds_too_many_copied_pages_fails_and_says_so),
+        cmocka_unit_test(requests_beyond_what_may_wait_are_refused),
         cmocka_unit_test(snapshots_are_taken_by_entries_and_by_time),
         cmocka_unit_test(a_member_that_is_far_behind_installs_a_snapshot),
         cmocka_unit_test(a_transfer_goes_on_where_it_was_interrupted),

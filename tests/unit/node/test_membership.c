@@ -85,6 +85,10 @@ static void a_join_that_is_repeated_gets_the_same_id(void **state)
     assert_int_equal(outcome.node_id, 6);
     assert_int_equal(membership.version, version);
     assert_int_equal(membership.count, 4);
+    /* Two machines with one directory would vote as one node. */
+    assert_int_equal(apply(&membership, join_of(77, "e:1"), &outcome), HF_EEXISTS);
+    assert_non_null(strstr(outcome.text, "as node 6 at d:1"));
+    assert_int_equal(membership.version, version);
 }
 
 static void a_join_is_refused_with_a_reason(void **state)
