@@ -25,6 +25,7 @@ struct snapshot_job {
     struct hf_snapshot_retention retention;
     bool is_read;      /* the cut has no more bytes */
     bool is_published; /* it is in the store */
+    bool is_waiting;   /* written, and covers what is not durable in the log yet */
     bool is_cancelled;
     uint64_t second_index; /* of the newest verified one before it; 0: none */
     size_t piece_bytes;    /* of the piece that the worker read last */
@@ -260,6 +261,29 @@ static int job_check(const struct snapshot_job *job)
     return 0;
 }
 
+/* Rule 4: what others may load may not be ahead of the log here. */
+static void job_publish(struct snapshot_job *job)
+{
+    job->is_waiting = !replica_snapshot_is_durable(job->group->replica, &job->point);
+    if (!job->is_waiting) {
+        work_start(&job_node(job)->work, &job->item, job_finish, job_finished, job);
+    }
+}
+
+void snapshot_job_continue(struct snapshot_job *job)
+{
+    if (!job->is_waiting) {
+        return;
+    }
+    int rc = job_check(job);
+    if (rc != 0) {
+        job->is_waiting = false;
+        job_fail(job, rc);
+    } else {
+        job_publish(job);
+    }
+}
+
 static void job_wrote(void *arg, int result)
 {
     struct snapshot_job *job = arg;
@@ -272,7 +296,7 @@ static void job_wrote(void *arg, int result)
     if (result != 0) {
         job_fail(job, result);
     } else if (job->is_read) {
-        work_start(work, &job->item, job_finish, job_finished, job);
+        job_publish(job);
     } else {
         work_start(work, &job->item, job_write, job_wrote, job);
     }

@@ -1,7 +1,7 @@
 /* One snapshot of one group, in pieces that a worker runs, while writes go on:
  *
- *   cut at the applied index ─ begin ─ write … ─ finish ─ verify, and the one before ─ clean
- *                                                               └→ RAFT_SNAPSHOT, then the log's prefix goes
+ *   cut at the applied index ─ begin ─ write … ─ (all of it is durable in the log) ─ finish ─ verify, and the one
+ * before ─ clean └→ RAFT_SNAPSHOT, then the log's prefix goes
  *
  * The cut costs the loop microseconds. Between two pieces the loop looks at what the cut holds in memory, and gives up
  * beyond copy_bytes_max. An error or a cancel anywhere leaves nothing behind, and the log as it was.
@@ -19,6 +19,8 @@ struct snapshot_job;
 
 /* HF_EBUSY: not at this moment; HF_ECONFLICT: nothing new to cover. sequence: the newest request that it serves. */
 int snapshot_job_start(struct hosted_group *group, uint64_t sequence, struct snapshot_job **out);
+/* Publishes what had to wait for the log. Called a few times a second. */
+void snapshot_job_continue(struct snapshot_job *job);
 /* It ends soon, with HF_ECANCELLED unless it was published already. */
 void snapshot_job_cancel(struct snapshot_job *job);
 const struct hosted_group *snapshot_job_group(const struct snapshot_job *job);

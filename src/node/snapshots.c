@@ -277,6 +277,8 @@ void snapshots_run(struct node *node)
     }
     if (snapshots->job == NULL) {
         snapshots_start(node);
+    } else {
+        snapshot_job_continue(snapshots->job);
     }
     list_each_safe (&snapshots->requests, link) {
         struct snapshot_request *request = list_entry(link, struct snapshot_request, link);

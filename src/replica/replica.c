@@ -413,11 +413,9 @@ int replica_snapshot_point(const struct replica *replica, struct replica_snapsho
     if (replica->phase != REPLICA_PHASE_RUNNING) {
         return error_raise(HF_ECLOSED, "group %" PRIu64 " does not run", replica->options.group);
     }
-    bool is_durable = index <= replica->appends.durable_index && index <= raft->last_stored;
-    if (raft->snapshot.installing || (!is_durable && !MUTATED(SNAPSHOT_BEYOND_DURABLE)) ||
-        index < raft->configuration_committed_index) {
-        return error_raise(HF_EBUSY, "group %" PRIu64 " has applied up to %" PRIu64 ", of which %" PRIu64 " is durable",
-                           replica->options.group, index, replica->appends.durable_index);
+    if (raft->snapshot.installing || index < raft->configuration_committed_index) {
+        return error_raise(HF_EBUSY, "group %" PRIu64 " takes a snapshot in, or has applied up to %" PRIu64 " only",
+                           replica->options.group, index);
     }
     if (index <= raft->trail.snapshot.index || engine_term(&replica->engine, index) == 0) {
         return error_raise(HF_ECONFLICT, "group %" PRIu64 " has a snapshot at %llu, and applied up to %" PRIu64,
@@ -430,14 +428,24 @@ int replica_snapshot_point(const struct replica *replica, struct replica_snapsho
     return 0;
 }
 
+bool replica_snapshot_is_durable(const struct replica *replica, const struct replica_snapshot *snapshot)
+{
+    return MUTATED(SNAPSHOT_BEYOND_DURABLE) ||
+           (snapshot->index <= replica->appends.durable_index && snapshot->index <= replica->engine.raft.last_stored);
+}
+
 int replica_snapshot_taken(struct replica *replica, const struct replica_snapshot *snapshot, uint64_t trailing)
 {
     const struct raft *raft = &replica->engine.raft;
     if (replica->phase != REPLICA_PHASE_RUNNING) {
         return error_raise(HF_ECLOSED, "group %" PRIu64 " does not run", replica->options.group);
     }
+    if (!raft->snapshot.installing && !replica_snapshot_is_durable(replica, snapshot)) {
+        return error_raise(HF_EBUSY, "group %" PRIu64 ": only %" PRIu64 " of %" PRIu64 " is durable",
+                           replica->options.group, replica->appends.durable_index, snapshot->index);
+    }
     if (raft->snapshot.installing || snapshot->index <= raft->trail.snapshot.index ||
-        snapshot->index > raft->last_stored || engine_term(&replica->engine, snapshot->index) != snapshot->term) {
+        engine_term(&replica->engine, snapshot->index) != snapshot->term) {
         return error_raise(HF_ECONFLICT, "group %" PRIu64 " has a snapshot at %llu, newer than the one at %" PRIu64,
                            replica->options.group, raft->trail.snapshot.index, snapshot->index);
     }

@@ -138,11 +138,16 @@ void replica_tick(struct replica *replica);
  * told.
  * ---- */
 
-/* What a snapshot of the state machine as it is now would cover. HF_EBUSY: what is applied is not durable here yet, or
- * an install is under way; HF_ECONFLICT: there is one at this index; HF_ECLOSED. */
+/* What a snapshot of the state machine as it is now would cover. Under a steady load a leader whose disk is the slowest
+ * never has all that it applied durable, so that is no condition here: but nobody may see the snapshot before
+ * replica_snapshot_is_durable (rule 4). HF_EBUSY: an install is under way, or not all of a configuration's past is
+ * applied; HF_ECONFLICT: there is one at this index; HF_ECLOSED. */
 int replica_snapshot_point(const struct replica *replica, struct replica_snapshot *out);
+/* Whether the log here has everything that the snapshot covers on disk, so that it may be published. */
+bool replica_snapshot_is_durable(const struct replica *replica, const struct replica_snapshot *snapshot);
 /* A snapshot taken at such a point is published (rule 15): the engine forgets all but `trailing` entries before it. The
- * log keeps its own. HF_ECONFLICT: the engine has a newer one meanwhile. */
+ * log keeps its own. HF_ECONFLICT: the engine has a newer one meanwhile; HF_EBUSY: not
+ * durable. */
 int replica_snapshot_taken(struct replica *replica, const struct replica_snapshot *snapshot, uint64_t trailing);
 /* Drops the log's entries up to the index, as far as the engine has forgotten them; not durable on return. */
 int replica_compact(struct replica *replica, uint64_t index);

@@ -205,6 +205,39 @@ static void a_failed_snapshot_compacts_nothing_and_is_reported(void **state)
     scene_close(scene);
 }
 
+/* A leader whose disk is the slowest of all commits with the others' word: what it applied is never all durable. */
+static void R4_a_snapshot_of_a_busy_leader_waits_for_its_log_and_not_for_a_pause(void **state)
+{
+    static struct scene_answer answers[3000];
+    struct scene *scene = scene_open(3, 1, &often);
+    scene_wait_led(scene, 5000);
+    struct scene_node *leader = scene_leader(scene, GROUP);
+    struct waiter waiter = {.node = leader, .group = GROUP};
+    must_put(leader, 10);
+    unsigned behind = 0;
+    unsigned ms = 0;
+    for (; ms < 3000 && !waiter.is_done; ms++) {
+        struct cluster_command command = {.verb = CLUSTER_PUT, .key = 1, .value = ms};
+        struct replica_status status;
+        if (ms % 10 == 0) {
+            sim_disk_stall(leader->host, 15 * SCENE_MS);
+        }
+        scene_propose(leader, GROUP, &command, &answers[ms]);
+        scene_run_ms(scene, 1);
+        replica_status(scene_group(leader, GROUP)->replica, &status);
+        if (ms == 200) {
+            loop_post(sim_host_loop(leader->host), waiter_ask, &waiter);
+        }
+        behind += status.durable_index < status.applied_index;
+        uint64_t taken = scene_group(leader, GROUP)->snapshots.index;
+        assert_true(taken <= status.durable_index);
+    }
+    assert_true(waiter.is_done && waiter.result == 0);
+    assert_true(behind > ms / 2);
+    scene_run_ms(scene, 6000);
+    scene_close(scene);
+}
+
 static uint64_t held_bytes_now;
 
 static uint64_t held_bytes(void *machine)
@@ -448,6 +481,7 @@ int main(void)
         cmocka_unit_test(a_start_loads_the_newest_snapshot_and_replays_only_what_follows),
         cmocka_unit_test(H8_a_damaged_newest_falls_back_and_the_log_still_reaches_it),
         cmocka_unit_test(a_failed_snapshot_compacts_nothing_and_is_reported),
+        cmocka_unit_test(R4_a_snapshot_of_a_busy_leader_waits_for_its_log_and_not_for_a_pause),
         cmocka_unit_test(a_snapshot_that_holds_too_many_copied_pages_fails_and_says_so),
         cmocka_unit_test(requests_beyond_what_may_wait_are_refused),
         cmocka_unit_test(snapshots_are_taken_by_entries_and_by_time),

@@ -311,9 +311,11 @@ static void R4_no_snapshot_covers_what_is_not_durable_here(void **state)
     lab_result(lab, 3, term, 0, index);
     lab_run_ms(lab, 5);
     assert_true(replica_host_status(&lab->host).applied_index == index);
-    assert_int_equal(replica_snapshot_point(lab->host.replica, &point), HF_EBUSY);
-    lab_run_ms(lab, 60);
     must(replica_snapshot_point(lab->host.replica, &point));
+    assert_false(replica_snapshot_is_durable(lab->host.replica, &point));
+    assert_int_equal(replica_snapshot_taken(lab->host.replica, &point, 0), HF_EBUSY);
+    lab_run_ms(lab, 60);
+    assert_true(replica_snapshot_is_durable(lab->host.replica, &point));
     assert_true(point.index == index && point.term == term && point.configuration_index == 1);
     must(replica_snapshot_taken(lab->host.replica, &point, 0));
     assert_int_equal(replica_snapshot_point(lab->host.replica, &point), HF_ECONFLICT);
