@@ -104,6 +104,7 @@ static void fetch_fail(struct fetch *fetch)
 {
     TRACE(TRACE_WARN, "node", "group %" PRIu64 ": fetching the snapshot at index %" PRIu64 " failed: %s",
           fetch->group->id, fetch->snapshot.index, hf_error_text());
+    fetch->group->fetch_next_ms = loop_now_ms(fetch_node(fetch)->loop) + FETCH_AGAIN_MS;
     fetch_end(fetch);
 }
 
@@ -488,7 +489,7 @@ void fetch_offered(struct hosted_group *group, uint64_t from_node, uint64_t term
         return;
     }
     if (fetch == NULL) {
-        if (node->fetch_count < FETCH_ACTIVE_MAX) {
+        if (node->fetch_count < FETCH_ACTIVE_MAX && now_ms >= group->fetch_next_ms) {
             fetch_start(group, from_node, term, snapshot, &manifest);
         }
         return;

@@ -19,6 +19,7 @@
 #define FETCH_ACTIVE_MAX   4u     /* groups that fetch at a time; others are offered again until it is their turn */
 #define FETCH_RETRY_MS     1500u  /* a question without an answer is asked again when none came for so long … */
 #define FETCH_RETRY_MAX_MS 24000u /* … or, over a slow link, twice as long as it took lately; at most this */
+#define FETCH_AGAIN_MS     1000u  /* after one that failed, before another begins */
 #define FETCH_STALL_MS     5000u  /* without progress another snapshot may take its place … */
 #define FETCH_GIVE_UP_MS   60000u /* … and without any offer either it is given up, until the next one */
 

@@ -79,7 +79,8 @@ struct hosted_group {
     uint64_t round_term;
     uint64_t round_ms;
     struct group_snapshots snapshots;
-    struct fetch *fetch; /* the snapshot that is on its way here; NULL: none */
+    struct fetch *fetch;    /* the snapshot that is on its way here; NULL: none */
+    uint64_t fetch_next_ms; /* after one that failed: not before */
 
     uint64_t led_since_ms;
     uint64_t balance_next_ms;
