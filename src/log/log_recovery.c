@@ -220,7 +220,7 @@ static void log_recovery_give_up_left_over(struct log_recovery *recovery)
 
 static uint64_t log_recovery_size(const struct log_recovery *recovery)
 {
-    uint64_t size = LOG_FORMAT_SEGMENT_HEADER_SIZE + LOG_FORMAT_BLOCK_SIZE + LOG_RECOVERY_ROOM_MIN;
+    uint64_t size = LOG_FORMAT_SEGMENT_HEADER_SIZE + 2 * LOG_FORMAT_BLOCK_SIZE + LOG_RECOVERY_ROOM_MIN;
     for (size_t i = 0; i < recovery->copy_count; i++) {
         size += recovery->copies[i].header.length;
     }
@@ -303,6 +303,10 @@ static int log_recovery_write_copies(struct log_recovery *recovery)
         rc = log_recovery_write(recovery, copy->data, copy->header.length);
     }
     if (rc == 0 && recovery->position_end > 0) {
+        rc = log_recovery_write_trailer(recovery);
+    }
+    /* That files in front are not needed is never said by one frame alone: log_writer.h, declared_oldest. */
+    if (rc == 0 && log_recovery_declaration(recovery, 0).oldest_segment > 1) {
         rc = log_recovery_write_trailer(recovery);
     }
     return rc;
@@ -440,7 +444,7 @@ static void log_recovery_set_tail(struct log_recovery *recovery)
     writer->data_end_position = recovery->position_end;
     log_pool_open(&log->pool, log->io, log->directory, &recovery->fresh->header);
     log_segment_table_append(&log->segments, recovery->fresh);
-    writer->declared_oldest = log->segments.items[0]->header.number;
+    writer->declared_oldest = writer->declared_oldest_once = log->segments.items[0]->header.number;
     recovery->fresh = NULL;
 }
 

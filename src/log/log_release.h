@@ -1,11 +1,14 @@
 /* Giving up segments that nobody needs any more, oldest first, so that the chain of files stays contiguous.
  *
- *   dead in front ── everything placed so far is durable ──→ out of the table ── a trailer that declares its successor
- *   (log_segment_is_dead)   (what replaced it, and what        (no frame that is        the oldest is durable, and
- * nobody says that it is dead)              sealed later needs it)  reads it any more ──→ recycled or unlinked A crash
- * anywhere leaves either files that are needed, or left-overs that a trailer tells apart. An unlink that fails leaves a
- * left-over, too: the next open removes it. Guarded by the log's mutex; the unlinking is work off the driver's thread.
- */
+ *   dead in front ───────→ settled ──────────────→ out of the table ──────→ recycled or unlinked
+ *   (log_segment_is_dead)  everything placed so    no frame that is         two trailers that declare its successor
+ *                          far is durable, what    sealed later needs it    the oldest are durable, so that one bad
+ *                          replaced it as well                              frame does not make it a missing file;
+ *                                                                           nobody reads it any more
+ *
+ * A crash anywhere leaves either files that are needed, or left-overs that a trailer tells apart. An unlink that fails
+ * leaves a left-over, too: the next open removes it. Guarded by the log's mutex; the unlinking is work off the driver's
+ * thread. */
 #ifndef LOG_LOG_RELEASE_H
 #define LOG_LOG_RELEASE_H
 

@@ -85,7 +85,7 @@ static uint64_t log_writer_frame_length(uint64_t size)
 static uint64_t log_writer_small_reserve(const struct log_writer *writer, enum log_writer_room kind)
 {
     if (kind != LOG_WRITER_ORDINARY) {
-        return kind == LOG_WRITER_ESSENTIAL ? LOG_FORMAT_BLOCK_SIZE : 0;
+        return kind == LOG_WRITER_ESSENTIAL ? LOG_WRITER_GIVING_UP_SIZE : 0;
     }
     uint64_t share = writer->tail->header.size_bytes / 8;
     uint64_t kept = writer->reserve_bytes < share ? writer->reserve_bytes : share;
@@ -93,7 +93,7 @@ static uint64_t log_writer_small_reserve(const struct log_writer *writer, enum l
     const struct log_segment *oldest = writer->segments->items[0];
     uint64_t live = oldest != writer->tail ? log_segment_live_bytes(oldest) : 0;
     uint64_t half = writer->tail->header.size_bytes / 2;
-    return LOG_FORMAT_BLOCK_SIZE + kept + (live < half ? live : half);
+    return LOG_WRITER_GIVING_UP_SIZE + kept + (live < half ? live : half);
 }
 
 uint64_t log_writer_capacity(const struct log_writer *writer)
@@ -670,9 +670,10 @@ static void log_writer_retire(struct log_writer *writer, struct log_write *write
     if (write->declares > writer->declared_position) {
         writer->declared_position = write->declares;
     }
-    if (write->declares_oldest > writer->declared_oldest) {
-        writer->declared_oldest = write->declares_oldest;
-    }
+    uint64_t once = writer->declared_oldest_once;
+    uint64_t twice = write->declares_oldest < once ? write->declares_oldest : once;
+    writer->declared_oldest = twice > writer->declared_oldest ? twice : writer->declared_oldest;
+    writer->declared_oldest_once = write->declares_oldest > once ? write->declares_oldest : once;
     list_remove(&write->link);
     list_append(&writer->unused, &write->link);
     log_writer_seal_segment(writer, write->segment);

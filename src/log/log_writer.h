@@ -30,7 +30,8 @@
 #define LOG_WRITER_HERE_SIZE_MAX      (64u << 10)       /* of a write in the driver's own thread */
 #define LOG_WRITER_HERE_WAITERS_MAX   2u                /* more of them: let the next ones gather meanwhile */
 #define LOG_WRITER_HERE_SLOW_NS       UINT64_C(1000000)
-#define LOG_WRITER_HERE_REST_FACTOR   20u         /* after a slow one the driver stays free for so many times as long */
+#define LOG_WRITER_HERE_REST_FACTOR   20u /* after a slow one the driver stays free for so many times as long */
+#define LOG_WRITER_GIVING_UP_SIZE     (2 * LOG_FORMAT_BLOCK_SIZE) /* two trailers */
 #define LOG_WRITER_UNSYNCED_BYTES_MAX (16u << 20) /* policy none syncs now and then, so that its books end */
 
 struct log_waiter {
@@ -121,12 +122,13 @@ struct log_writer {
     bool may_write_alone;    /* this turn may block: see log_writer_submit */
     struct log_write *alone; /* for the driver to write, now */
 
-    uint64_t durable_position;  /* every byte of the stream before it survives power loss */
-    uint64_t declared_position; /* what a durable trailer says of that */
-    uint64_t declared_oldest;   /* the oldest segment that a durable trailer says is needed */
-    uint64_t data_end_position; /* the end of the last frame that is not bare */
-    uint64_t idle_since_ns;     /* when the last data became durable */
-    uint64_t unsynced_since_ns; /* relaxed policies: of the first write that no sync covers; 0: none */
+    uint64_t durable_position;     /* every byte of the stream before it survives power loss */
+    uint64_t declared_position;    /* what a durable trailer says of that */
+    uint64_t declared_oldest;      /* the oldest segment that two durable trailers say is needed: one may be lost */
+    uint64_t declared_oldest_once; /* that one of them says is */
+    uint64_t data_end_position;    /* the end of the last frame that is not bare */
+    uint64_t idle_since_ns;        /* when the last data became durable */
+    uint64_t unsynced_since_ns;    /* relaxed policies: of the first write that no sync covers; 0: none */
     uint64_t unsynced_bytes;
     bool sync_wanted;
     uint64_t sync_wish_position; /* relaxed policies: the end of the last write that somebody wants to be synced */
@@ -147,7 +149,7 @@ void log_writer_open(struct log_writer *writer);  /* the fields up to reserve_by
 void log_writer_close(struct log_writer *writer); /* nothing in flight */
 
 /* Makes room in the gathering frame for records of `size` bytes. Essential ones may use the headroom, but for its last
- * block: that is for the trailer that gives segments up, which brings space back. HF_ENOSPACE, HF_EBUSY: nothing
+ * blocks: those are for the trailers that give segments up, which bring space back. HF_ENOSPACE, HF_EBUSY: nothing
  * changed. */
 enum log_writer_room { LOG_WRITER_ORDINARY, LOG_WRITER_ESSENTIAL, LOG_WRITER_GIVING_UP };
 int log_writer_make_room(struct log_writer *writer, uint64_t size, enum log_writer_room kind);

@@ -4,7 +4,7 @@
 #include "unit/log/log_model.h"
 
 #include "base/trace.h"
-#include "log/log.h"
+#include "log/log_state.h"
 #include "sim/sim.h"
 
 #define DIRECTORY "/log"
@@ -192,6 +192,59 @@ static void entries_leave_a_block_whose_sums_are_estimated(void **unused)
     world_close(world);
 }
 
+/* ---- one bad block at the end of a quiet log ---- */
+
+/* A log whose front was given up when nothing was written any more; the power went. How many blocks the tail has. */
+static uint64_t make_quiet_log(struct world *world, bool reopened, char *path, size_t path_size)
+{
+    struct hf_log_stat stat;
+    world->options.segment_size_bytes = 64 << 10;
+    world->options.write_size_max_bytes = 64 << 10;
+    world_reopen(world);
+    for (uint64_t i = 1; i <= 40; i++) {
+        world_put(world, 0, i, 10000);
+        world_append(world);
+    }
+    world_put(world, 1, 1, 100);
+    world_append(world);
+    world_compact(world, 0, 40);
+    world_turns(world, 400);
+    hf_log_stat(world->log, &stat);
+    assert_true(stat.released_segments > 0);
+    if (reopened) {
+        hf_log_close(world->log);
+        world_reopen(world);
+    }
+    const struct log_segment *tail = world->log->writer.tail;
+    uint64_t blocks = world->log->writer.tail_offset / LOG_FORMAT_BLOCK_SIZE;
+    snprintf(path, path_size, DIRECTORY "/%016llx.log", (unsigned long long)tail->header.number);
+    sim_host_power_off(world->host);
+    hf_log_close(world->log);
+    sim_disk_choose_outcome(world->host, 0);
+    sim_host_start(world->host);
+    return blocks;
+}
+
+/* No bad block makes files that were given up missing. */
+static void L57_one_bad_block_never_makes_the_front_missing(void **unused)
+{
+    (void)unused;
+    char path[64];
+    for (unsigned reopened = 0; reopened < 2; reopened++) {
+        uint64_t blocks = 2;
+        for (uint64_t block = 0; block < blocks; block++) {
+            struct world *world = world_open(4);
+            blocks = make_quiet_log(world, reopened == 1, path, sizeof(path));
+            assert_int_equal(sim_disk_flip_bit(world->host, path, block * LOG_FORMAT_BLOCK_SIZE + 20, 1), 0);
+            int rc = log_open(sim_host_io(world->host), DIRECTORY, &world->options, &world->log);
+            if (rc != 0) {
+                fail_msg("block %llu of %s: %s", (unsigned long long)block, path, hf_error_text());
+            }
+            world_close(world);
+        }
+    }
+}
+
 static void say_nothing(void *arg, enum trace_level level, const char *line)
 {
     (void)arg, (void)level, (void)line;
@@ -204,6 +257,7 @@ int main(void)
         cmocka_unit_test(a_log_that_gave_up_segments_lets_its_driver_sleep),
         cmocka_unit_test(a_file_that_waits_to_be_recycled_may_be_gone),
         cmocka_unit_test(entries_leave_a_block_whose_sums_are_estimated),
+        cmocka_unit_test(L57_one_bad_block_never_makes_the_front_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
