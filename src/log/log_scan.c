@@ -93,7 +93,16 @@ static int log_scan_hold(struct log_scan *scan, const struct log_scan_frame *fra
 
 /* ---- looking ahead ---- */
 
-/* Everything from the scan's place on: what is the most that a good trailer declares durable? */
+/* An index file is made only when all of its segment is durable: it declares that as a trailer would. */
+static uint64_t log_scan_index_declares(const struct log_scan *scan, size_t at)
+{
+    struct log_scan_known known;
+    bool is_known = scan->callbacks->known != NULL && scan->chain->segments[at].header_good &&
+                    scan->callbacks->known(scan->callbacks->arg, at, &known);
+    return is_known ? known.data_position_end : 0;
+}
+
+/* Everything from the scan's place on: what is the most that a good trailer or an index file declares durable? */
 static int log_scan_look_ahead(struct log_scan *scan, uint64_t *frames_bytes)
 {
     struct log_frame_header header;
@@ -119,6 +128,8 @@ static int log_scan_look_ahead(struct log_scan *scan, uint64_t *frames_bytes)
         if (rc != HF_ENOTFOUND) {
             return rc;
         }
+        uint64_t known = log_scan_index_declares(scan, i);
+        declared = known > declared ? known : declared;
     }
     scan->declared_later = declared;
     return 0;

@@ -4,7 +4,8 @@
  *
  *   walk      frames in order, each expected where the one before ended
  *   bad place the next segment begins exactly at this position?  → the segment simply ended here
- *             a readable frame further on declares it durable?   → damage: what can be read of it is handed out, and
+ *             a readable frame further on, or an index file, declares it durable?
+ *                                                                → damage: what can be read of it is handed out, and
  *                                                                   the walk goes on at the next good frame
  *             otherwise                                          → torn: the stream ends here
  * A segment of which all is known already (an index file) and which fits where the walk stands is skipped.

@@ -245,6 +245,41 @@ static void L57_one_bad_block_never_makes_the_front_missing(void **unused)
     }
 }
 
+/* ---- an index file as a witness ---- */
+
+/* Its segment was durable to its end, though no frame that says so landed behind it: a bad frame in it is not torn. */
+static void H19_an_index_file_tells_damage_from_a_torn_end(void **unused)
+{
+    (void)unused;
+    char path[64];
+    struct world *world = world_open(5);
+    world->options.segment_size_bytes = 64 << 10;
+    world->options.write_size_max_bytes = 64 << 10;
+    world_reopen(world);
+    for (uint64_t i = 1; i <= 20; i++) {
+        world_put(world, 0, i, 10000);
+        world_append(world);
+    }
+    world_turns(world, 100);
+    const struct log_segment_table *table = &world->log->segments;
+    const struct log_segment *sealed = table->items[table->count - 2];
+    uint64_t number = sealed->header.number;
+    uint64_t last_block = sealed->used_bytes - LOG_FORMAT_BLOCK_SIZE;
+    assert_int_not_equal(sealed->index_state, LOG_SEGMENT_INDEX_NONE);
+    sim_host_power_off(world->host);
+    hf_log_close(world->log);
+    sim_disk_choose_outcome(world->host, 0);
+    sim_host_start(world->host);
+    for (uint64_t later = number + 1; later < number + 6; later++) {
+        snprintf(path, sizeof(path), DIRECTORY "/%016llx.log", (unsigned long long)later);
+        (void)path_unlink(sim_host_io(world->host), path);
+    }
+    snprintf(path, sizeof(path), DIRECTORY "/%016llx.log", (unsigned long long)number);
+    assert_int_equal(sim_disk_flip_bit(world->host, path, last_block + 20, 1), 0);
+    assert_int_equal(log_open(sim_host_io(world->host), DIRECTORY, &world->options, &world->log), HF_ECORRUPT);
+    world_close(world);
+}
+
 static void say_nothing(void *arg, enum trace_level level, const char *line)
 {
     (void)arg, (void)level, (void)line;
@@ -257,6 +292,7 @@ int main(void)
         cmocka_unit_test(a_log_that_gave_up_segments_lets_its_driver_sleep),
         cmocka_unit_test(a_file_that_waits_to_be_recycled_may_be_gone),
         cmocka_unit_test(entries_leave_a_block_whose_sums_are_estimated),
+        cmocka_unit_test(H19_an_index_file_tells_damage_from_a_torn_end),
         cmocka_unit_test(L57_one_bad_block_never_makes_the_front_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
