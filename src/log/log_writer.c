@@ -770,8 +770,13 @@ void log_writer_write_trailer(struct log_writer *writer)
 {
     bool gives_up = writer->declared_oldest < writer->segments->items[0]->header.number;
     enum log_writer_room kind = gives_up ? LOG_WRITER_GIVING_UP : LOG_WRITER_ESSENTIAL;
-    if (writer->gathering == NULL && log_writer_make_room(writer, 0, kind) == 0) {
+    if (writer->gathering != NULL) {
+        return;
+    }
+    if (log_writer_make_room(writer, 0, kind) == 0) {
         log_writer_seal(writer);
+    } else {
+        writer->idle_since_ns = io_monotonic_ns(writer->io) + LOG_WRITER_TRAILER_RETRY_NS;
     }
 }
 

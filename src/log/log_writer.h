@@ -25,10 +25,11 @@
 #include "log/log_stages.h"
 #include "log/log_tail_cache.h"
 
-#define LOG_WRITER_IDLE_NS            UINT64_C(5000000) /* then a bare trailer is written: it lands within 10 ms */
-#define LOG_WRITER_ALONE_BYTES_MAX    (32u << 10)       /* larger frames go through the queue, two at a time */
-#define LOG_WRITER_HERE_SIZE_MAX      (64u << 10)       /* of a write in the driver's own thread */
-#define LOG_WRITER_HERE_WAITERS_MAX   2u                /* more of them: let the next ones gather meanwhile */
+#define LOG_WRITER_IDLE_NS            UINT64_C(5000000)  /* then a bare trailer is written: it lands within 10 ms */
+#define LOG_WRITER_ALONE_BYTES_MAX    (32u << 10)        /* larger frames go through the queue, two at a time */
+#define LOG_WRITER_TRAILER_RETRY_NS   UINT64_C(50000000) /* there was no block for it */
+#define LOG_WRITER_HERE_SIZE_MAX      (64u << 10)        /* of a write in the driver's own thread */
+#define LOG_WRITER_HERE_WAITERS_MAX   2u                 /* more of them: let the next ones gather meanwhile */
 #define LOG_WRITER_HERE_SLOW_NS       UINT64_C(1000000)
 #define LOG_WRITER_HERE_REST_FACTOR   20u /* after a slow one the driver stays free for so many times as long */
 #define LOG_WRITER_GIVING_UP_SIZE     (2 * LOG_FORMAT_BLOCK_SIZE) /* two trailers */

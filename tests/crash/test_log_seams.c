@@ -121,6 +121,33 @@ static void a_log_that_gave_up_segments_lets_its_driver_sleep(void **unused)
     world_close(world);
 }
 
+/* What is durable stays undeclared while there is no block for a trailer: that is tried again, now and then. */
+static void a_log_without_a_block_for_a_trailer_lets_its_driver_sleep(void **unused)
+{
+    (void)unused;
+    struct world *world = world_open(6);
+    world->options.segment_size_bytes = 64 << 10;
+    world->options.write_size_max_bytes = 64 << 10;
+    world->options.reserve_bytes = 8 << 10;
+    world_reopen(world);
+    sim_disk_set_capacity(world->host, 1);
+    int rc = 0;
+    for (uint64_t term = 1; rc == 0; term++) {
+        hf_log_batch_clear(world->batch);
+        assert_int_equal(hf_log_batch_hard_state(world->batch, 1, (struct hf_hard_state){term, 1, 0}), 0);
+        rc = hf_log_append(world->log, world->batch, NULL, NULL);
+        world_turns(world, 2);
+    }
+    assert_int_equal(rc, HF_ENOSPACE);
+    unsigned awake = 0;
+    for (unsigned turn = 0; turn < 100; turn++) {
+        world_turns(world, 2);
+        awake += log_deadline_ns(world->log) <= io_monotonic_ns(sim_host_io(world->host));
+    }
+    assert_in_range(awake, 0, 30);
+    world_close(world);
+}
+
 /* What is not needed any more may vanish: the log makes another file. */
 static void a_file_that_waits_to_be_recycled_may_be_gone(void **unused)
 {
@@ -290,6 +317,7 @@ int main(void)
     trace_set_sink(say_nothing, NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_log_that_gave_up_segments_lets_its_driver_sleep),
+        cmocka_unit_test(a_log_without_a_block_for_a_trailer_lets_its_driver_sleep),
         cmocka_unit_test(a_file_that_waits_to_be_recycled_may_be_gone),
         cmocka_unit_test(entries_leave_a_block_whose_sums_are_estimated),
         cmocka_unit_test(H19_an_index_file_tells_damage_from_a_torn_end),
