@@ -261,8 +261,11 @@ static bool members_may_wipe(struct cluster *cluster, const struct cluster_node 
 {
     const struct cluster_node *reference = cluster_reference(cluster);
     const struct membership *membership = reference != NULL ? node_membership(reference->node) : NULL;
-    if (membership == NULL || cluster->is_wiping || !list_empty(&cluster->changes) || victim->node == NULL ||
-        membership_voters(membership) < 3 || membership_voters(membership) != membership->count) {
+    /* Of a cluster that began as one node, the description names that node alone: formatted anew with it, it is a whole
+     * cluster to itself and asks nobody (docs/guarantees.md). */
+    if (cluster->plan->nodes == 1 || membership == NULL || cluster->is_wiping || !list_empty(&cluster->changes) ||
+        victim->node == NULL || membership_voters(membership) < 3 ||
+        membership_voters(membership) != membership->count) {
         return false;
     }
     for (uint32_t i = 0; i < cluster->machines; i++) {

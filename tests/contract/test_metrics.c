@@ -9,6 +9,7 @@
 struct metric {
     char name[96];
     bool is_counter;
+    bool is_histogram;
     unsigned samples;
 };
 
@@ -45,11 +46,27 @@ static const char *skip_labels(const char *at)
     }
 }
 
+/* A histogram's samples are called after it: what fell below a bound, the sum, the count. */
+static bool is_sample_name(const struct metric *metric, const char *name, size_t size)
+{
+    size_t stem = strlen(metric->name);
+    if (size < stem || memcmp(metric->name, name, stem) != 0) {
+        return false;
+    }
+    static const char *const suffixes[] = {"_bucket", "_sum", "_count"};
+    for (size_t i = 0; metric->is_histogram && i < 3; i++) {
+        if (size - stem == strlen(suffixes[i]) && memcmp(name + stem, suffixes[i], size - stem) == 0) {
+            return true;
+        }
+    }
+    return !metric->is_histogram && size == stem;
+}
+
 static void read_sample(struct page *page, const char *line)
 {
     struct metric *metric = &page->metrics[page->count - 1];
     size_t size = strcspn(line, "{ ");
-    if (!is_name(line, size) || strlen(metric->name) != size || memcmp(metric->name, line, size) != 0) {
+    if (!is_name(line, size) || !is_sample_name(metric, line, size)) {
         fail_msg("a sample not behind its own HELP and TYPE: %s", line);
     }
     const char *at = line[size] == '{' ? skip_labels(line + size + 1) : line + size;
@@ -74,7 +91,8 @@ static void read_line(struct page *page, const char *line)
     } else if (strncmp(line, "# TYPE ", 7) == 0) {
         assert_int_equal(sscanf(line + 7, "%95s %31s", name, kind), 2);
         assert_string_equal(page->metrics[page->count - 1].name, name);
-        assert_true(strcmp(kind, "gauge") == 0 || strcmp(kind, "counter") == 0);
+        page->metrics[page->count - 1].is_histogram = strcmp(kind, "histogram") == 0;
+        assert_true(strcmp(kind, "gauge") == 0 || strcmp(kind, "counter") == 0 || strcmp(kind, "histogram") == 0);
         page->metrics[page->count - 1].is_counter = strcmp(kind, "counter") == 0;
     } else {
         assert_true(page->count > 0);
