@@ -1,6 +1,6 @@
 /* A small write made by the thread that would otherwise sleep until it is made: the driver in a turn that may block, or
  * an appender who waits, when the device has nothing else to do. It saves the changes of threads that a write through
- * the queue costs (docs/decisions/0007). What is appended meanwhile gathers. */
+ * the queue costs (docs/decisions/0009). What is appended meanwhile gathers. */
 #ifndef LOG_LOG_ALONE_H
 #define LOG_LOG_ALONE_H
 
