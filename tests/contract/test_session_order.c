@@ -261,7 +261,7 @@ static void P4_a_full_ledger_refuses_what_other_nodes_forward_and_reads_with_lon
     client_open(&here, &fixture, (unsigned)leader);
     client_open(&there, &fixture, (unsigned)(leader + 1) % 3);
     client_expect(&there, "SETRANGE long 9999 x", ":10000\r\n");
-    ledger_set(ledger, LEDGER_TRANSFERS, ledger->limit_bytes * 2);
+    ledger_recount(ledger, LEDGER_CLIENTS, 0, ledger->limit_bytes * 2);
     client_expect(&there, "SET a 1",
                   "-CLUSTERDOWN group 2 has too many commands in flight; this one was not taken\r\n");
     client_expect(&there, "GET a", "-CLUSTERDOWN group 2 has too many commands in flight; this one was not taken\r\n");
@@ -269,7 +269,7 @@ static void P4_a_full_ledger_refuses_what_other_nodes_forward_and_reads_with_lon
     client_send(&here, "GET long\r\n"); /* waits */
     fixture_run_ms(&fixture, 5000);
     assert_int_equal(here.received.size, 0);
-    ledger_set(ledger, LEDGER_TRANSFERS, 0);
+    ledger_recount(ledger, LEDGER_CLIENTS, ledger->limit_bytes * 2, 0);
     assert_true(client_fits(client_take(&here, 1), "$10000\r\n~"));
     client_expect(&there, "SET a 1", "+OK\r\n");
     /* Asked for before it became exhausted, and there after it. */
@@ -278,9 +278,9 @@ static void P4_a_full_ledger_refuses_what_other_nodes_forward_and_reads_with_lon
     while (fixture.nodes[(leader + 1) % 3].server->counters.commands_total < 5) {
         assert_true(sim_step(fixture.sim));
     }
-    ledger_set(waiting, LEDGER_TRANSFERS, waiting->limit_bytes * 2);
+    ledger_recount(waiting, LEDGER_CLIENTS, 0, waiting->limit_bytes * 2);
     client_take(&there, 1);
-    ledger_set(waiting, LEDGER_TRANSFERS, 0);
+    ledger_recount(waiting, LEDGER_CLIENTS, waiting->limit_bytes * 2, 0);
     client_expect(&there, "GET a", "+OK\r\n~");
     client_close(&here);
     client_close(&there);

@@ -252,8 +252,8 @@ static void an_index_file_of_version_1_is_read_for_ever(void **unused)
                                  (unsigned long long)item.term, (unsigned long long)item.hard_state.commit);
     }
     static const char *const expected[] = {
-        "run g1 i0 n0 t0 c0\nappend g1 i1 n20 t0 c0\ntruncate g1 i15 n0 t0 c0\nappend g1 i15 n1 t0 c0\n"
-        "compact g1 i6 n0 t2 c0\n",
+        ("run g1 i0 n0 t0 c0\nappend g1 i1 n20 t0 c0\ntruncate g1 i15 n0 t0 c0\nappend g1 i15 n1 t0 c0\n"
+         "compact g1 i6 n0 t2 c0\n"),
         "hard_state g4d i5000 n0 t0 c4000\nappend g4d i5000 n1 t0 c0\nreset g4d i123456789 n0 t8 c0\n",
         "group_removed g200000000 i0 n0 t0 c0\n",
         "append g7fffffffffffffff i18446744073709551614 n1 t0 c0\n",

@@ -63,8 +63,8 @@ static int disk_readdir(const char *path, void *target, fuse_fill_dir_t fill, of
                         enum fuse_readdir_flags flags)
 {
     (void)path, (void)offset, (void)info, (void)flags;
-    fill(target, DISK_PATH + 1, NULL, 0, 0);
-    fill(target, MARKS_PATH + 1, NULL, 0, 0);
+    fill(target, &DISK_PATH[1], NULL, 0, 0);
+    fill(target, &MARKS_PATH[1], NULL, 0, 0);
     return 0;
 }
 
