@@ -453,6 +453,40 @@ static size_t spoil(enum wrong wrong, uint8_t *bytes, size_t size, struct rng *r
     return size;
 }
 
+static void L50_every_wrong_bit_of_the_tables_is_noticed(void **unused)
+{
+    (void)unused;
+    struct world *world = world_open(3);
+    struct files *files = memory_new(sizeof(*files));
+    world_fill(world, 80);
+    world_power_off(world);
+    sim_host_start(world->host);
+    list_index_files(world, files);
+    assert_true(files->count > 0);
+    size_t size = 0;
+    uint8_t *bytes = get_file(world, files->names[0], &size);
+    struct log_index_summary summary;
+    assert_int_equal(log_index_format_get_header(bytes, &summary), 0);
+    struct log_segment_header segment = {
+        .number = summary.number, .log_id = summary.log_id, .incarnation = summary.incarnation};
+    for (size_t at = 0; at < summary.tables_size; at++) {
+        struct log_index_file *index = NULL;
+        uint8_t *tables = NULL;
+        bytes[LOG_INDEX_HEADER_SIZE + at] ^= (uint8_t)(1u << at % 8);
+        put_file(world, files->names[0], bytes, size);
+        int rc = log_index_file_load(sim_host_io(world->host), DIRECTORY, &segment, &index, &tables);
+        if (rc != HF_ECORRUPT) {
+            fail_msg("byte %zu of the tables: %s", at, hf_error_name(rc));
+        }
+        bytes[LOG_INDEX_HEADER_SIZE + at] ^= (uint8_t)(1u << at % 8);
+    }
+    put_file(world, files->names[0], bytes, size);
+    free(bytes);
+    free(files);
+    world_reopen(world, "the right file again");
+    world_close(world);
+}
+
 static void L50_whatever_is_wrong_with_an_index_file_nothing_is_lost_and_it_is_made_again(void **unused)
 {
     (void)unused;
@@ -732,6 +766,7 @@ int main(void)
         cmocka_unit_test(every_sealed_segment_gets_an_index_file_and_cold_entries_are_read_through_it),
         cmocka_unit_test(L56_an_open_with_index_files_finds_what_a_scan_finds),
         cmocka_unit_test(P4_an_open_reads_no_segment_that_has_an_index_file),
+        cmocka_unit_test(L50_every_wrong_bit_of_the_tables_is_noticed),
         cmocka_unit_test(L50_whatever_is_wrong_with_an_index_file_nothing_is_lost_and_it_is_made_again),
         cmocka_unit_test(L51_the_index_file_of_an_earlier_life_of_a_segment_is_stale),
         cmocka_unit_test(L46_left_overs_of_index_files_are_tolerated_and_removed),

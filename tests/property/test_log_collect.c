@@ -244,7 +244,7 @@ static void L57_what_was_replaced_while_it_was_moved_is_not_revived(void **unuse
     (void)unused;
     struct world *world = memory_new(sizeof(*world));
     uint64_t moved = 0;
-    for (uint64_t seed = 1; seed <= seeds(4); seed++) {
+    for (uint64_t seed = 1; seed <= seeds(16); seed++) {
         world_begin(world, seed, (struct sim_span){MS, 20 * MS});
         for (uint64_t step = 0; step < 1500; step++) {
             while (world->queued >= 2) {
