@@ -147,7 +147,7 @@ class Bench:
                                    zip(self.found[('ours', STEADY)], self.found[('steady', '')]))
         raw_us = self.median(read, 'raw_us')
         if raw_us == 0:
-            print('bench-log: no raw read was measured, the log is too small: no row of cold reads', file=sys.stderr)
+            say('no raw read was measured, the log is too small: no row of cold reads')
         cold = [] if raw_us == 0 else [
             self.row('read of a cold entry, of a raw 4 KiB read', 'ratio', self.median(read, 'cold_us') / raw_us,
                      floor=1, goal=1.2, goal_is='max')]
