@@ -14,7 +14,8 @@
 #include "holdfast/store.h"
 #include "io/io.h"
 
-#define KEY_SIZE 16u
+#define KEY_SIZE     16u
+#define STREAM_PIECE (1u << 20)
 
 struct bench {
     struct io *io;
@@ -144,6 +145,42 @@ static void bench_change(struct bench *bench)
     bench_rate(bench, "delete one and put another", started, bench->entries);
 }
 
+/* All of a cut as a stream, in the pieces that snapshots are read in, and a store from it. */
+static void bench_stream(struct bench *bench)
+{
+    struct hf_store_options options = {.backend = HF_STORE_MEMORY};
+    struct hf_store_cut *cut;
+    struct hf_store_export *from;
+    struct hf_store_import *to;
+    struct hf_store *copy;
+    uint8_t *piece = memory_new(STREAM_PIECE);
+    uint64_t out_ns = 0;
+    uint64_t in_ns = 0;
+    size_t got;
+    must(hf_store_cut(bench->store, &cut));
+    must(hf_store_export_open(cut, &from));
+    must(hf_store_import_open(&options, &to));
+    do {
+        uint64_t started = io_monotonic_ns(bench->io);
+        must(hf_store_export_read(from, piece, STREAM_PIECE, &got));
+        uint64_t read = io_monotonic_ns(bench->io);
+        must(hf_store_import_write(to, bytes_of(piece, got)));
+        out_ns += read - started;
+        in_ns += io_monotonic_ns(bench->io) - read;
+    } while (got > 0);
+    must(hf_store_import_finish(to, &copy));
+    struct hf_store_stat stat;
+    hf_store_stat(copy, &stat);
+    bench_row(bench, "export, per entry", "ns", (double)out_ns / (double)bench->entries);
+    bench_row(bench, "import, per entry", "ns", (double)in_ns / (double)bench->entries);
+    bench_row(bench, "memory after an import", "%",
+              100.0 * (double)stat.memory_bytes / (double)(stat.key_bytes + stat.value_bytes));
+    hf_store_export_close(from);
+    hf_store_cut_close(cut);
+    hf_store_close(copy);
+    free(piece);
+}
+
 /* Overwrites while cuts come and go, each held for a tenth of the puts. */
 static void bench_cuts(struct bench *bench)
 {
@@ -194,6 +231,7 @@ int main(int argc, char **argv)
     must(hf_store_open(&options, &bench.store));
     bench_load(&bench);
     bench_read(&bench);
+    bench_stream(&bench);
     bench_change(&bench);
     bench_cuts(&bench);
     printf("\n}\n");

@@ -42,6 +42,10 @@ struct store_ops {
                size_t part_count, size_t size, bool *overwritten);
     int (*remove)(struct hf_store *store, uint32_t tree, struct hf_bytes key, bool *removed);
     int (*remove_range)(struct hf_store *store, uint32_t tree, const struct store_bounds *bounds, uint64_t *count);
+    /* Fills a store that nothing was ever put into: trees in ascending order, the keys of each in ascending order. What
+     * is loaded shows after load_finish; nothing else is called in between but close. */
+    int (*load)(struct hf_store *store, uint32_t tree, struct hf_bytes key, struct hf_bytes value);
+    int (*load_finish)(struct hf_store *store);
     int (*clear)(struct hf_store *store, uint32_t tree);
     bool (*reclaim)(struct hf_store *store, size_t pages_max);
     int (*apply_begin)(struct hf_store *store);

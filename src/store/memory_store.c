@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/bytes.h"
 #include "store/digest.h"
+#include "store/tree_load.h"
 
 struct memory_cut {
     struct hf_store_cut base;
@@ -167,6 +168,31 @@ static int memory_store_remove_range(struct hf_store *store, uint32_t number, co
     return 0;
 }
 
+static int memory_store_load_finish(struct hf_store *store)
+{
+    struct memory_store *memory = memory_store_of(store);
+    if (memory->load != NULL) {
+        tree_load_finish(memory->load);
+        free(memory->load);
+        memory->load = NULL;
+    }
+    return 0;
+}
+
+static int memory_store_load(struct hf_store *store, uint32_t number, struct hf_bytes key, struct hf_bytes value)
+{
+    struct memory_store *memory = memory_store_of(store);
+    if (memory->load == NULL || memory->load_tree != number) {
+        (void)memory_store_load_finish(store);
+        struct tree *tree = memory_store_tree_use(memory, number); /* may move the others: none is being filled */
+        memory->load = memory_new(sizeof(*memory->load));
+        memory->load_tree = number;
+        tree_load_open(memory->load, &memory->context, tree);
+    }
+    tree_load_add(memory->load, key, value);
+    return 0;
+}
+
 static int memory_store_clear(struct hf_store *store, uint32_t number)
 {
     struct memory_store *memory = memory_store_of(store);
@@ -255,6 +281,7 @@ static void memory_store_close(struct hf_store *store)
 {
     struct memory_store *memory = memory_store_of(store);
     assert(atomic_load_explicit(&memory->cuts_open, memory_order_acquire) == 0);
+    (void)memory_store_load_finish(store);
     for (uint32_t i = 0; i < memory->trees.count; i++) {
         tree_unshare(&memory->context.memory, &memory->trees.items[i]);
     }
@@ -270,6 +297,8 @@ static const struct store_ops memory_store_ops = {
     .put = memory_store_put,
     .remove = memory_store_remove,
     .remove_range = memory_store_remove_range,
+    .load = memory_store_load,
+    .load_finish = memory_store_load_finish,
     .clear = memory_store_clear,
     .reclaim = memory_store_reclaim,
     .apply_begin = memory_store_apply_begin,

@@ -18,6 +18,8 @@ struct memory_store {
     struct memory_trees trees;
     struct tree_context context;
     _Atomic uint64_t cuts_open;
+    struct tree_load *load; /* of the tree that is being filled; NULL: none */
+    uint32_t load_tree;
 };
 
 /* The tree of a store opened with HF_STORE_MEMORY, NULL when nothing was ever put there. For tests. */

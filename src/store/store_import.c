@@ -12,7 +12,9 @@ struct hf_store_import {
 
 static int store_import_visit(void *arg, uint32_t tree, struct hf_bytes key, struct hf_bytes value)
 {
-    return hf_store_put(((struct hf_store_import *)arg)->store, tree, key, value, NULL);
+    /* Sizes, numbers and order were checked by the walk. */
+    struct hf_store *store = ((struct hf_store_import *)arg)->store;
+    return store->ops->load(store, tree, key, value);
 }
 
 int hf_store_import_open(const struct hf_store_options *options, struct hf_store_import **out)
@@ -45,6 +47,7 @@ int hf_store_import_write(struct hf_store_import *import, struct hf_bytes bytes)
 int hf_store_import_finish(struct hf_store_import *import, struct hf_store **out)
 {
     int rc = store_walk_finish(&import->walk);
+    rc = rc == 0 ? import->store->ops->load_finish(import->store) : rc;
     struct hf_store_digest digest = hf_store_digest(import->store);
     if (rc == 0 && (digest.low != import->walk.digest.low || digest.high != import->walk.digest.high)) {
         rc = error_raise(HF_ECORRUPT, "the imported contents have another digest than those exported");

@@ -422,7 +422,9 @@ static void verify_stream(struct world *world, struct held_cut *held)
     check(hf_store_applied(copy).index == held->applied);
     for (uint32_t tree = 0; tree < TREES; tree++) {
         struct hf_store_tree_stat stat;
+        const struct tree *loaded = memory_store_tree(copy, tree);
         check(hf_store_tree_stat(copy, tree, &stat) == 0 && stat.entries == held->models[tree].count);
+        check(loaded == NULL || tree_check(loaded, NULL) == 0);
     }
     hf_store_close(copy);
 }
