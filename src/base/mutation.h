@@ -27,6 +27,9 @@
     X(SNAPSHOT_OF_AN_OLDER_LEADER, "an install is fed in a term before its offer")             \
     X(SNAPSHOT_REPORTED_BEFORE_IMPORT, "H7: reported before the state is taken in")            \
     X(SNAPSHOT_IMPORTED_BEFORE_RESET, "H7: taken in before the reset is durable")              \
+    X(RECOVER_BY_LENGTH_ALONE, "recover: the longest log is taken, whatever its terms")        \
+    X(RECOVER_DROPS_UNCOMMITTED, "recover: what is not known to be committed is left out")     \
+    X(RECOVER_IDENTITY_FIRST, "recover: the directory can be opened before it is whole")       \
     X(WIPED_NODE_ADMITTED, "H18: a wiped node is admitted under its old identity")             \
     X(PROMOTED_BEFORE_CAUGHT_UP, "H14: a stand-by votes before it has caught up")              \
     X(CHANGE_OF_TWO, "H14: a change that touches two members is accepted")                     \

@@ -121,11 +121,11 @@ done:
     return rc;
 }
 
-static int directory_lock(struct io *io, const char *path, struct file **out)
+static int directory_lock_with(struct io *io, const char *path, unsigned flags, struct file **out)
 {
     char *name = text_format("%s/LOCK", path);
     struct file *file = NULL;
-    int rc = file_open(io, name, FILE_READ | FILE_WRITE | FILE_CREATE, &file);
+    int rc = file_open(io, name, flags, &file);
     if (rc == 0) {
         rc = file_lock(file);
         if (rc == HF_EBUSY) {
@@ -141,12 +141,38 @@ static int directory_lock(struct io *io, const char *path, struct file **out)
     return rc;
 }
 
+static int directory_lock(struct io *io, const char *path, struct file **out)
+{
+    return directory_lock_with(io, path, FILE_READ | FILE_WRITE | FILE_CREATE, out);
+}
+
 /* ---- Formatting ---- */
+
+#define DIRECTORY_REBUILDING "rebuilding"
 
 static int directory_visit_any(void *arg, const char *name, bool is_directory)
 {
     *(bool *)arg = true;
     return 0;
+}
+
+/* Nobody ever opened it, so nothing in it was acknowledged; but to remove it is for whoever began. */
+static int directory_check_no_rest(struct io *io, const char *path)
+{
+    char *name = text_format("%s/" DIRECTORY_REBUILDING, path);
+    struct file *file = NULL;
+    int rc = file_open(io, name, FILE_READ, &file);
+    if (rc == 0) {
+        rc = error_raise(HF_EUNSAFE,
+                         "%s is the rest of a rebuilding that was interrupted; nothing was changed. next: remove it, "
+                         "and begin again",
+                         path);
+    } else if (rc == HF_ENOTFOUND) {
+        rc = 0;
+    }
+    file_close(file);
+    free(name);
+    return rc;
 }
 
 /* A log without an identity next to it belonged to somebody: what it acknowledged would come back under a new one. */
@@ -160,6 +186,9 @@ static int directory_check_unused(struct io *io, const char *path)
     if (rc == 0) {
         rc = error_raise(HF_EEXISTS, "%s is formatted already; nothing was changed", path);
     } else if (rc == HF_ENOTFOUND) {
+        rc = directory_check_no_rest(io, path);
+    }
+    if (rc == 0) {
         rc = directory_list(io, log, directory_visit_any, &has_log);
         rc = rc == HF_ENOTFOUND ? 0 : rc;
     }
@@ -290,6 +319,62 @@ int directory_join_finish(struct io *io, const char *path, const struct descript
     return rc;
 }
 
+/* ---- Rebuilding ---- */
+
+static int directory_visit_others(void *arg, const char *name, bool is_directory)
+{
+    bool *has_others = arg;
+    *has_others = *has_others || (strcmp(name, "LOCK") != 0 && strcmp(name, DIRECTORY_REBUILDING ".tmp") != 0);
+    return 0;
+}
+
+static int directory_check_empty(struct io *io, const char *path)
+{
+    bool has_others = false;
+    int rc = directory_check_unused(io, path);
+    if (rc == 0) {
+        rc = directory_list(io, path, directory_visit_others, &has_others);
+        rc = rc == HF_ENOTFOUND ? 0 : rc;
+    }
+    if (rc == 0 && has_others) {
+        rc = error_raise(HF_EEXISTS, "%s is not empty; nothing was changed. next: choose another directory", path);
+    }
+    return rc;
+}
+
+int directory_rebuild_begin(struct io *io, const char *path, struct file **lock)
+{
+    static const char note[] =
+        "This directory is being made, or the making was interrupted. It is no data directory.\n";
+    struct file *own = NULL;
+    int rc = directory_check_empty(io, path); /* before anything is made in it */
+    rc = rc == 0 ? directory_create(io, path) : rc;
+    rc = rc == 0 ? directory_lock(io, path, &own) : rc;
+    rc = rc == 0 ? directory_check_empty(io, path) : rc;
+    rc = rc == 0 ? directory_publish_file(io, path, DIRECTORY_REBUILDING, bytes_of_text(note)) : rc;
+    if (rc == 0) {
+        *lock = own;
+        own = NULL;
+    }
+    file_close(own);
+    return rc;
+}
+
+int directory_rebuild_finish(struct io *io, const char *path, const struct description *description, uint64_t node_id)
+{
+    struct directory_identity identity = {
+        .node_id = node_id, .node_incarnation = directory_draw_incarnation(io), .created_ms = io_wall_ms(io)};
+    char *mark = text_format("%s/" DIRECTORY_REBUILDING, path);
+    memcpy(identity.cluster_id, description->cluster_id, PEER_CLUSTER_ID_SIZE);
+    int rc = directory_publish(io, path, description, NULL, &identity);
+    if (rc == 0 && path_unlink(io, mark) == 0) {
+        /* Beside an identity the mark means nothing, so that it matters little whether this lasts. */
+        (void)directory_sync(io, path);
+    }
+    free(mark);
+    return rc;
+}
+
 /* ---- Opening ---- */
 
 static int directory_read_identity(struct io *io, const char *path, struct directory_identity *out)
@@ -395,43 +480,58 @@ static int directory_publish_again(struct io *io, const char *path, const struct
     return rc == HF_ENOSPACE ? 0 : rc;
 }
 
+/* Everything but the identity and the lock, which came first. */
+static int directory_read(struct io *io, const char *path, struct directory *directory)
+{
+    int rc = directory_read_description(io, path, &directory->description);
+    if (rc == 0 &&
+        memcmp(directory->identity.cluster_id, directory->description->cluster_id, PEER_CLUSTER_ID_SIZE) != 0) {
+        rc = error_raise(HF_EMISMATCH, "%s: the files \"node\" and \"cluster\" belong to different clusters", path);
+    }
+    if (rc == 0) {
+        rc = directory_read_members(io, path, directory->description, &directory->membership, &directory->has_members);
+    }
+    directory->io = io;
+    directory->path = text_format("%s", path);
+    directory->log_path = text_format("%s/log", path);
+    return rc;
+}
+
 int directory_open(struct io *io, const char *path, struct directory **out)
 {
     struct directory *directory = memory_new(sizeof(*directory));
     /* Asked before the lock, so that nothing is created in a folder that is not ours. */
     int rc = directory_read_identity(io, path, &directory->identity);
-    if (rc != 0) {
-        goto done;
-    }
-    rc = directory_lock(io, path, &directory->lock);
-    if (rc != 0) {
-        goto done;
-    }
-    rc = directory_read_description(io, path, &directory->description);
-    if (rc != 0) {
-        goto done;
-    }
-    if (memcmp(directory->identity.cluster_id, directory->description->cluster_id, PEER_CLUSTER_ID_SIZE) != 0) {
-        rc = error_raise(HF_EMISMATCH, "%s: the files \"node\" and \"cluster\" belong to different clusters", path);
-        goto done;
-    }
-    rc = directory_read_members(io, path, directory->description, &directory->membership, &directory->has_members);
+    rc = rc == 0 ? directory_lock(io, path, &directory->lock) : rc;
+    rc = rc == 0 ? directory_read(io, path, directory) : rc;
+    rc = rc == 0 ? directory_check_member(directory, path) : rc;
+    rc = rc == 0 ? directory_publish_again(io, path, directory) : rc;
     if (rc == 0) {
-        rc = directory_check_member(directory, path);
+        *out = directory;
+        directory = NULL;
     }
-    if (rc != 0) {
-        goto done;
+    directory_close(directory);
+    return rc;
+}
+
+int directory_identify(struct io *io, const char *path, struct directory_identity *out)
+{
+    return directory_read_identity(io, path, out);
+}
+
+int directory_open_read_only(struct io *io, const char *path, struct directory **out)
+{
+    struct directory *directory = memory_new(sizeof(*directory));
+    int rc = directory_read_identity(io, path, &directory->identity);
+    if (rc == 0) {
+        rc = directory_lock_with(io, path, FILE_READ, &directory->lock);
+        rc = rc == HF_ENOTFOUND ? 0 : rc; /* a copy without that file: no process has it */
     }
-    rc = directory_publish_again(io, path, directory);
-    if (rc != 0) {
-        goto done;
+    rc = rc == 0 ? directory_read(io, path, directory) : rc;
+    if (rc == 0) {
+        *out = directory;
+        directory = NULL;
     }
-    directory->io = io;
-    directory->path = text_format("%s", path);
-    directory->log_path = text_format("%s/log", path);
-    *out = directory;
-    directory = NULL;
-done:
     directory_close(directory);
     return rc;
 }

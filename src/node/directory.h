@@ -5,7 +5,9 @@
  *   cluster   the cluster description (node/description.h)
  *   members   the members as this node knew them last (node/membership.h); missing: those of the description
  *   joining   an identity without a node id, while the node joins: repeated, a join goes on where it stopped
+ *   rebuilding  while a directory is made out of others (node/rebuild.h): without `node` beside it, a rest of that
  *   log/      the log of all groups
+ *   snapshots/  theirs, unless the configuration names another place
  *
  * File `node`, version 1 (little-endian): 0: magic "HFNODE\0\1" (8) · 8: format version u32 = 1 · 12: CRC-32C u32 of
  * everything else · 16: cluster id (16) · 32: node id u64 · 40: node incarnation u64 (64 random bits, drawn when the
@@ -39,7 +41,19 @@ int directory_join_begin(struct io *io, const char *path, const uint8_t cluster_
 int directory_join_finish(struct io *io, const char *path, const struct description *description,
                           const struct membership *membership, uint64_t node_id, uint64_t incarnation);
 
+/* A directory whose log and snapshots are there before it is a node's. Begin: the directory is made, and must hold
+ * nothing (HF_EEXISTS, HF_EUNSAFE); it is locked, and marked, so that nobody takes what comes into it for whole.
+ * Finish: everything else in it is durable; publishes description and identity, which is the moment from which on it
+ * can be opened. *lock is the caller's to close, after either. */
+int directory_rebuild_begin(struct io *io, const char *path, struct file **lock);
+int directory_rebuild_finish(struct io *io, const char *path, const struct description *description, uint64_t node_id);
+
 struct directory;
+/* Whose directory it is; takes no lock. HF_ENOTFOUND, HF_ECORRUPT, HF_EVERSION. */
+int directory_identify(struct io *io, const char *path, struct directory_identity *out);
+/* For tools that change nothing: as directory_open, but nothing is created, written or published, and a node that was
+ * removed is let pass. HF_EBUSY: a process uses it. */
+int directory_open_read_only(struct io *io, const char *path, struct directory **out);
 /* Locks and reads. HF_ENOTFOUND not formatted; HF_EBUSY in use; HF_EVERSION; HF_ECORRUPT; HF_EMISMATCH when the
  * files disagree; HF_EREMOVED when the node was removed from its cluster. */
 int directory_open(struct io *io, const char *path, struct directory **out);
