@@ -8,6 +8,7 @@ const struct verb *const verb_table[] = {
     &verb_init,
     &verb_status,
     &verb_join,
+    &verb_recover,
     &verb_member_list,
     &verb_member_add,
     &verb_member_promote,

@@ -9,6 +9,7 @@ extern const struct verb verb_serve;
 extern const struct verb verb_init;
 extern const struct verb verb_status;
 extern const struct verb verb_join;
+extern const struct verb verb_recover;
 extern const struct verb verb_member_list;
 extern const struct verb verb_member_add;
 extern const struct verb verb_member_promote;
