@@ -148,6 +148,9 @@ static void hosted_group_changed(void *arg, enum replica_state state, uint64_t t
     group->leader = leader;
     group->retry_ms = 0;
     hosted_group_touch(group);
+    if (node->callbacks.group_changed != NULL) {
+        node->callbacks.group_changed(node->arg, group->id, state, term, leader);
+    }
 }
 
 static void hosted_group_failed(void *arg, int result)

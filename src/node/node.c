@@ -596,21 +596,41 @@ static int node_check_group(const struct node *node, const struct hosted_group *
     return group->is_failed ? HF_ECLOSED : 0;
 }
 
-void node_propose(struct node *node, uint64_t group_id, struct hf_bytes command, node_done *done, void *arg)
+static void node_propose_at(struct node *node, uint64_t group_id, struct hf_bytes command, struct proposal_owner owner,
+                            bool is_forwarded)
 {
     struct hosted_group *group = node_hosted_group(node, group_id);
-    struct proposal_owner owner = {done, arg};
     node->turn_arrivals++;
     int rc = node_check_group(node, group, group_id);
     if (rc == 0 && group_id == NODE_SYSTEM_GROUP) {
         rc = HF_EINVALID;
     }
+    if (rc == 0 && is_forwarded && !hosted_group_is_led_here(group)) {
+        rc = HF_ENOTLEADER;
+    }
     if (rc == 0) {
-        rc = hosted_group_propose(group, command, owner, false);
+        rc = hosted_group_propose(group, command, owner, is_forwarded);
     }
     if (rc != 0) {
         node_refuse(node, owner, rc, group_id);
     }
+}
+
+void node_propose(struct node *node, uint64_t group_id, struct hf_bytes command, node_done *done, void *arg)
+{
+    node_propose_at(node, group_id, command, (struct proposal_owner){done, arg}, false);
+}
+
+/* As if another node had forwarded it: it made its one hop. */
+void node_propose_here(struct node *node, uint64_t group_id, struct hf_bytes command, node_done *done, void *arg)
+{
+    node_propose_at(node, group_id, command, (struct proposal_owner){done, arg}, true);
+}
+
+uint64_t node_leader(const struct node *node, uint64_t group_id)
+{
+    const struct hosted_group *group = node_hosted_group(node, group_id);
+    return group != NULL ? group->leader : 0;
 }
 
 void node_read(struct node *node, uint64_t group_id, enum node_read_mode mode, struct hf_bytes command, node_done *done,

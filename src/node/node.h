@@ -121,6 +121,8 @@ struct node_options {
 struct node_callbacks {
     /* The shared log failed, or something else that this process must not outlive: stop serving and exit. */
     void (*fatal)(void *arg, int result, const char *text);
+    /* State, term or leader (0: unknown) of a group changed. Called from inside turns; may be NULL. */
+    void (*group_changed)(void *arg, uint64_t group, enum replica_state state, uint64_t term, uint64_t leader);
 };
 
 /* Without authentication nothing but this machine may come in: HF_EUNSAFE for an address that is not loopback. `what`
@@ -149,6 +151,12 @@ uint32_t node_group_count(const struct node *node); /* routed groups */
 /* Copies the command. Commands proposed by one caller to one group in one order take effect in that order. Always
  * answers by request_timeout. */
 void node_propose(struct node *node, uint64_t group, struct hf_bytes command, node_done *done, void *arg);
+
+/* The same where this node leads the group, and only there: otherwise HF_ENOTLEADER, or HF_ENOLEADER when leadership
+ * was lost before it was proposed. */
+void node_propose_here(struct node *node, uint64_t group, struct hf_bytes command, node_done *done, void *arg);
+/* Who leads a group, as far as it is known here; 0: nobody, or there is no such group. */
+uint64_t node_leader(const struct node *node, uint64_t group);
 
 enum node_read_mode { NODE_READ_LINEARIZABLE, NODE_READ_STALE };
 /* Linearizable: sees every write acknowledged before the call, on any node. Stale: this node's applied state, at once.
