@@ -260,9 +260,6 @@ void hf_log_close(struct hf_log *log)
         log_fail_rest(log);
         io_queue_close(log->queue);
     }
-    if (log->pool.busy) {
-        file_close(log->pool.preparation.file);
-    }
     log_seal_close(&log->seal);
     log_writer_close(&log->writer);
     log_space_close(log);
@@ -308,6 +305,14 @@ static void log_reap(struct hf_log *log, struct list *done, uint64_t now_ns)
     }
 }
 
+static struct log_pool_demand log_demand(const struct hf_log *log)
+{
+    const struct log_writer *writer = &log->writer;
+    return (struct log_pool_demand){.log_bytes = log->segments.size_bytes,
+                                    .tail_bytes = writer->tail->header.size_bytes,
+                                    .tail_used = writer->tail_offset};
+}
+
 /* The mutex is held. */
 static void log_step(struct hf_log *log, uint64_t now_ns)
 {
@@ -328,8 +333,9 @@ static void log_step(struct hf_log *log, uint64_t now_ns)
     if (log->memory != NULL) {
         return;
     }
+    struct log_pool_demand demand = log_demand(log);
     if (writer->failure == 0 && !log->closing) {
-        int rc = log_pool_start(&log->pool, log->queue, log->segments.size_bytes, now_ns);
+        int rc = log_pool_start(&log->pool, log->queue, &demand, now_ns);
         if (rc == 0) {
             rc = log_seal_start(log, now_ns);
         }
@@ -337,7 +343,7 @@ static void log_step(struct hf_log *log, uint64_t now_ns)
             log_writer_poison(writer, rc, hf_error_text());
         }
     } else if (writer->failure == 0 && log->pool.waited_for_count > 0) {
-        (void)log_pool_start(&log->pool, log->queue, log->segments.size_bytes, now_ns);
+        (void)log_pool_start(&log->pool, log->queue, &demand, now_ns);
     }
 }
 
@@ -376,7 +382,8 @@ static uint64_t log_deadline_locked(struct hf_log *log)
         uint64_t space_ns = log_space_deadline_ns(log, io_monotonic_ns(log->io));
         return writer_ns < space_ns ? writer_ns : space_ns;
     }
-    uint64_t deadlines_ns[] = {log_pool_deadline_ns(&log->pool, log->segments.size_bytes), log_seal_deadline_ns(log),
+    struct log_pool_demand demand = log_demand(log);
+    uint64_t deadlines_ns[] = {log_pool_deadline_ns(&log->pool, &demand), log_seal_deadline_ns(log),
                                log_space_deadline_ns(log, io_monotonic_ns(log->io)),
                                log_stall_deadline_ns(&log->stall, log_writer_oldest_ns(&log->writer))};
     uint64_t first_ns = writer_ns;

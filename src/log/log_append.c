@@ -242,6 +242,9 @@ static void log_append_apply(struct hf_log *log, const struct hf_log_batch *batc
     write->byte_count += bytes;
     log->writer.queued_entries += batch->entry_count;
     log->writer.queued_bytes += bytes;
+    if (log->writer.queued_bytes > log->writer.queued_peak_bytes) {
+        log->writer.queued_peak_bytes = log->writer.queued_bytes;
+    }
     log->appended_entries += batch->entry_count;
     log->appended_bytes += batch->bodies.size;
     log->reserved_bytes -= bytes < log->reserved_bytes ? bytes : log->reserved_bytes;

@@ -28,9 +28,12 @@ static int log_apply_index_slots(const struct log_segment *segment, const struct
     }
     TRACE(TRACE_WARN, "log", "slots are read from the segment: %s", hf_error_text());
     struct log_index_build build;
+    struct log_index_source source = {.io = file->io,
+                                      .directory = file->directory,
+                                      .header = segment->header,
+                                      .offset_end = file->summary.offset_end};
     uint64_t bad_offset = 0;
-    rc = log_index_build_segment(&build, file->io, file->directory, &segment->header, file->summary.offset_end, NULL,
-                                 &bad_offset);
+    rc = log_index_build_segment(&build, &source, &bad_offset);
     if (rc == 0 && build.summary.slot_count == file->summary.slot_count) {
         memcpy(out, build.slots + item->slot_first, (size_t)item->count * sizeof(struct log_slot));
     } else if (rc == 0) {

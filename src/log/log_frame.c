@@ -180,6 +180,9 @@ static enum log_record_result log_frame_record_at(const struct log_frame_cursor 
                                                   struct log_record *out, size_t *size_out)
 {
     struct hf_bytes rest = bytes_of((const uint8_t *)cursor->frame.data + at, cursor->frame.size - at);
+    if (cursor->checked) {
+        return log_record_decode(rest, out, size_out);
+    }
     return log_record_get(rest, log_format_seed(cursor->incarnation, cursor->offset + at), out, size_out);
 }
 

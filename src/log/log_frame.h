@@ -79,6 +79,7 @@ struct log_frame_cursor {
     size_t at;       /* of the next record in the frame */
     uint32_t record_count;
     struct log_run run; /* of the record that was returned last; group 0: none is known */
+    bool checked;       /* the checksums were looked at before, or made here: they are not looked at again */
     bool trailer_seen;
     struct log_trailer trailer;
 };

@@ -227,14 +227,8 @@ static struct log_index_section *log_index_build_run(struct log_index_build *bui
     return section;
 }
 
-void log_index_build_frame(struct log_index_build *build, struct hf_bytes bytes, const struct log_frame_header *header,
-                           const struct log_trailer *trailer)
+static void log_index_build_note_header(struct log_index_summary *summary, const struct log_frame_header *header)
 {
-    struct log_index_summary *summary = &build->summary;
-    struct log_frame_cursor cursor;
-    struct log_record record;
-    struct log_index_section *section = NULL;
-    size_t at = 0;
     if (summary->offset_end == LOG_FORMAT_SEGMENT_HEADER_SIZE) {
         summary->position_first = header->place.position;
         summary->sequence_first = header->place.sequence;
@@ -249,13 +243,28 @@ void log_index_build_frame(struct log_index_build *build, struct hf_bytes bytes,
         summary->data_sequence_last = summary->sequence_last;
         summary->data_offset_end = summary->offset_end;
     }
+}
+
+static void log_index_build_note_trailer(struct log_index_summary *summary, const struct log_trailer *trailer)
+{
     if (trailer->durable_position > summary->durable_position) {
         summary->durable_position = trailer->durable_position;
     }
     if (trailer->oldest_segment > summary->oldest_segment) {
         summary->oldest_segment = trailer->oldest_segment;
     }
+}
+
+void log_index_build_frame(struct log_index_build *build, struct hf_bytes bytes, const struct log_frame_header *header)
+{
+    struct log_index_summary *summary = &build->summary;
+    struct log_frame_cursor cursor;
+    struct log_record record;
+    struct log_index_section *section = NULL;
+    size_t at = 0;
+    log_index_build_note_header(summary, header);
     log_frame_cursor_open(&cursor, bytes, summary->incarnation, header->place.offset);
+    cursor.checked = true;
     while (log_frame_next(&cursor, &record, &at) == 0) {
         if (record.kind == LOG_RECORD_RUN) {
             section = log_index_build_run(build, &cursor.run, record.index);
@@ -263,6 +272,7 @@ void log_index_build_frame(struct log_index_build *build, struct hf_bytes bytes,
             log_index_build_record(section, &cursor.run, &record, header->place.offset + at);
         }
     }
+    log_index_build_note_trailer(summary, &cursor.trailer);
 }
 
 /* ---- finishing ---- */
@@ -321,60 +331,96 @@ int log_index_build_finish(struct log_index_build *build)
     return 0;
 }
 
-/* ---- reading the segment ---- */
+/* ---- going through the segment ---- */
 
-static int log_index_build_read(struct log_index_build *build, struct log_chain *chain,
-                                const struct log_chain_segment *segment, uint64_t offset_end, const atomic_bool *cancel)
+static bool log_index_build_follows(const struct log_index_build *build, const struct log_frame_header *header)
 {
+    const struct log_index_summary *summary = &build->summary;
+    bool first = summary->offset_end == LOG_FORMAT_SEGMENT_HEADER_SIZE;
+    return first ||
+           (header->place.position == summary->position_end && header->place.sequence == summary->sequence_last + 1);
+}
+
+/* The next frame from the file. */
+static int log_index_build_read_frame(struct log_index_build *build, struct log_chain *chain,
+                                      const struct log_chain_segment *segment, uint64_t offset_end)
+{
+    uint64_t offset = build->summary.offset_end;
     struct log_frame_header header;
     struct log_trailer trailer;
     const uint8_t *bytes = NULL;
+    int rc = log_chain_read(chain, segment, offset, LOG_FORMAT_BLOCK_SIZE, &bytes);
+    if (rc != 0) {
+        return rc;
+    }
+    if (!log_frame_get_header(bytes, segment->header.incarnation, segment->header.number, offset, offset_end - offset,
+                              &header) ||
+        !log_index_build_follows(build, &header)) {
+        return error_raise(HF_ECORRUPT, "log segment %016" PRIx64 ".log at offset %" PRIu64 ": no frame",
+                           segment->header.number, offset);
+    }
+    rc = log_chain_read(chain, segment, offset, header.length, &bytes);
+    if (rc == 0) {
+        rc = log_frame_check(bytes_of(bytes, header.length), &header, &trailer);
+    }
+    if (rc == 0) {
+        log_index_build_frame(build, bytes_of(bytes, header.length), &header);
+    }
+    return rc;
+}
+
+/* The next frame from memory; false: it is not there, or not what it should be. */
+static bool log_index_build_take_frame(struct log_index_build *build, const struct log_index_source *source,
+                                       size_t *next)
+{
+    uint64_t offset = build->summary.offset_end;
+    while (*next < source->frame_count && source->frames[*next].offset < offset) {
+        ++*next;
+    }
+    if (*next == source->frame_count || source->frames[*next].offset != offset) {
+        return false;
+    }
+    struct log_frame_header header;
+    const uint8_t *bytes = source->frames[*next].data;
+    if (!log_frame_get_header(bytes, source->header.incarnation, source->header.number, offset,
+                              source->offset_end - offset, &header) ||
+        !log_index_build_follows(build, &header)) {
+        return false;
+    }
+    log_index_build_frame(build, bytes_of(bytes, header.length), &header);
+    return true;
+}
+
+static int log_index_build_go(struct log_index_build *build, const struct log_index_source *source,
+                              struct log_chain *chain, const struct log_chain_segment *segment)
+{
+    size_t next = 0;
     int rc = 0;
-    while (build->summary.offset_end < offset_end && rc == 0) {
-        uint64_t offset = build->summary.offset_end;
-        if (cancel != NULL && atomic_load(cancel)) {
+    while (build->summary.offset_end < source->offset_end && rc == 0) {
+        if (source->cancel != NULL && atomic_load(source->cancel)) {
             return error_raise(HF_ECLOSED, "the log is being closed");
         }
-        rc = log_chain_read(chain, segment, offset, LOG_FORMAT_BLOCK_SIZE, &bytes);
-        if (rc != 0) {
-            break;
-        }
-        bool first = offset == LOG_FORMAT_SEGMENT_HEADER_SIZE;
-        bool good = log_frame_get_header(bytes, segment->header.incarnation, segment->header.number, offset,
-                                         offset_end - offset, &header) &&
-                    (first || (header.place.position == build->summary.position_end &&
-                               header.place.sequence == build->summary.sequence_last + 1));
-        if (!good) {
-            return error_raise(HF_ECORRUPT, "log segment %016" PRIx64 ".log at offset %" PRIu64 ": no frame",
-                               segment->header.number, offset);
-        }
-        rc = log_chain_read(chain, segment, offset, header.length, &bytes);
-        if (rc == 0) {
-            rc = log_frame_check(bytes_of(bytes, header.length), &header, &trailer);
-        }
-        if (rc == 0) {
-            log_index_build_frame(build, bytes_of(bytes, header.length), &header, &trailer);
+        if (!log_index_build_take_frame(build, source, &next)) {
+            rc = log_index_build_read_frame(build, chain, segment, source->offset_end);
         }
     }
     return rc;
 }
 
-int log_index_build_segment(struct log_index_build *build, struct io *io, const char *directory,
-                            const struct log_segment_header *segment, uint64_t offset_end, const atomic_bool *cancel,
-                            uint64_t *bad_offset)
+int log_index_build_segment(struct log_index_build *build, const struct log_index_source *source, uint64_t *bad_offset)
 {
     struct log_chain chain = {0};
-    struct log_chain_segment read = {.header = *segment};
+    struct log_chain_segment read = {.header = source->header};
     char name[LOG_FORMAT_NAME_SIZE];
-    log_format_segment_name(name, segment->number);
-    char *path = text_format("%s/%s", directory, name);
-    log_index_build_open(build, segment);
-    int rc = file_open(io, path, FILE_READ | FILE_DIRECT, &read.file);
+    log_format_segment_name(name, source->header.number);
+    char *path = text_format("%s/%s", source->directory, name);
+    log_index_build_open(build, &source->header);
+    int rc = file_open(source->io, path, FILE_READ | FILE_DIRECT, &read.file);
     if (rc == 0) {
         rc = file_size(read.file, &read.file_size);
     }
     if (rc == 0) {
-        rc = log_index_build_read(build, &chain, &read, offset_end, cancel);
+        rc = log_index_build_go(build, source, &chain, &read);
     }
     *bad_offset = build->summary.offset_end;
     if (rc == 0) {

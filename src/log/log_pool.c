@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 
+#define LOG_POOL_PEAK_DECAY 8u /* of the peak, forgotten with each segment */
+
 void log_pool_open(struct log_pool *pool, struct io *io, const char *directory, const struct log_segment_header *last)
 {
     pool->io = io;
@@ -14,6 +16,9 @@ void log_pool_open(struct log_pool *pool, struct io *io, const char *directory, 
 
 void log_pool_close(struct log_pool *pool)
 {
+    if (pool->preparation.file != NULL) {
+        log_prepare_abandon(&pool->preparation);
+    }
     for (size_t i = 0; i < pool->upcoming_count; i++) {
         log_segment_close(pool->upcoming[i]);
     }
@@ -107,6 +112,16 @@ static struct log_segment *log_pool_plan(struct log_pool *pool, uint64_t size_by
     return segment;
 }
 
+/* Between two steps: nobody wants the file any more. What is there under its temporary name is replaced by the next one
+ * of its number, or removed by the next open. */
+static void log_pool_drop_preparation(struct log_pool *pool)
+{
+    if (!pool->busy) {
+        file_close(pool->preparation.file);
+        pool->preparation.file = NULL;
+    }
+}
+
 /* Takes back the newest identities; their files, when there are any, are replaced by the next ones of their numbers. */
 static void log_pool_give_up_from(struct log_pool *pool, size_t first)
 {
@@ -118,6 +133,7 @@ static void log_pool_give_up_from(struct log_pool *pool, size_t first)
     for (size_t i = first; i < pool->upcoming_count; i++) {
         if (pool->target == pool->upcoming[i]) {
             pool->target = NULL;
+            log_pool_drop_preparation(pool);
         }
         log_segment_close(pool->upcoming[i]);
     }
@@ -129,6 +145,8 @@ struct log_segment *log_pool_take(struct log_pool *pool, uint64_t frame_length, 
     if (pool->waited_for_count == LOG_POOL_WAITED_FOR_MAX) {
         return NULL;
     }
+    pool->peak_bytes -= pool->peak_bytes / LOG_POOL_PEAK_DECAY;
+    pool->peak_bytes = log_bytes > pool->peak_bytes ? log_bytes : pool->peak_bytes;
     struct log_segment *segment = log_pool_first(pool, frame_length);
     if (segment == NULL) {
         log_pool_give_up_from(pool, 0);
@@ -148,7 +166,9 @@ struct log_segment *log_pool_take(struct log_pool *pool, uint64_t frame_length, 
 
 bool log_pool_offer(struct log_pool *pool, const struct log_segment_header *header, uint64_t log_bytes)
 {
-    bool fits = header->size_bytes == log_pool_size(pool, log_bytes) ||
+    /* By the peak: a log that was just compacted will soon be as large again. A size that is about right is good. */
+    uint64_t size = log_pool_size(pool, log_bytes > pool->peak_bytes ? log_bytes : pool->peak_bytes);
+    bool fits = (header->size_bytes >= size / 2 && header->size_bytes / 2 <= size) ||
                 (pool->no_space && header->size_bytes >= log_pool_size_min(pool));
     bool wanted = pool->recyclable_count < LOG_POOL_UPCOMING_MAX &&
                   pool->upcoming_count + pool->recyclable_count <= pool->spares_max;
@@ -180,27 +200,35 @@ static void log_pool_take_recyclable(struct log_pool *pool, struct log_preparati
 
 /* ---- preparing ---- */
 
-/* Is there room for one more spare? A small log keeps one. */
-static bool log_pool_takes_spare(const struct log_pool *pool, uint64_t log_bytes)
+/* Is there room for one more spare that was used before? A small log keeps one. */
+static bool log_pool_takes_recycled(const struct log_pool *pool, uint64_t log_bytes)
 {
     bool small = log_pool_size(pool, log_bytes) < pool->segment_size_max_bytes;
-    return pool->upcoming_count < (small ? 1 : pool->spares_max) && pool->upcoming_count < LOG_POOL_UPCOMING_MAX;
+    return pool->recyclable_count > 0 && pool->upcoming_count < (small ? 1 : pool->spares_max) &&
+           pool->upcoming_count < LOG_POOL_UPCOMING_MAX;
 }
 
-/* What should be prepared next: what frames wait for, else a spare. */
-static struct log_segment *log_pool_next_target(struct log_pool *pool, uint64_t log_bytes, uint64_t now_ns)
+/* How much of a new spare should be written by now: it is begun when a quarter of the tail is used, and is ready when
+ * an eighth is left. */
+static uint64_t log_pool_due_bytes(const struct log_pool_demand *demand, uint64_t size_bytes)
 {
-    if (pool->waited_for_count > 0) {
-        return pool->waited_for[0];
+    uint64_t begin = demand->tail_bytes / 4;
+    uint64_t end = demand->tail_bytes - demand->tail_bytes / 8;
+    if (demand->tail_used >= end) {
+        return size_bytes;
     }
-    uint64_t size = log_pool_size(pool, log_bytes);
-    if (!log_pool_takes_spare(pool, log_bytes)) {
-        pool->no_space = false; /* nothing is wanted, so nothing is missing */
-        return NULL;
+    if (demand->tail_used < begin) {
+        return 0;
     }
-    if (pool->recyclable_count > 0) {
-        return log_pool_plan(pool, pool->recyclable[0].size_bytes); /* needs no new blocks */
-    }
+    uint64_t share = (demand->tail_used - begin) * 1024 / (end - begin);
+    uint64_t due = size_bytes / 1024 * share + LOG_POOL_STEP_SIZE;
+    due -= due % LOG_POOL_STEP_SIZE;
+    return due < size_bytes ? due : size_bytes;
+}
+
+/* A new spare of that size, when the device has room beside the headroom: else a smaller one, or none. */
+static struct log_segment *log_pool_plan_spare(struct log_pool *pool, uint64_t size, bool due, uint64_t now_ns)
+{
     log_pool_forget_free_bytes(pool);
     uint64_t free_bytes = log_pool_free_bytes(pool);
     while (size / 2 >= log_pool_size_min(pool) &&
@@ -213,15 +241,70 @@ static struct log_segment *log_pool_next_target(struct log_pool *pool, uint64_t 
         pool->retry_now = false;
         return NULL;
     }
-    return log_pool_plan(pool, size);
+    pool->no_space = false;
+    return due ? log_pool_plan(pool, size) : NULL;
 }
 
-int log_pool_start(struct log_pool *pool, struct io_queue *queue, uint64_t log_bytes, uint64_t now_ns)
+/* What should be prepared next: what frames wait for, else a spare. */
+static struct log_segment *log_pool_next_target(struct log_pool *pool, const struct log_pool_demand *demand,
+                                                uint64_t now_ns)
 {
-    if (pool->busy || (pool->no_space && !pool->retry_now && now_ns < pool->retry_ns)) {
+    if (pool->waited_for_count > 0) {
+        return pool->waited_for[0];
+    }
+    if (log_pool_takes_recycled(pool, demand->log_bytes)) {
+        return log_pool_plan(pool, pool->recyclable[0].size_bytes); /* needs no new blocks */
+    }
+    if (pool->upcoming_count > 0) {
+        pool->no_space = false; /* nothing is wanted, so nothing is missing */
+        return NULL;
+    }
+    bool due = log_pool_due_bytes(demand, pool->segment_size_max_bytes) > 0;
+    if (!due && !pool->no_space) {
+        return NULL;
+    }
+    return log_pool_plan_spare(pool, log_pool_size(pool, demand->log_bytes), due, now_ns);
+}
+
+static bool log_pool_is_making(const struct log_pool *pool)
+{
+    return pool->preparation.file != NULL && !pool->preparation.published;
+}
+
+/* How far the preparation should be by now. */
+static uint64_t log_pool_write_until(const struct log_pool *pool, const struct log_pool_demand *demand)
+{
+    uint64_t size = pool->preparation.header.size_bytes;
+    bool waited_for = pool->waited_for_count > 0;
+    return waited_for ? size : log_pool_due_bytes(demand, size);
+}
+
+static int log_pool_submit(struct log_pool *pool, struct io_queue *queue, const struct log_pool_demand *demand)
+{
+    pool->preparation.write_until = log_pool_write_until(pool, demand);
+    pool->operation =
+        (struct io_operation){.kind = IO_WORK, .work = log_prepare_work, .arg = &pool->preparation, .user = pool};
+    int rc = io_queue_submit(queue, &pool->operation);
+    if (rc != 0) {
+        return error_wrap(rc, "preparing a log segment");
+    }
+    pool->busy = true;
+    return 0;
+}
+
+int log_pool_start(struct log_pool *pool, struct io_queue *queue, const struct log_pool_demand *demand, uint64_t now_ns)
+{
+    if (pool->busy) {
         return 0;
     }
-    struct log_segment *target = log_pool_next_target(pool, log_bytes, now_ns);
+    if (log_pool_is_making(pool)) {
+        bool due = log_pool_write_until(pool, demand) > pool->preparation.written;
+        return due ? log_pool_submit(pool, queue, demand) : 0;
+    }
+    if (pool->no_space && !pool->retry_now && now_ns < pool->retry_ns) {
+        return 0;
+    }
+    struct log_segment *target = log_pool_next_target(pool, demand, now_ns);
     if (target == NULL) {
         return 0;
     }
@@ -229,46 +312,28 @@ int log_pool_start(struct log_pool *pool, struct io_queue *queue, uint64_t log_b
     pool->preparation = (struct log_preparation){
         .io = pool->io, .directory = pool->directory, .header = target->header, .direct = pool->direct};
     log_pool_take_recyclable(pool, &pool->preparation);
-    pool->operation =
-        (struct io_operation){.kind = IO_WORK, .work = log_prepare_work, .arg = &pool->preparation, .user = pool};
-    int rc = io_queue_submit(queue, &pool->operation);
-    if (rc != 0) {
-        return error_wrap(rc, "preparing a log segment");
+    int rc = log_pool_submit(pool, queue, demand);
+    if (rc == 0) {
+        target->state = LOG_SEGMENT_PREPARING;
+        pool->target = target;
     }
-    target->state = LOG_SEGMENT_PREPARING;
-    pool->target = target;
-    pool->busy = true;
-    return 0;
+    return rc;
 }
 
-int log_pool_finish(struct log_pool *pool, uint64_t now_ns)
+/* The target's file is whole. */
+static void log_pool_hand_over(struct log_pool *pool, struct log_segment *target)
 {
-    struct log_segment *target = pool->target;
-    int rc = pool->operation.result;
-    pool->busy = false;
-    pool->target = NULL;
-    log_pool_forget_free_bytes(pool);
-    if (rc == 0) {
-        pool->no_space = false;
-        pool->recycled_count += pool->preparation.recycled_number != 0;
-        if (target == NULL) {
-            file_close(pool->preparation.file);
-            return 0;
-        }
-        target->writer = pool->preparation.file;
-        target->state = LOG_SEGMENT_READY;
-        if (pool->waited_for_count > 0 && pool->waited_for[0] == target) {
-            pool->waited_for_count--;
-            memmove(&pool->waited_for[0], &pool->waited_for[1], pool->waited_for_count * sizeof(target));
-        }
-        return 0;
+    target->writer = pool->preparation.file;
+    pool->preparation.file = NULL;
+    target->state = LOG_SEGMENT_READY;
+    if (pool->waited_for_count > 0 && pool->waited_for[0] == target) {
+        pool->waited_for_count--;
+        memmove(&pool->waited_for[0], &pool->waited_for[1], pool->waited_for_count * sizeof(target));
     }
-    if (target != NULL) {
-        target->state = LOG_SEGMENT_PLANNED;
-    }
-    if (rc != HF_ENOSPACE) {
-        return error_restore(rc, pool->operation.text);
-    }
+}
+
+static void log_pool_finish_full(struct log_pool *pool, struct log_segment *target, uint64_t now_ns)
+{
     pool->no_space = true;
     pool->retry_ns = now_ns + LOG_POOL_RETRY_NS;
     bool waited_for = target != NULL && pool->waited_for_count > 0 && target == pool->waited_for[0];
@@ -276,19 +341,53 @@ int log_pool_finish(struct log_pool *pool, uint64_t now_ns)
         assert(pool->upcoming[pool->upcoming_count - 1] == target);
         log_pool_give_up_from(pool, pool->upcoming_count - 1);
     }
+}
+
+int log_pool_finish(struct log_pool *pool, uint64_t now_ns)
+{
+    struct log_segment *target = pool->target;
+    struct log_preparation *preparation = &pool->preparation;
+    int rc = pool->operation.result;
+    pool->busy = false;
+    log_pool_forget_free_bytes(pool);
+    if (rc == 0 && target == NULL) { /* a left-over: the next file of its number replaces it, or the next open */
+        file_close(preparation->file);
+        preparation->file = NULL;
+        return 0;
+    }
+    if (rc == 0) {
+        pool->no_space = false;
+        if (preparation->published) {
+            pool->recycled_count += preparation->recycled_number != 0;
+            pool->target = NULL;
+            log_pool_hand_over(pool, target);
+        }
+        return 0;
+    }
+    pool->target = NULL;
+    if (target != NULL) {
+        target->state = LOG_SEGMENT_PLANNED;
+    }
+    if (rc != HF_ENOSPACE) {
+        return error_restore(rc, pool->operation.text);
+    }
+    log_pool_finish_full(pool, target, now_ns);
     return 0;
 }
 
-uint64_t log_pool_deadline_ns(const struct log_pool *pool, uint64_t log_bytes)
+uint64_t log_pool_deadline_ns(const struct log_pool *pool, const struct log_pool_demand *demand)
 {
     if (pool->busy) {
         return UINT64_MAX;
     }
+    /* What log_pool_start would do, or the driver never sleeps. */
+    if (log_pool_is_making(pool)) {
+        return log_pool_write_until(pool, demand) > pool->preparation.written ? 0 : UINT64_MAX;
+    }
     if (pool->no_space) {
         return pool->retry_now ? 0 : pool->retry_ns;
     }
-    /* What log_pool_start would do, or the driver never sleeps. */
-    bool spare_wanted =
-        pool->upcoming_count == 0 || (pool->recyclable_count > 0 && log_pool_takes_spare(pool, log_bytes));
+    bool spare_wanted = (pool->upcoming_count == 0 && log_pool_due_bytes(demand, pool->segment_size_max_bytes) > 0) ||
+                        log_pool_takes_recycled(pool, demand->log_bytes);
     return pool->waited_for_count > 0 || spare_wanted ? 0 : UINT64_MAX;
 }

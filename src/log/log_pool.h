@@ -1,5 +1,7 @@
 /* The segments to come: identities are given out early, files are pre-written in the background, one at a time and in
- * order of their numbers. Guarded by the log's mutex; the work itself runs off the driver's thread on its own data. */
+ * order of their numbers. A new file is written in steps, as the tail fills: so the device is never busy with zeros for
+ * long, and files that come back meanwhile are used instead. Guarded by the log's mutex; the work itself runs off the
+ * driver's thread on its own data. */
 #ifndef LOG_LOG_POOL_H
 #define LOG_LOG_POOL_H
 
@@ -14,8 +16,16 @@
 #define LOG_POOL_SIZE_SHARE         4u         /* a larger segment is at most this part of the log */
 #define LOG_POOL_UPCOMING_MAX       4u
 #define LOG_POOL_WAITED_FOR_MAX     64u
-#define LOG_POOL_RETRY_NS           UINT64_C(100000000) /* after the device was full */
+#define LOG_POOL_RETRY_NS           UINT64_C(25000000)  /* after the device was full */
 #define LOG_POOL_FREE_AGE_NS        UINT64_C(100000000) /* how old a look at the free space may be */
+#define LOG_POOL_STEP_SIZE          (256u << 10)        /* of zeros, at a time */
+
+/* What the pool serves. */
+struct log_pool_demand {
+    uint64_t log_bytes;  /* of the log's files */
+    uint64_t tail_bytes; /* size of the segment that is written to */
+    uint64_t tail_used;
+};
 
 /* A segment that the log gave up: its file becomes the next one of its size. */
 struct log_recyclable {
@@ -43,10 +53,12 @@ struct log_pool {
     size_t recyclable_count;
     uint64_t recycled_count; /* since the open */
 
+    uint64_t peak_bytes; /* what the log was lately, before it was compacted: what its files have to suffice for */
+
     struct io_operation operation;
-    struct log_preparation preparation;
-    bool busy;
-    struct log_segment *target; /* of the preparation; NULL: nobody wants it any more */
+    struct log_preparation preparation; /* under way while it has a file, or while busy */
+    bool busy;                          /* with a step of it */
+    struct log_segment *target;         /* of the preparation; NULL: nobody wants it any more */
 
     bool no_space; /* the last preparation found the device full */
     bool retry_now;
@@ -78,11 +90,13 @@ struct log_segment *log_pool_take(struct log_pool *pool, uint64_t frame_length, 
 /* Offers the file of a segment that was given up, whose number no trailer needs any more. False: it is not wanted. */
 bool log_pool_offer(struct log_pool *pool, const struct log_segment_header *header, uint64_t log_bytes);
 
-/* Driver: starts a preparation when one is due. Returns 0, or the error of a submission. */
-int log_pool_start(struct log_pool *pool, struct io_queue *queue, uint64_t log_bytes, uint64_t now_ns);
+/* Driver: starts the next step of a preparation when one is due. Returns 0, or the error of a submission. */
+int log_pool_start(struct log_pool *pool, struct io_queue *queue, const struct log_pool_demand *demand,
+                   uint64_t now_ns);
 /* Driver: the operation completed. Returns 0, also when the device was full; else the error that poisons. */
 int log_pool_finish(struct log_pool *pool, uint64_t now_ns);
-/* When log_pool_start has something to do: 0 is now, UINT64_MAX is when an operation completes. */
-uint64_t log_pool_deadline_ns(const struct log_pool *pool, uint64_t log_bytes);
+/* When log_pool_start has something to do: 0 is now, UINT64_MAX is when an operation completes or the tail is fuller.
+ */
+uint64_t log_pool_deadline_ns(const struct log_pool *pool, const struct log_pool_demand *demand);
 
 #endif

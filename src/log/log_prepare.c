@@ -19,27 +19,34 @@ static char *log_prepare_temporary_path(const struct log_preparation *preparatio
     return text_format("%s/%016" PRIx64 ".tmp", preparation->directory, preparation->header.number);
 }
 
-static int log_prepare_write(struct log_preparation *preparation)
+/* The header; a new file also gets its blocks. */
+static int log_prepare_begin(struct log_preparation *preparation)
 {
-    uint64_t size = preparation->recycled_number == 0 ? preparation->header.size_bytes : 0;
-    int rc = 0;
+    uint64_t size = preparation->header.size_bytes;
+    bool recycled = preparation->recycled_number != 0;
     uint8_t *block = aligned_alloc(LOG_FORMAT_BLOCK_SIZE, LOG_FORMAT_SEGMENT_HEADER_SIZE);
     if (block == NULL) {
         return error_raise(HF_ENOMEM, "no memory for a segment header");
     }
     log_format_put_segment_header(block, &preparation->header);
-    rc = size > 0 ? file_preallocate(preparation->file, 0, size) : 0;
-    if (rc != 0) {
-        goto done;
+    int rc = recycled ? 0 : file_preallocate(preparation->file, 0, size);
+    if (rc == 0) {
+        rc = file_write(preparation->file, 0, block, LOG_FORMAT_SEGMENT_HEADER_SIZE);
     }
-    rc = file_write(preparation->file, 0, block, LOG_FORMAT_SEGMENT_HEADER_SIZE);
-    for (uint64_t at = LOG_FORMAT_SEGMENT_HEADER_SIZE; at < size && rc == 0;) {
-        size_t piece = size - at < LOG_PREPARE_WRITE_SIZE ? (size_t)(size - at) : LOG_PREPARE_WRITE_SIZE;
-        rc = file_write(preparation->file, at, log_prepare_zeros, piece);
-        at += piece;
-    }
-done:
+    preparation->written = recycled ? size : LOG_FORMAT_SEGMENT_HEADER_SIZE;
     free(block);
+    return rc;
+}
+
+static int log_prepare_fill(struct log_preparation *preparation, uint64_t until)
+{
+    int rc = 0;
+    while (preparation->written < until && rc == 0) {
+        uint64_t rest = preparation->header.size_bytes - preparation->written;
+        size_t piece = rest < LOG_PREPARE_WRITE_SIZE ? (size_t)rest : LOG_PREPARE_WRITE_SIZE;
+        rc = file_write(preparation->file, preparation->written, log_prepare_zeros, piece);
+        preparation->written += piece;
+    }
     return rc;
 }
 
@@ -88,7 +95,7 @@ static int log_prepare_reuse(struct log_preparation *preparation, const char *pa
     return rc;
 }
 
-int log_prepare_create(struct log_preparation *preparation)
+static int log_prepare_open(struct log_preparation *preparation)
 {
     char *path = log_prepare_temporary_path(preparation);
     int rc = path_unlink(preparation->io, path);
@@ -102,23 +109,40 @@ int log_prepare_create(struct log_preparation *preparation)
                        FILE_READ | FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE | log_prepare_direct(preparation),
                        &preparation->file);
     }
-    if (rc != 0) {
-        goto done;
+    if (rc == 0) {
+        rc = log_prepare_check_direct(preparation);
     }
-    rc = log_prepare_check_direct(preparation);
     if (rc == 0) {
         rc = file_lock(preparation->file);
-    }
-    if (rc == 0) {
-        rc = log_prepare_write(preparation);
-    }
-    if (rc != 0) {
-        rc = error_wrap(rc, "preparing log segment %016" PRIx64, preparation->header.number);
-        log_prepare_abandon(preparation);
     }
 done:
     free(path);
     return rc;
+}
+
+static int log_prepare_give_up(struct log_preparation *preparation, int rc)
+{
+    rc = error_wrap(rc, "preparing log segment %016" PRIx64, preparation->header.number);
+    if (preparation->file != NULL) {
+        log_prepare_abandon(preparation);
+    }
+    return rc;
+}
+
+static int log_prepare_write(struct log_preparation *preparation, uint64_t until)
+{
+    int rc = 0;
+    if (preparation->file == NULL) {
+        rc = log_prepare_open(preparation);
+        rc = rc == 0 ? log_prepare_begin(preparation) : rc;
+    }
+    rc = rc == 0 ? log_prepare_fill(preparation, until) : rc;
+    return rc == 0 ? 0 : log_prepare_give_up(preparation, rc);
+}
+
+int log_prepare_create(struct log_preparation *preparation)
+{
+    return log_prepare_write(preparation, preparation->header.size_bytes);
 }
 
 int log_prepare_publish(struct log_preparation *preparation)
@@ -167,9 +191,10 @@ void log_prepare_abandon(struct log_preparation *preparation)
 int log_prepare_work(void *arg)
 {
     struct log_preparation *preparation = arg;
-    int rc = log_prepare_create(preparation);
-    if (rc == 0) {
+    int rc = log_prepare_write(preparation, preparation->write_until);
+    if (rc == 0 && preparation->written == preparation->header.size_bytes) {
         rc = log_prepare_publish(preparation);
+        preparation->published = rc == 0;
     }
     return rc;
 }

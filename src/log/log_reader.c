@@ -295,10 +295,11 @@ static int log_reader_rebuild(struct log_reader *reader, struct log_segment *seg
 {
     struct hf_log *log = reader->log;
     const struct log_index_summary *summary = &segment->index_file->summary;
+    struct log_index_source source = {
+        .io = log->io, .directory = log->directory, .header = segment->header, .offset_end = summary->offset_end};
     uint64_t bad_offset = 0;
     reader->broken = segment;
-    int rc = log_index_build_segment(build, log->io, log->directory, &segment->header, summary->offset_end, NULL,
-                                     &bad_offset);
+    int rc = log_index_build_segment(build, &source, &bad_offset);
     if (rc == 0 && build->summary.slot_count != summary->slot_count) {
         log_index_build_close(build);
         rc = error_raise(HF_ECORRUPT, "log segment %016" PRIx64 ".log and its index file disagree",

@@ -46,7 +46,7 @@ void log_record_reseal(uint8_t *target, uint32_t seed)
     bytes_put_u32(target, checksum_crc32c(seed, target + LOG_RECORD_CHECKSUM_FROM, covered));
 }
 
-enum log_record_result log_record_get(struct hf_bytes bytes, uint32_t seed, struct log_record *out, size_t *size_out)
+enum log_record_result log_record_decode(struct hf_bytes bytes, struct log_record *out, size_t *size_out)
 {
     const uint8_t *source = bytes.data;
     *size_out = 0;
@@ -75,8 +75,18 @@ enum log_record_result log_record_get(struct hf_bytes bytes, uint32_t seed, stru
         out->timestamp_ms = good ? bytes_get_u64(out->body.data) : 0;
         out->body = good ? bytes_of(source + LOG_FORMAT_RECORD_HEADER_SIZE + 8, body_size - 8) : out->body;
     }
-    size_t covered = LOG_FORMAT_RECORD_HEADER_SIZE - LOG_RECORD_CHECKSUM_FROM + (size_t)body_size;
-    good = good && bytes_get_u32(source) == checksum_crc32c(seed, source + LOG_RECORD_CHECKSUM_FROM, covered);
+    return good ? LOG_RECORD_OK : LOG_RECORD_BAD;
+}
+
+enum log_record_result log_record_get(struct hf_bytes bytes, uint32_t seed, struct log_record *out, size_t *size_out)
+{
+    enum log_record_result result = log_record_decode(bytes, out, size_out);
+    if (result != LOG_RECORD_OK) {
+        return result;
+    }
+    const uint8_t *source = bytes.data;
+    size_t covered = LOG_FORMAT_RECORD_HEADER_SIZE - LOG_RECORD_CHECKSUM_FROM + (size_t)bytes_get_u32(source + 4);
+    bool good = bytes_get_u32(source) == checksum_crc32c(seed, source + LOG_RECORD_CHECKSUM_FROM, covered);
     return good ? LOG_RECORD_OK : LOG_RECORD_BAD;
 }
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/mutation.h"
@@ -49,8 +50,7 @@ static int log_seal_scrub_work(void *arg)
 {
     struct log_seal_job *job = arg;
     job->build = memory_new(sizeof(*job->build));
-    int rc = log_index_build_segment(job->build, job->io, job->directory, &job->header, job->offset_end,
-                                     &job->cancelled, &job->bad_offset);
+    int rc = log_index_build_segment(job->build, &job->source, &job->bad_offset);
     if (rc != 0) {
         free(job->build);
         job->build = NULL;
@@ -62,10 +62,9 @@ static int log_seal_work(void *arg)
 {
     struct log_seal_job *job = arg;
     struct log_index_build *build = memory_new(sizeof(*build));
-    int rc = log_index_build_segment(build, job->io, job->directory, &job->header, job->offset_end, &job->cancelled,
-                                     &job->bad_offset);
+    int rc = log_index_build_segment(build, &job->source, &job->bad_offset);
     if (rc == 0) {
-        rc = log_index_build_write(build, job->io, job->directory, &job->directory_failed);
+        rc = log_index_build_write(build, job->source.io, job->source.directory, &job->directory_failed);
         if (rc != 0) {
             log_index_build_close(build);
         }
@@ -110,6 +109,22 @@ static struct log_segment *log_seal_next(const struct hf_log *log)
         segment = log_seal_segment(log, segment->header.number + 1);
     }
     return NULL;
+}
+
+/* When the segment, the first one without an index file, is due for one. */
+static uint64_t log_seal_due_ns(const struct hf_log *log, const struct log_segment *segment)
+{
+    uint64_t below = log_seal_durable_below(log);
+    uint64_t recent_max = log->options.segment_size_bytes / LOG_SEAL_RECENT_SHARE;
+    uint64_t recent = 0;
+    if (segment->index_state == LOG_SEGMENT_INDEX_BROKEN) {
+        return 0;
+    }
+    for (const struct log_segment *each = segment; each != NULL && each->header.number < below && recent < recent_max;
+         each = log_seal_segment(log, each->header.number + 1)) {
+        recent += each->header.size_bytes;
+    }
+    return recent >= recent_max ? 0 : segment->left_ns + LOG_SEAL_DELAY_NS;
 }
 
 /* Index files may not eat the headroom. */
@@ -220,26 +235,70 @@ static void log_seal_collect_ranges(struct hf_log *log, const struct log_segment
     }
 }
 
+/* Frames of the segment that are in memory need not be read. */
+static void log_seal_pin_frames(struct hf_log *log, const struct log_segment *segment)
+{
+    struct log_index_source *source = &log->seal.job.source;
+    const struct log_cached_frame *frames =
+        log_tail_cache_frames(&log->cache, segment->header.number, &source->frame_count);
+    if (source->frame_count == 0) {
+        return;
+    }
+    source->frames = memory_resize(NULL, source->frame_count * sizeof(*frames));
+    memcpy(source->frames, frames, source->frame_count * sizeof(*frames));
+    for (size_t i = 0; i < source->frame_count; i++) {
+        if (i == 0 || frames[i].chunk != frames[i - 1].chunk) {
+            log_tail_cache_pin(frames[i].chunk);
+        }
+    }
+}
+
+static void log_seal_unpin_frames(struct hf_log *log, struct log_index_source *source)
+{
+    struct log_chunk *last = NULL;
+    for (size_t i = 0; i < source->frame_count; i++) {
+        if (source->frames[i].chunk != last) {
+            last = source->frames[i].chunk;
+            log_tail_cache_unpin(&log->cache, last);
+        }
+    }
+    free(source->frames);
+    source->frames = NULL;
+    source->frame_count = 0;
+}
+
+/* What the job holds. */
+static void log_seal_free_job(struct log_seal_job *job)
+{
+    if (job->log != NULL) {
+        log_seal_unpin_frames(job->log, &job->source);
+    }
+    free(job->ranges);
+    job->ranges = NULL;
+}
+
 static int log_seal_submit(struct hf_log *log, struct log_segment *segment, enum log_seal_task task)
 {
     static int (*const works[])(void *) = {log_seal_work, log_seal_scrub_work, log_seal_name_work};
     struct log_seal *seal = &log->seal;
     bool sized = segment->index_file != NULL;
-    seal->job =
-        (struct log_seal_job){.task = task,
-                              .log = log,
-                              .io = log->io,
-                              .directory = log->directory,
-                              .header = segment->header,
-                              .offset_end = sized ? segment->index_file->summary.offset_end : segment->used_bytes};
+    seal->job = (struct log_seal_job){
+        .task = task,
+        .log = log,
+        .source = {.io = log->io,
+                   .directory = log->directory,
+                   .header = segment->header,
+                   .offset_end = sized ? segment->index_file->summary.offset_end : segment->used_bytes}};
+    seal->job.source.cancel = &seal->job.cancelled;
     if (task == LOG_SEAL_NAME) {
         log_seal_collect_ranges(log, segment);
+    } else if (task == LOG_SEAL_MAKE) {
+        log_seal_pin_frames(log, segment);
     }
     seal->operation = (struct io_operation){.kind = IO_WORK, .work = works[task], .arg = &seal->job, .user = seal};
     int rc = io_queue_submit(log->queue, &seal->operation);
     if (rc != 0) {
-        free(seal->job.ranges);
-        seal->job.ranges = NULL;
+        log_seal_free_job(&seal->job);
         return error_wrap(rc, "reading a log segment in the background");
     }
     segment->pins++; /* not given up meanwhile */
@@ -306,7 +365,7 @@ int log_seal_start(struct hf_log *log, uint64_t now_ns)
         return 0;
     }
     struct log_segment *segment = now_ns >= seal->retry_ns && seal->naming == NULL ? log_seal_next(log) : NULL;
-    if (segment == NULL) {
+    if (segment == NULL || log_seal_due_ns(log, segment) > now_ns) {
         return log_seal_start_scrub(log, now_ns);
     }
     if (!log_seal_has_room(log, segment)) {
@@ -342,8 +401,7 @@ int log_seal_finish(struct hf_log *log, uint64_t now_ns)
     seal->busy = false;
     seal->segment = NULL;
     log_segment_unpin(segment);
-    free(seal->job.ranges);
-    seal->job.ranges = NULL;
+    log_seal_free_job(&seal->job);
     if (seal->job.task != LOG_SEAL_MAKE) {
         if (seal->job.task == LOG_SEAL_SCRUB) {
             log_seal_finish_scrub(log, segment, rc);
@@ -383,7 +441,9 @@ uint64_t log_seal_deadline_ns(const struct hf_log *log)
     if (seal->naming != NULL) {
         return 0;
     }
-    uint64_t make_ns = log_seal_next(log) != NULL ? seal->retry_ns : UINT64_MAX;
+    const struct log_segment *segment = log_seal_next(log);
+    uint64_t due_ns = segment != NULL ? log_seal_due_ns(log, segment) : UINT64_MAX;
+    uint64_t make_ns = due_ns > seal->retry_ns ? due_ns : seal->retry_ns;
     uint64_t scrub_ns = log_seal_next_scrub(log) != NULL ? seal->scrub_ns : UINT64_MAX;
     return make_ns < scrub_ns ? make_ns : scrub_ns;
 }
@@ -403,7 +463,7 @@ void log_seal_close(struct log_seal *seal)
         log_segment_unpin(seal->naming);
         seal->naming = NULL;
     }
-    free(seal->job.ranges);
+    log_seal_free_job(&seal->job);
     if (seal->busy && seal->operation.result == 0 && seal->job.build != NULL) {
         log_index_build_close(seal->job.build);
         free(seal->job.build);

@@ -1,13 +1,16 @@
 /* Gives every sealed segment its index file, in the background, one at a time and in order; makes damaged ones again;
  * and lets the index forget what they hold.
  *
- *   none ── every frame is durable: read back, condense, write, sync, rename, sync the directory ──→ warm
+ *   none ── every frame is durable: condense, write, sync, rename, sync the directory ──→ warm
  *   warm ── the tail cache holds nothing of the segment any more ──→ cold: the entries' slots leave memory
  *   cold ── a read met a damaged page ──→ broken ── made again ──→ cold
  *
  * Segments whose index file spared the open from reading them are read later, slowly, one after another (the *scrub*):
  * every frame is checked, and the index file against them. When a frame is bad, all entries of the segment are read as
  * a reader would, so that each damaged one is reported with group, index and term.
+ *
+ * A log that is compacted often gives its segments up before they are worth an index file: so the newest ones, up to
+ * half a full-size segment together, wait for LOG_SEAL_DELAY_NS. An open would scan them.
  *
  * An index file is a convenience, so its failures are not the log's: a full device is tried again later, other errors
  * leave the segment without one. The exception is a failed sync of the directory, which may have concerned a segment's
@@ -25,6 +28,8 @@
 #include "log/log_segment.h"
 
 #define LOG_SEAL_RETRY_NS       UINT64_C(1000000000)  /* after the device was full */
+#define LOG_SEAL_DELAY_NS       UINT64_C(2000000000)  /* from the last byte of a small segment to its index file */
+#define LOG_SEAL_RECENT_SHARE   1u                    /* of a full-size segment: so much may have none meanwhile */
 #define LOG_SEAL_SCRUB_DELAY_NS UINT64_C(10000000000) /* from the open to the first segment */
 #define LOG_SEAL_SCRUB_BYTES_S  (UINT64_C(16) << 20)  /* not more per second */
 
@@ -43,10 +48,7 @@ struct log_seal_job {
     struct hf_log *log; /* LOG_SEAL_NAME: to read from */
     struct log_seal_range *ranges;
     size_t range_count;
-    struct io *io;
-    const char *directory; /* lent */
-    struct log_segment_header header;
-    uint64_t offset_end;
+    struct log_index_source source; /* its frames are the job's own copy */
     atomic_bool cancelled;
     struct log_index_build *build; /* out, on success */
     uint64_t bad_offset;           /* out, on HF_ECORRUPT */

@@ -40,6 +40,7 @@ struct log_segment {
     unsigned pins;       /* reads in progress */
     uint64_t read_turn;  /* when it was read last, for closing the reader that was not used longest */
     uint64_t used_bytes; /* header and frames placed */
+    uint64_t left_ns;    /* when the tail moved on from it; 0: an earlier process left it */
 
     /* The account of what the running log still needs of it; when all are 0 it is dead. Kept by log_index and log_group
      * wherever something finds or loses its place here. */

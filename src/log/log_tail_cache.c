@@ -191,13 +191,13 @@ void log_tail_cache_landed(struct log_tail_cache *cache, struct log_chunk *chunk
     }
 }
 
-const uint8_t *log_tail_cache_find(const struct log_tail_cache *cache, uint64_t segment, uint64_t offset,
-                                   struct log_chunk **chunk)
+/* How many of the frames begin at or before a place. */
+static size_t log_tail_cache_count_until(const struct log_tail_cache *cache, uint64_t segment, uint64_t offset)
 {
     const struct log_cached_frame *frames = cache->frames + cache->frame_first;
     size_t low = 0;
     size_t high = cache->frame_count;
-    while (low < high) { /* the first frame that begins behind the place */
+    while (low < high) {
         size_t middle = low + (high - low) / 2;
         bool behind =
             frames[middle].segment > segment || (frames[middle].segment == segment && frames[middle].offset > offset);
@@ -207,11 +207,27 @@ const uint8_t *log_tail_cache_find(const struct log_tail_cache *cache, uint64_t 
             low = middle + 1;
         }
     }
-    if (low == 0 || frames[low - 1].segment != segment) {
+    return low;
+}
+
+const uint8_t *log_tail_cache_find(const struct log_tail_cache *cache, uint64_t segment, uint64_t offset,
+                                   struct log_chunk **chunk)
+{
+    const struct log_cached_frame *frames = cache->frames + cache->frame_first;
+    size_t count = log_tail_cache_count_until(cache, segment, offset);
+    if (count == 0 || frames[count - 1].segment != segment) {
         return NULL;
     }
-    *chunk = frames[low - 1].chunk;
-    return frames[low - 1].data + (offset - frames[low - 1].offset);
+    *chunk = frames[count - 1].chunk;
+    return frames[count - 1].data + (offset - frames[count - 1].offset);
+}
+
+const struct log_cached_frame *log_tail_cache_frames(const struct log_tail_cache *cache, uint64_t segment,
+                                                     size_t *count)
+{
+    size_t first = log_tail_cache_count_until(cache, segment, 0);
+    *count = log_tail_cache_count_until(cache, segment, UINT64_MAX) - first;
+    return cache->frames + cache->frame_first + first;
 }
 
 void log_tail_cache_pin(struct log_chunk *chunk)

@@ -65,6 +65,9 @@ void log_tail_cache_landed(struct log_tail_cache *cache, struct log_chunk *chunk
 /* The record at that place of a segment, and its chunk; NULL when it is not cached. */
 const uint8_t *log_tail_cache_find(const struct log_tail_cache *cache, uint64_t segment, uint64_t offset,
                                    struct log_chunk **chunk);
+/* The frames of a segment that are cached, in order; lent until the cache changes. */
+const struct log_cached_frame *log_tail_cache_frames(const struct log_tail_cache *cache, uint64_t segment,
+                                                     size_t *count);
 void log_tail_cache_pin(struct log_chunk *chunk);
 void log_tail_cache_unpin(struct log_tail_cache *cache, struct log_chunk *chunk);
 

@@ -157,6 +157,7 @@ static int log_writer_rotate(struct log_writer *writer, uint64_t length)
     }
     struct log_segment *left = writer->tail;
     left->used_bytes = writer->tail_offset;
+    left->left_ns = io_monotonic_ns(writer->io);
     log_segment_table_append(writer->segments, next);
     writer->tail = next;
     writer->tail_offset = LOG_FORMAT_SEGMENT_HEADER_SIZE;
@@ -164,14 +165,35 @@ static int log_writer_rotate(struct log_writer *writer, uint64_t length)
     return 0;
 }
 
-static void log_writer_begin(struct log_writer *writer, uint64_t length)
+/* Half of what was outstanding lately: the other half is encoded while the device writes this one. */
+static uint64_t log_writer_frame_size_max(struct log_writer *writer)
 {
-    /* A frame that gathers must not grow into the headroom unasked. */
+    writer->queued_peak_bytes -= writer->queued_peak_bytes / LOG_WRITER_PEAK_DECAY;
+    uint64_t size = log_writer_frame_length(writer->queued_peak_bytes / 2);
+    size = size > LOG_WRITER_SPLIT_SIZE_MIN ? size : LOG_WRITER_SPLIT_SIZE_MIN;
+    return writer->writes_in_flight_max > 1 && size < writer->write_size_max_bytes ? size
+                                                                                   : writer->write_size_max_bytes;
+}
+
+/* How far a frame may grow in the tail. Where nothing can be added behind it, not unasked into the headroom. */
+static uint64_t log_writer_growth(struct log_writer *writer)
+{
     uint64_t rest = log_writer_tail_rest(writer);
     uint64_t kept = log_writer_small_reserve(writer, LOG_WRITER_ORDINARY);
-    uint64_t want = (rest > kept ? rest - kept : 0) & ~(uint64_t)(LOG_FORMAT_BLOCK_SIZE - 1);
+    uint64_t usable = rest + log_pool_ready_bytes(writer->pool);
+    if (usable - rest >= kept || log_pool_can_extend(writer->pool, kept, writer->reserve_bytes)) {
+        return rest;
+    }
+    usable = usable > kept ? usable - kept : 0;
+    return usable < rest ? usable : rest;
+}
+
+static void log_writer_begin(struct log_writer *writer, uint64_t length)
+{
+    uint64_t want = log_writer_growth(writer) & ~(uint64_t)(LOG_FORMAT_BLOCK_SIZE - 1);
     want = want > length ? want : length;
-    uint64_t limit = length > writer->write_size_max_bytes ? length : writer->write_size_max_bytes;
+    uint64_t limit = log_writer_frame_size_max(writer);
+    limit = length > limit ? length : limit;
     want = want < limit ? want : limit;
     struct log_write *write = log_writer_new_write(writer);
     size_t capacity = 0;
@@ -398,6 +420,7 @@ static void log_writer_set_in_flight(struct log_writer *writer, struct log_write
 {
     write->state = LOG_WRITE_IN_FLIGHT;
     writer->in_flight++;
+    writer->in_flight_bytes += write->length;
     writer->writes_count++;
     writer->written_bytes += write->length;
     log_stages_note(writer->stages, HF_LOG_STAGE_QUEUE, write->opened_ns, now_ns, write->entry_count, write->length);
@@ -477,13 +500,21 @@ static struct log_write *log_writer_next_sealed(struct log_writer *writer)
     return NULL;
 }
 
+/* What gathers is not worth a write of its own beside the large one that is in flight, which it would have to wait for
+ * anyway. */
+static bool log_writer_holds_back(const struct log_writer *writer)
+{
+    return writer->in_flight > 0 && writer->in_flight_bytes > LOG_WRITER_HOLD_SIZE_MIN &&
+           writer->gathering->builder.used < writer->in_flight_bytes / LOG_WRITER_HOLD_SHARE;
+}
+
 static void log_writer_start_sync(struct log_writer *writer);
 
 void log_writer_submit(struct log_writer *writer, uint64_t now_ns)
 {
     while (writer->failure == 0 && writer->in_flight < writer->writes_in_flight_max && writer->alone == NULL) {
         struct log_write *write = log_writer_next_sealed(writer);
-        if (write == NULL && writer->gathering != NULL) {
+        if (write == NULL && writer->gathering != NULL && !log_writer_holds_back(writer)) {
             write = writer->gathering;
             log_writer_seal(writer);
         }
@@ -629,6 +660,7 @@ void log_writer_complete(struct log_writer *writer, struct io_operation *operati
     struct log_write *write = operation->user;
     assert(writer->in_flight > 0 && write->state == LOG_WRITE_IN_FLIGHT);
     writer->in_flight--;
+    writer->in_flight_bytes -= write->length;
     if (result != 0) {
         write->state = LOG_WRITE_SEALED; /* for good: a poisoned writer submits nothing */
         return;
@@ -753,7 +785,8 @@ bool log_writer_has_work(const struct log_writer *writer)
             return write->segment->state == LOG_SEGMENT_READY;
         }
     }
-    return writer->gathering != NULL && writer->gathering->segment->state == LOG_SEGMENT_READY;
+    return writer->gathering != NULL && writer->gathering->segment->state == LOG_SEGMENT_READY &&
+           !log_writer_holds_back(writer);
 }
 
 bool log_writer_trailer_missing(const struct log_writer *writer)

@@ -5,6 +5,9 @@
  *   appends encode here   waits for a slot    at most                    in stream order:    (policies that do not
  *                         and its segment     writes_in_flight_max       acknowledged        write durably)
  *
+ * Two writes in flight keep both the device and the processor busy when they are about equal. So a frame takes at most
+ * half of what was outstanding lately, and a frame that is small beside what is in flight gathers on.
+ *
  * Invariants
  *   - A write is acknowledged only when every earlier one is (policy batch and always: durable).
  *   - The trailer of a frame declares the position up to which all was durable when the frame was sealed.
@@ -27,6 +30,10 @@
 
 #define LOG_WRITER_IDLE_NS            UINT64_C(5000000)  /* then a bare trailer is written: it lands within 10 ms */
 #define LOG_WRITER_ALONE_BYTES_MAX    (32u << 10)        /* larger frames go through the queue, two at a time */
+#define LOG_WRITER_SPLIT_SIZE_MIN     (48u << 10)        /* frames are not made smaller than this on purpose */
+#define LOG_WRITER_PEAK_DECAY         16u                /* of queued_peak_bytes, forgotten with each frame */
+#define LOG_WRITER_HOLD_SIZE_MIN      (32u << 10)        /* behind a smaller write in flight nothing is held back */
+#define LOG_WRITER_HOLD_SHARE         4u                 /* of what is in flight: less than that is held back */
 #define LOG_WRITER_TRAILER_RETRY_NS   UINT64_C(50000000) /* there was no block for it */
 #define LOG_WRITER_HERE_SIZE_MAX      (64u << 10)        /* of a write in the driver's own thread */
 #define LOG_WRITER_HERE_WAITERS_MAX   2u                 /* more of them: let the next ones gather meanwhile */
@@ -120,6 +127,7 @@ struct log_writer {
     struct list unused;
     struct log_sync sync;
     unsigned in_flight;
+    uint64_t in_flight_bytes;
     bool may_write_alone;    /* this turn may block: see log_writer_submit */
     struct log_write *alone; /* for the driver to write, now */
 
@@ -136,7 +144,8 @@ struct log_writer {
 
     uint64_t queued_entries;
     uint64_t queued_bytes;
-    uint64_t here_after_ns; /* no write in the driver's own thread before: the device was slow */
+    uint64_t queued_peak_bytes; /* what it was lately */
+    uint64_t here_after_ns;     /* no write in the driver's own thread before: the device was slow */
 
     struct log_ready_list ready;
     int failure; /* 0 or HF_EPOISONED */

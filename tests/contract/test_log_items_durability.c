@@ -37,7 +37,7 @@ static void build_overlapped(struct items *items)
     items->profile.write_ns = (struct sim_span){10000, 3 * ITEMS_MS};
     for (unsigned i = 0; i < 12; i++) {
         items_batch(items);
-        items_append(items, i % ITEMS_GROUPS, 1, 1 + i / 4, i % 3 == 0 ? 61000 : 30);
+        items_append(items, i % ITEMS_GROUPS, 1, 1 + i / 4, i % 3 == 0 ? 9000 : 30);
     }
 }
 ITEMS_THREE_WAYS(L17_an_acknowledgement_covers_every_earlier_byte, build_overlapped)

@@ -102,7 +102,7 @@ static bool fail_at(enum sim_disk_kind kind, uint64_t k, const char *path_part)
     sim_disk_fail(world->host, &failure);
     bool refused = false;
     for (int i = 0; i < 8; i++) {
-        int rc = world_append(world, i == 3 ? 600000 : 1000);
+        int rc = world_append(world, i == 3 ? 600000 : i == 4 ? 330000 : 1000); /* so that a spare is made */
         assert_true(rc == 0 || rc == HF_EPOISONED);
         assert_true(!refused || rc != 0); /* once poisoned, for ever */
         refused |= rc != 0;

@@ -218,7 +218,9 @@ static void build_index(struct sim_host *host)
     uint64_t bad = 0;
     bool directory_failed = false;
     get_segment_header(host, &header, &end);
-    assert_int_equal(log_index_build_segment(&build, sim_host_io(host), DIRECTORY, &header, end, NULL, &bad), 0);
+    struct log_index_source source = {
+        .io = sim_host_io(host), .directory = DIRECTORY, .header = header, .offset_end = end};
+    assert_int_equal(log_index_build_segment(&build, &source, &bad), 0);
     assert_int_equal(log_index_build_write(&build, sim_host_io(host), DIRECTORY, &directory_failed), 0);
     log_index_build_close(&build);
 }

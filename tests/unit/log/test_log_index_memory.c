@@ -41,12 +41,11 @@ static size_t settled_bytes(struct fixture *fixture)
     size_t before = heap_bytes();
     fixture_open(fixture);
     size_t after = heap_bytes();
-    for (int tries = 0; tries < 100; tries++) {
+    int steady = 0;
+    for (int tries = 0; tries < 200 && steady < 20; tries++) {
         usleep(50000);
         size_t now = heap_bytes();
-        if (now == after && tries > 10) {
-            break;
-        }
+        steady = now == after ? steady + 1 : 0;
         after = now;
     }
     return after > before ? after - before : 0;
