@@ -65,6 +65,29 @@ int remote_status(const char *address, json_t **out)
     return remote_json(address, "RAFT.STATUS JSON", out);
 }
 
+int remote_info(const char *address, const char *section, struct buffer *out)
+{
+    redisContext *context = NULL;
+    int rc = remote_connect(address, REMOTE_TIMEOUT_MS, &context);
+    if (rc != 0) {
+        return rc;
+    }
+    redisReply *reply = redisCommand(context, "INFO %s", section);
+    if (reply == NULL) {
+        rc = error_raise(errno == EAGAIN ? HF_ETIMEOUT : HF_EIO, "%s does not answer: %s", address, context->errstr);
+    } else if (reply->type != REDIS_REPLY_STRING) {
+        rc = error_raise(HF_EPROTOCOL, "%s: %s", address,
+                         reply->type == REDIS_REPLY_ERROR ? reply->str : "INFO is not a text");
+    } else {
+        buffer_append(out, reply->str, reply->len);
+    }
+    if (reply != NULL) {
+        freeReplyObject(reply);
+    }
+    redisFree(context);
+    return rc;
+}
+
 int remote_snapshot(const char *address, uint64_t group)
 {
     const struct timeval patience = {REMOTE_SNAPSHOT_TIMEOUT_S, 0};

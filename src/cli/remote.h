@@ -21,6 +21,9 @@ int remote_connect(const char *address, unsigned timeout_ms, struct redisContext
  * address is "host:port". The caller owns *out. */
 int remote_status(const char *address, json_t **out);
 
+/* Appends a section of the node's INFO. Errors as remote_status. */
+int remote_info(const char *address, const char *section, struct buffer *out);
+
 /* Takes a snapshot of a group of a node, or of every one (0), and waits until it is durable. HF_ENOTFOUND: nobody
  * answers; HF_EIO: the node says why it could not. */
 int remote_snapshot(const char *address, uint64_t group);

@@ -9,52 +9,23 @@
 #include "base/error.h"
 #include "base/map.h"
 #include "cli/log_entry.h"
+#include "cli/log_selection.h"
 #include "cli/progress.h"
-#include "cli/quantity.h"
 #include "cli/verbs.h"
 #include "log/log.h"
 
 #define LOG_DAMAGE_KEPT_MAX 1000u /* told at the end, with the last commit index; further ones at once */
 
-enum log_key { KEY_GROUP = 'g', KEY_FROM = 0x100, KEY_TO };
-
-static struct {
-    const char *directory;
-    uint64_t group; /* 0: all */
-    uint64_t index_from;
-    uint64_t index_to;
-} dump = {.index_to = UINT64_MAX};
+static struct log_selection dump = LOG_SELECTION_ALL;
 
 static const struct argp_option log_options[] = {
-    {"group", KEY_GROUP, "G", 0, "Only this group", 0},
-    {"from", KEY_FROM, "INDEX", 0, "Only entries from this index on", 0},
-    {"to", KEY_TO, "INDEX", 0, "Only entries up to this index", 0},
+    LOG_SELECTION_RANGE_OPTIONS,
     {0},
 };
 
 static error_t log_parse(int key, char *text, struct argp_state *state)
 {
-    int rc = 0;
-    switch (key) {
-    case KEY_GROUP:
-        rc = quantity_number(text, 1, HF_LOG_GROUP_MAX, &dump.group);
-        break;
-    case KEY_FROM:
-        rc = quantity_number(text, 0, UINT64_MAX, &dump.index_from);
-        break;
-    case KEY_TO:
-        rc = quantity_number(text, 0, UINT64_MAX, &dump.index_to);
-        break;
-    case ARGP_KEY_ARG:
-        dump.directory = text;
-        break;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-    if (rc != 0) {
-        verb_usage_error(state, "%s", hf_error_text());
-    }
-    return 0;
+    return log_selection_parse(&dump, key, text, state);
 }
 
 static bool record_is_entry(const struct log_walk_record *record)

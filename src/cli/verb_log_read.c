@@ -1,4 +1,4 @@
-/* holdfast log tail|stat|digest|export: reads the log as it would be found by an open, also while a server appends to
+/* holdfast log tail|digest|export: reads the log as it would be found by an open, also while a server appends to
  * it, and changes nothing. */
 #include <inttypes.h>
 #include <poll.h>
@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "cli/log_entry.h"
 #include "cli/log_export.h"
+#include "cli/log_selection.h"
 #include "cli/progress.h"
 #include "cli/quantity.h"
 #include "cli/verbs.h"
@@ -18,116 +19,40 @@
 #define LOG_READ_TAIL_LINES    10u
 #define LOG_READ_TAIL_MAX      1000000u
 #define LOG_READ_FOLLOW_MS     1000
-#define LOG_READ_OPEN_TRIES    5u
 #define LOG_READ_PROGRESS_MASK 0xffu
 
-enum log_read_key { KEY_GROUP = 'g', KEY_LINES = 'n', KEY_FOLLOW = 'f', KEY_FROM = 0x100, KEY_TO, KEY_FORMAT };
+enum log_read_key { KEY_LINES = 'n', KEY_FOLLOW = 'f', KEY_FORMAT = 0x200 };
 
+static struct log_selection asked = LOG_SELECTION_ALL;
 static struct {
-    const char *directory;
-    uint64_t group; /* 0: all */
-    uint64_t index_from;
-    uint64_t index_to;
     uint64_t lines;
     bool follow;
     enum log_export_format format;
-} asked = {.index_to = UINT64_MAX, .lines = LOG_READ_TAIL_LINES};
+} how = {.lines = LOG_READ_TAIL_LINES};
 
 static error_t log_read_parse(int key, char *text, struct argp_state *state)
 {
     int rc = 0;
     switch (key) {
-    case KEY_GROUP:
-        rc = quantity_number(text, 1, HF_LOG_GROUP_MAX, &asked.group);
-        break;
-    case KEY_FROM:
-        rc = quantity_number(text, 0, UINT64_MAX, &asked.index_from);
-        break;
-    case KEY_TO:
-        rc = quantity_number(text, 0, UINT64_MAX, &asked.index_to);
-        break;
     case KEY_LINES:
-        rc = quantity_number(text, 0, LOG_READ_TAIL_MAX, &asked.lines);
+        rc = quantity_number(text, 0, LOG_READ_TAIL_MAX, &how.lines);
         break;
     case KEY_FOLLOW:
-        asked.follow = true;
+        how.follow = true;
         break;
     case KEY_FORMAT:
         if (strcmp(text, "jsonl") != 0 && strcmp(text, "raw") != 0) {
             verb_usage_error(state, "the formats are jsonl and raw, not '%s'", text);
         }
-        asked.format = strcmp(text, "raw") == 0 ? LOG_EXPORT_RAW : LOG_EXPORT_JSONL;
-        break;
-    case ARGP_KEY_ARG:
-        asked.directory = text;
+        how.format = strcmp(text, "raw") == 0 ? LOG_EXPORT_RAW : LOG_EXPORT_JSONL;
         break;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return log_selection_parse(&asked, key, text, state);
     }
     if (rc != 0) {
         verb_usage_error(state, "%s", hf_error_text());
     }
     return 0;
-}
-
-/* ---- the log ---- */
-
-/* A file may go between listing and reading it while a server collects: looking again finds the log whole. */
-static int log_read_open(struct hf_log **out)
-{
-    struct hf_log_options options = {.read_only = true, .io = HF_LOG_IO_THREADS};
-    struct io *io = NULL;
-    *out = NULL;
-    int rc = io_open_kernel(IO_BACKEND_THREADS, &io);
-    if (rc != 0) {
-        return rc;
-    }
-    char *directory = log_entry_folder(io, asked.directory);
-    for (unsigned tries = 0; tries < LOG_READ_OPEN_TRIES; tries++) {
-        rc = hf_log_open(directory, &options, out);
-        if (rc != HF_ENOTFOUND) {
-            break;
-        }
-    }
-    free(directory);
-    io_close(io);
-    return rc;
-}
-
-/* The next group that was asked for. */
-static bool log_read_next_group(struct hf_log *log, uint64_t *group)
-{
-    if (asked.group == 0) {
-        return hf_log_group_next(log, *group, group) == 0;
-    }
-    bool first = *group == 0;
-    *group = asked.group;
-    return first;
-}
-
-/* The range [low, high) of what was asked for that the group has; nothing: low = high. */
-static void log_read_range(const struct hf_log_group_state *state, uint64_t *low, uint64_t *high)
-{
-    uint64_t end = state->last_index == UINT64_MAX ? UINT64_MAX : state->last_index + 1;
-    uint64_t to = asked.index_to == UINT64_MAX ? UINT64_MAX : asked.index_to + 1;
-    *low = asked.index_from > state->first_index ? asked.index_from : state->first_index;
-    *high = to < end ? to : end;
-    *high = *high > *low ? *high : *low;
-}
-
-static int log_read_fail(int rc)
-{
-    return verb_fail(rc, "holdfast log verify names every damaged place; nothing was changed");
-}
-
-static int log_read_check_group(struct hf_log *log)
-{
-    struct hf_log_group_state state;
-    if (asked.group == 0) {
-        return 0;
-    }
-    hf_log_group_state(log, asked.group, &state);
-    return state.exists ? 0 : error_raise(HF_ENOTFOUND, "the log has no group %" PRIu64, asked.group);
 }
 
 /* ---- export ---- */
@@ -145,7 +70,7 @@ static int log_read_export_group(struct hf_log *log, uint64_t group, struct log_
     struct hf_log_iterator_options options = {0};
     struct hf_entry entry;
     hf_log_group_state(log, group, &state);
-    log_read_range(&state, &options.from, &options.to);
+    log_selection_range(&asked, &state, &options.from, &options.to);
     if (options.from == options.to) {
         return 0;
     }
@@ -168,13 +93,13 @@ static int log_read_export_all(struct hf_log *log, struct log_read_export *expor
     struct hf_log_group_state state;
     uint64_t low = 0;
     uint64_t high = 0;
-    for (uint64_t group = 0; log_read_next_group(log, &group);) {
+    for (uint64_t group = 0; log_selection_next_group(&asked, log, &group);) {
         hf_log_group_state(log, group, &state);
-        log_read_range(&state, &low, &high);
+        log_selection_range(&asked, &state, &low, &high);
         export->total += high - low;
     }
-    int rc = log_export_begin(&export->out, asked.format, stdout);
-    for (uint64_t group = 0; rc == 0 && log_read_next_group(log, &group);) {
+    int rc = log_export_begin(&export->out, how.format, stdout);
+    for (uint64_t group = 0; rc == 0 && log_selection_next_group(&asked, log, &group);) {
         rc = log_read_export_group(log, group, export);
     }
     progress_update(export->progress, export->out.count, export->total);
@@ -185,9 +110,9 @@ static int log_read_export_run(const struct verb_common *common)
 {
     struct log_read_export export = {0};
     struct hf_log *log = NULL;
-    int rc = log_read_open(&log);
+    int rc = log_selection_open(&asked, &log);
     if (rc == 0) {
-        rc = log_read_check_group(log);
+        rc = log_selection_check(&asked, log);
     }
     if (rc == 0) {
         export.progress = progress_open(common, "export");
@@ -199,7 +124,7 @@ static int log_read_export_run(const struct verb_common *common)
     }
     log_export_close(&export.out);
     hf_log_close(log);
-    return rc == 0 ? VERB_EXIT_OK : log_read_fail(rc);
+    return rc == 0 ? VERB_EXIT_OK : log_selection_fail(rc);
 }
 
 /* ---- digest ---- */
@@ -212,7 +137,7 @@ static int log_read_digest_group(const struct verb_common *common, struct hf_log
     uint64_t low = 0;
     uint64_t high = 0;
     hf_log_group_state(log, group, &state);
-    log_read_range(&state, &low, &high);
+    log_selection_range(&asked, &state, &low, &high);
     if (low == high && asked.group == 0) {
         return 0;
     }
@@ -239,84 +164,15 @@ static int log_read_digest_group(const struct verb_common *common, struct hf_log
 static int log_read_digest_run(const struct verb_common *common)
 {
     struct hf_log *log = NULL;
-    int rc = log_read_open(&log);
+    int rc = log_selection_open(&asked, &log);
     if (rc == 0) {
-        rc = log_read_check_group(log);
+        rc = log_selection_check(&asked, log);
     }
-    for (uint64_t group = 0; rc == 0 && log_read_next_group(log, &group);) {
+    for (uint64_t group = 0; rc == 0 && log_selection_next_group(&asked, log, &group);) {
         rc = log_read_digest_group(common, log, group);
     }
     hf_log_close(log);
-    return rc == 0 ? VERB_EXIT_OK : log_read_fail(rc);
-}
-
-/* ---- stat ---- */
-
-static json_t *log_read_stat_json(uint64_t group, const struct hf_log_group_state *state)
-{
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s%, s:b}", "group", (json_int_t)group,
-                     "first", (json_int_t)state->first_index, "last", (json_int_t)state->last_index, "floor_term",
-                     (json_int_t)state->floor_term, "bytes", (json_int_t)state->bytes, "bytes_on_disk",
-                     (json_int_t)state->bytes_on_disk, "oldest_segment", (json_int_t)state->segment_oldest, "term",
-                     (json_int_t)state->hard_state.term, "vote", (json_int_t)state->hard_state.vote, "commit",
-                     (json_int_t)state->hard_state.commit, "snapshot", (const char *)state->snapshot_name,
-                     (size_t)state->snapshot_name_size, "damaged", state->damaged);
-}
-
-static void log_read_stat_print_json(struct hf_log *log, const struct hf_log_stat *stat)
-{
-    json_t *groups = json_array();
-    struct hf_log_group_state state;
-    for (uint64_t group = 0; log_read_next_group(log, &group);) {
-        hf_log_group_state(log, group, &state);
-        json_array_append_new(groups, log_read_stat_json(group, &state));
-    }
-    log_entry_json_line(json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:o}", "segments", (json_int_t)stat->segments, "bytes_on_disk",
-        (json_int_t)stat->bytes_on_disk, "torn_bytes", (json_int_t)stat->recovered_bytes_dropped, "damaged_groups",
-        (json_int_t)stat->damaged_groups, "recovery_us", (json_int_t)(stat->recovery_ns / 1000), "groups", groups));
-}
-
-static void log_read_stat_print(const struct verb_common *common, struct hf_log *log, const struct hf_log_stat *stat)
-{
-    struct hf_log_group_state state;
-    if (!common->quiet) {
-        printf("%" PRIu64 " segments, %" PRIu64 " bytes; read in %" PRIu64 " ms", stat->segments, stat->bytes_on_disk,
-               stat->recovery_ns / 1000000);
-        printf(stat->recovered_bytes_dropped > 0 ? "; %" PRIu64 " bytes at the end are torn\n" : "\n",
-               stat->recovered_bytes_dropped);
-        printf("%-20s %12s %12s %14s %14s %8s %8s %6s %12s\n", "group", "first", "last", "bytes", "on disk", "oldest",
-               "term", "vote", "commit");
-    }
-    for (uint64_t group = 0; log_read_next_group(log, &group);) {
-        hf_log_group_state(log, group, &state);
-        printf("%-20" PRIu64 " %12" PRIu64 " %12" PRIu64 " %14" PRIu64 " %14" PRIu64 " %8" PRIx64 " %8" PRIu64
-               " %6" PRIu64 " %12" PRIu64 "%s\n",
-               group, state.first_index, state.last_index, state.bytes, state.bytes_on_disk, state.segment_oldest,
-               state.hard_state.term, state.hard_state.vote, state.hard_state.commit, state.damaged ? "  DAMAGED" : "");
-    }
-}
-
-static int log_read_stat_run(const struct verb_common *common)
-{
-    struct hf_log_stat stat;
-    struct hf_log *log = NULL;
-    int rc = log_read_open(&log);
-    if (rc == 0) {
-        rc = log_read_check_group(log);
-    }
-    if (rc != 0) {
-        hf_log_close(log);
-        return log_read_fail(rc);
-    }
-    hf_log_stat(log, &stat);
-    if (common->json) {
-        log_read_stat_print_json(log, &stat);
-    } else {
-        log_read_stat_print(common, log, &stat);
-    }
-    hf_log_close(log);
-    return stat.damaged_groups > 0 ? VERB_EXIT_CORRUPTION : VERB_EXIT_OK;
+    return rc == 0 ? VERB_EXIT_OK : log_selection_fail(rc);
 }
 
 /* ---- tail ---- */
@@ -369,7 +225,7 @@ static int log_read_tail_once(const struct verb_common *common, struct hf_log *l
 {
     struct hf_log_group_state state;
     int rc = 0;
-    for (uint64_t group = 0; rc == 0 && log_read_next_group(log, &group);) {
+    for (uint64_t group = 0; rc == 0 && log_selection_next_group(&asked, log, &group);) {
         struct log_read_shown *shown = map_get(shown_groups, group);
         hf_log_group_state(log, group, &state);
         uint64_t from = state.first_index;
@@ -377,8 +233,8 @@ static int log_read_tail_once(const struct verb_common *common, struct hf_log *l
             shown = memory_new(sizeof(*shown));
             map_put(shown_groups, group, shown);
             uint64_t count = state.last_index - (state.first_index - 1);
-            from = count > asked.lines ? state.last_index - asked.lines + 1 : from;
-            if (asked.lines == 0) {
+            from = count > how.lines ? state.last_index - how.lines + 1 : from;
+            if (how.lines == 0) {
                 shown->index = state.last_index;
                 (void)hf_log_term(log, group, state.last_index, &shown->term);
             }
@@ -397,17 +253,17 @@ static int log_read_tail_run(const struct verb_common *common)
 {
     struct map shown = {0};
     struct hf_log *log = NULL;
-    int rc = log_read_open(&log);
+    int rc = log_selection_open(&asked, &log);
     if (rc == 0) {
-        rc = log_read_check_group(log);
+        rc = log_selection_check(&asked, log);
     }
     if (rc == 0) {
         rc = log_read_tail_once(common, log, &shown);
     }
-    while (rc == 0 && asked.follow) {
+    while (rc == 0 && how.follow) {
         hf_log_close(log);
         poll(NULL, 0, LOG_READ_FOLLOW_MS);
-        rc = log_read_open(&log);
+        rc = log_selection_open(&asked, &log);
         if (rc == 0) {
             rc = log_read_tail_once(common, log, &shown);
         }
@@ -420,30 +276,22 @@ static int log_read_tail_run(const struct verb_common *common)
         free(value);
     }
     map_close(&shown);
-    return rc == 0 ? VERB_EXIT_OK : log_read_fail(rc);
+    return rc == 0 ? VERB_EXIT_OK : log_selection_fail(rc);
 }
 
 /* ---- the table's rows ---- */
 
-static const struct argp_option log_read_stat_options[] = {
-    {"group", KEY_GROUP, "G", 0, "Only this group", 0},
-    {0},
-};
 static const struct argp_option log_read_range_options[] = {
-    {"group", KEY_GROUP, "G", 0, "Only this group", 0},
-    {"from", KEY_FROM, "INDEX", 0, "Only entries from this index on", 0},
-    {"to", KEY_TO, "INDEX", 0, "Only entries up to this index", 0},
+    LOG_SELECTION_RANGE_OPTIONS,
     {0},
 };
 static const struct argp_option log_read_export_options[] = {
-    {"group", KEY_GROUP, "G", 0, "Only this group", 0},
-    {"from", KEY_FROM, "INDEX", 0, "Only entries from this index on", 0},
-    {"to", KEY_TO, "INDEX", 0, "Only entries up to this index", 0},
+    LOG_SELECTION_RANGE_OPTIONS,
     {"format", KEY_FORMAT, "FORMAT", 0, "jsonl (default) or raw", 0},
     {0},
 };
 static const struct argp_option log_read_tail_options[] = {
-    {"group", KEY_GROUP, "G", 0, "Only this group", 0},
+    LOG_SELECTION_GROUP_OPTION,
     {"lines", KEY_LINES, "N", 0, "That many entries of each group (default 10)", 0},
     {"follow", KEY_FOLLOW, NULL, 0, "Go on with what is appended; looks once a second", 0},
     {0},
@@ -461,19 +309,6 @@ const struct verb verb_log_tail = {
     .arguments_min = 1,
     .arguments_max = 1,
     .run = log_read_tail_run,
-};
-const struct verb verb_log_stat = {
-    .name = "log stat",
-    .arguments = "DIR",
-    .summary = "Show what a log holds, group by group",
-    .details =
-        "First and last index, payload bytes, bytes on disk, the oldest segment that the group needs, term, vote "
-        "and commit index. Works while a server runs. Exit code 4 when a group is damaged.",
-    .options = log_read_stat_options,
-    .parse = log_read_parse,
-    .arguments_min = 1,
-    .arguments_max = 1,
-    .run = log_read_stat_run,
 };
 const struct verb verb_log_digest = {
     .name = "log digest",

@@ -103,9 +103,14 @@ static void command_info_log(struct server *server, struct buffer *out)
         hf_log_stage_stat(node_log(server->node), (enum hf_log_stage)stage, &stat);
         buffer_format(out,
                       "log_stage_%s:count=%" PRIu64 ",entries=%" PRIu64 ",bytes=%" PRIu64 ",sum_ns=%" PRIu64
-                      ",p50_ns=%" PRIu64 ",p99_ns=%" PRIu64 ",p99.9_ns=%" PRIu64 ",max_ns=%" PRIu64 "\r\n",
+                      ",min_ns=%" PRIu64 ",p50_ns=%" PRIu64 ",p90_ns=%" PRIu64 ",p99_ns=%" PRIu64 ",p99.9_ns=%" PRIu64
+                      ",max_ns=%" PRIu64 ",below=",
                       hf_log_stage_name((enum hf_log_stage)stage), stat.count, stat.entries, stat.bytes, stat.sum_ns,
-                      stat.p50_ns, stat.p99_ns, stat.p999_ns, stat.max_ns);
+                      stat.min_ns, stat.p50_ns, stat.p90_ns, stat.p99_ns, stat.p999_ns, stat.max_ns);
+        for (unsigned i = 0; i < HF_LOG_STAGE_BOUND_COUNT; i++) { /* how many took less than so many ns */
+            buffer_format(out, "%s%" PRIu64 ":%" PRIu64, i > 0 ? "/" : "", hf_log_stage_bound_ns(i), stat.below[i]);
+        }
+        buffer_append_text(out, "\r\n");
     }
 }
 

@@ -129,8 +129,33 @@ class Log(cluster.TestCase):
             self.assertGreaterEqual(group['last'], group['commit'])
             self.assertGreaterEqual(group['term'], 1)
         text = self.read('stat', data_folder(dev, 1), '--group', 2).stdout
-        self.assertEqual(len(text.splitlines()), 3)
+        self.assertEqual(len(text.splitlines()), 4)
+        self.assertIsNone(stat['stages'])
+        self.assertIn('stages: none in files', text)
         self.assertEqual(cluster.run('log', 'stat', data_folder(dev, 1), '--group', 99).returncode, 3)
+
+    def test_stat_asks_a_running_node_where_the_time_of_its_log_goes(self):
+        names = ['queue', 'encode', 'write', 'sync', 'index', 'callback']
+        with dev.client(1) as client:
+            for i in range(200):
+                client('SET', f'timed:{i}', 'x')
+        address = dev.address(1)
+        stat = json.loads(self.read('stat', data_folder(dev, 1), '--address', address, '--json').stdout)
+        self.assertEqual([group['group'] for group in stat['groups']], [1, 2, 3, 4, 5])
+        self.assertEqual([stage['stage'] for stage in stat['stages']], names)
+        write = stat['stages'][2]
+        self.assertGreater(write['count'], 0)
+        self.assertLessEqual(write['min_ns'], write['p50_ns'])
+        self.assertLessEqual(write['p50_ns'], write['p90_ns'])
+        counts = [bar['count'] for bar in write['histogram']]
+        bounds = [bar['below_ns'] for bar in write['histogram']]
+        self.assertEqual((counts, bounds), (sorted(counts), sorted(bounds)))
+        self.assertEqual(counts[-1], write['count'])
+        alone = self.read('stat', '--address', address).stdout.splitlines()
+        self.assertEqual([line.split()[0] for line in alone], ['stage'] + names)
+        self.assertEqual(len(self.read('stat', '--address', address, '--quiet').stdout.splitlines()), len(names))
+        self.assertEqual(cluster.run('log', 'stat').returncode, 2)
+        self.assertEqual(cluster.run('log', 'stat', '--address', f'127.0.0.1:{cluster.free_ports()}').returncode, 3)
 
     def test_export_loses_nothing_in_either_format(self):
         with dev.client() as client:
