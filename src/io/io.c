@@ -150,6 +150,13 @@ int file_sync(struct file *file)
     return file->ops->sync(file);
 }
 
+void file_write_soon(struct file *file, uint64_t offset, uint64_t size)
+{
+    if (file->ops->write_soon != NULL) {
+        file->ops->write_soon(file, offset, size);
+    }
+}
+
 bool file_is_direct(const struct file *file)
 {
     return file->ops->is_direct(file);

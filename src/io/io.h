@@ -84,6 +84,9 @@ int file_read(struct file *file, uint64_t offset, void *target, size_t size, siz
 int file_write(struct file *file, uint64_t offset, const void *data, size_t size);
 int file_write_durable(struct file *file, uint64_t offset, const void *data, size_t size);
 int file_sync(struct file *file); /* content and size */
+/* Has the device begin with what was written here, so that a sync later finds less to do. Promises nothing; an error of
+ * the device shows at that sync. */
+void file_write_soon(struct file *file, uint64_t offset, uint64_t size);
 bool file_is_direct(const struct file *file);
 
 /* Operations in flight. A queue belongs to one thread; its submitter owns the operations, which stay put until they
@@ -163,6 +166,7 @@ struct file_ops {
     int (*write)(struct file *file, uint64_t offset, const void *data, size_t size);
     int (*write_durable)(struct file *file, uint64_t offset, const void *data, size_t size);
     int (*sync)(struct file *file);
+    void (*write_soon)(struct file *file, uint64_t offset, uint64_t size); /* may be NULL */
     bool (*is_direct)(const struct file *file);
 };
 struct io_queue_ops {

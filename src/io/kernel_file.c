@@ -199,6 +199,12 @@ static int kernel_file_sync(struct file *base)
     return fdatasync(file->descriptor) == 0 ? 0 : kernel_error(errno, "sync %.600s", file->path);
 }
 
+static void kernel_file_write_soon(struct file *base, uint64_t offset, uint64_t size)
+{
+    /* Whatever it answers: the sync will tell. */
+    (void)sync_file_range(kernel_file_of(base)->descriptor, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
+}
+
 /* Some file systems (ext4 without extents, NFS 3) have no fallocate. What lies inside the file stays as it is, holes
  * included; what lies beyond its end is written. */
 static int kernel_file_fill(struct kernel_file *file, uint64_t offset, uint64_t size)
@@ -253,6 +259,7 @@ static const struct file_ops kernel_file_ops = {
     .write = kernel_file_write,
     .write_durable = kernel_file_write_durable,
     .sync = kernel_file_sync,
+    .write_soon = kernel_file_write_soon,
     .is_direct = kernel_file_is_direct,
 };
 

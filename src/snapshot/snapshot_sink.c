@@ -60,6 +60,7 @@ int snapshot_sink_flush(struct snapshot_sink *sink)
     }
     rc = sink_failed(sink, file_write(sink->file, sink->offset, sink->buffer, sink->filled));
     if (rc == 0) {
+        file_write_soon(sink->file, sink->offset, sink->filled);
         sink->offset += sink->filled;
         sink->unsynced_bytes += sink->filled;
         sink->filled = 0;

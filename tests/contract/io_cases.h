@@ -126,6 +126,7 @@ static void reads_return_what_was_written(void **state)
             io_cases_assert_ok(file_write_durable(file, rows[i].offset, bytes + rows[i].offset, rows[i].size));
         }
     }
+    file_write_soon(file, 0, 1); /* changes nothing that can be seen */
     io_cases_assert_ok(file_sync(file));
     io_cases_assert_size(file, IO_CASES_SIZE);
     io_cases_assert_content(file, 0, bytes, IO_CASES_SIZE);
