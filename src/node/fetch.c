@@ -157,8 +157,10 @@ int fetch_install(struct hosted_group *group)
     stamp_apply(&group->stamp, fetch->snapshot.stamp_ms);
     snapshots_note(group, fetch->snapshot.index, fetch->manifest.created_ms);
     group->node->snapshots.status.installed++;
-    TRACE(TRACE_INFO, "node", "group %" PRIu64 ": the snapshot at index %" PRIu64 " of node %" PRIu64 " is installed",
-          group->id, fetch->snapshot.index, fetch->source);
+    TRACE(TRACE_INFO, "node",
+          "group %" PRIu64 ": the snapshot at index %" PRIu64 " of node %" PRIu64 " is installed, %" PRIu64 " ms after "
+          "its offer",
+          group->id, fetch->snapshot.index, fetch->source, loop_now_ms(group->node->loop) - fetch->started_ms);
     fetch->is_installed = true;
     fetch_end(fetch);
     hosted_group_touch(group);

@@ -214,6 +214,8 @@ struct node_snapshot_status {
     uint64_t installed;    /* received from leaders */
     uint64_t resumed;      /* of those, fetched in more than one go */
     uint64_t last_wall_ms; /* the newest of any group that is here; 0: none */
+    uint64_t pause_ns;     /* how long the loop stood still to take the last cut … */
+    uint64_t pause_max_ns; /* … and at most, since the start */
     int last_result;       /* of the last one that ended */
     char text[256];        /* why, when that failed */
 };

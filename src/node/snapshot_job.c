@@ -312,10 +312,19 @@ static void job_began(void *arg, int result)
     }
 }
 
+/* Writes waited so long. */
+static void job_note_pause(struct node *node, uint64_t started_ns)
+{
+    struct node_snapshot_status *status = &node->snapshots.status;
+    status->pause_ns = io_monotonic_ns(node->io) - started_ns;
+    status->pause_max_ns = status->pause_ns > status->pause_max_ns ? status->pause_ns : status->pause_max_ns;
+}
+
 int snapshot_job_start(struct hosted_group *group, uint64_t sequence, struct snapshot_job **out)
 {
     struct node *node = group->node;
     struct replica_snapshot point;
+    uint64_t started_ns = io_monotonic_ns(node->io);
     int rc = replica_snapshot_point(group->replica, &point);
     if (rc != 0) {
         return rc;
@@ -344,6 +353,7 @@ int snapshot_job_start(struct hosted_group *group, uint64_t sequence, struct sna
         .estimate_bytes = job->bytes_expected / 4, /* compressed; if it is more, the writing finds out */
     };
     work_start(&node->work, &job->item, job_begin, job_began, job);
+    job_note_pause(node, started_ns);
     *out = job;
     return 0;
 }
