@@ -1,11 +1,12 @@
 #!/usr/bin/python3
-"""Figures of the store of snapshots beside the device's own floor: the same bytes written plainly and synced.
+"""Figures of snapshots: the store of them beside the device's own floor (the same bytes written plainly and synced), and
+snapshots in the life of a node beside redis-server with the same keys.
 
-    snapshot.py [--rounds N] [--mebibytes N] [--build DIR] [--output FILE]
+    snapshot.py [--rounds N] [--mebibytes N] [--keys N] [--only store,node] [--build DIR] [--output FILE]
 
-Every round measures everything once; a row shows the median of the rounds. Rates are of application bytes. A row `per
-processor second` divides by the processor time of all threads, which other programs on the machine disturb less.
-Prints one table and writes build/bench/snapshot.json in the form of run.py.
+Every round measures the store once; a row shows the median of the rounds. The rows of a node are measured once. Rates
+are of application bytes. A row `per processor second` divides by the processor time of all threads, which other
+programs on the machine disturb less. Prints one table and writes build/bench/snapshot.json in the form of run.py.
 """
 import argparse
 import json
@@ -16,6 +17,7 @@ import subprocess
 import sys
 
 import run
+import snapshot_node
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -35,11 +37,38 @@ ROWS = (
     ('memory over idle, zstd, two workers', ('zstd', 3, 2, 'text'), 'memory_over_idle_kib', 'KiB', 65536, False),
 )
 
+# (name, key of what snapshot_node found, unit, goal, is the goal the most or the least, the key of redis-server)
+NODE_ROWS = (
+    ('node: a snapshot, per GiB', 'take_gib_s', 's', 4, 'max', 'redis_take_gib_s'),
+    ('node: memory over idle meanwhile', 'memory_kib', 'KiB', 65536, 'max', None),
+    ('node: a snapshot under load, the whole', 'take_under_load_s', 's', None, 'max', None),
+    ('node: writes stand still for the cut', 'pause_us', 'µs', 1000, 'max', None),
+    ('node: p99 of writes, without a snapshot', 'p99_without_ms', 'ms', None, 'max', 'redis_p99_without_ms'),
+    ('node: p99 of writes, during one', 'p99_with_ms', 'ms', None, 'max', 'redis_p99_with_ms'),
+    ('node: the second, as a multiple of the first', 'p99_ratio', '×', 2, 'max', 'redis_p99_ratio'),
+    ('node: start, killed: snapshot and tail of the log', 'restart_killed_s', 's', 10, 'max', None),
+    ('node: entries replayed then', 'restart_killed_entries', 'entries', None, 'max', None),
+    ('node: start after a clean stop', 'restart_clean_s', 's', 10, 'max', None),
+    ('node: entries replayed after a clean stop', 'restart_clean_entries', 'entries', 0, 'max', None),
+    ('node: install on another node, per GiB', 'install_gib_s', 's', 8, 'max', None),
+    ('node: p99 of writes meanwhile', 'p99_install_ms', 'ms', None, 'max', None),
+)
+
+
+def parts(text):
+    chosen = text.split(',')
+    for part in chosen:
+        if part not in ('store', 'node'):
+            raise argparse.ArgumentTypeError(f"'{part}' is none of: store, node")
+    return chosen
+
 
 def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--rounds', type=int, default=3, help='default 3')
+    parser.add_argument('--rounds', type=int, default=2, help='default 2')
     parser.add_argument('--mebibytes', type=int, default=1024, help='of application bytes (default 1024)')
+    parser.add_argument('--keys', type=int, default=10000000, help='of the node, 100 bytes each (default 10,000,000)')
+    parser.add_argument('--only', type=parts, default=['store', 'node'], help='store, node')
     parser.add_argument('--build', default=str(ROOT / 'build' / 'release'), help='where the program is')
     parser.add_argument('--output', default=str(ROOT / 'build' / 'bench' / 'snapshot.json'))
     return parser.parse_args(arguments)
@@ -59,24 +88,45 @@ def measure(options, folder):
     return answers
 
 
+def store_rows(options, folder):
+    answers = measure(options, folder)
+    rows = []
+    for name, arguments, key, unit, goal, has_floor in ROWS:
+        def median(which, of=answers[arguments]):
+            return statistics.median(answer[which] for answer in of)
+        rows.append({'name': name, 'unit': unit, 'ours': run.rounded(median(key)), 'peers': {},
+                     'floor': run.rounded(median('floor_mb_s')) if has_floor else None, 'goal': goal,
+                     'goal_is': 'max' if unit == 'KiB' else 'min', 'rounds': options.rounds})
+    return rows
+
+
+def node_rows(options, folder):
+    found = snapshot_node.NodeBench(options.build, folder, options.keys).run()
+    rows = []
+    for name, key, unit, goal, goal_is, redis in NODE_ROWS:
+        peers = {'redis BGSAVE': run.rounded(found[redis])} if redis is not None and found.get(redis) is not None else {}
+        rows.append({'name': name, 'unit': unit, 'ours': run.rounded(found[key]), 'peers': peers, 'floor': None,
+                     'goal': goal, 'goal_is': goal_is, 'rounds': 1})
+    return rows
+
+
 def main():
     options = parse(sys.argv[1:])
     output = pathlib.Path(options.output)
     folder = output.parent / 'snapshot-data'
     output.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
     try:
-        answers = measure(options, folder)
+        rows = store_rows(options, folder) if 'store' in options.only else []
+        rows += node_rows(options, folder) if 'node' in options.only else []
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    rows = []
-    for name, arguments, key, unit, goal, has_floor in ROWS:
-        def median(which, of=answers[arguments]):
-            return statistics.median(answer[which] for answer in of)
-        rows.append({'name': f'snapshot {name}', 'unit': unit, 'ours': run.rounded(median(key)), 'peers': {},
-                     'floor': run.rounded(median('floor_mb_s')) if has_floor else None, 'goal': goal,
-                     'goal_is': 'max' if unit == 'KiB' else 'min', 'rounds': options.rounds})
-    output.write_text(json.dumps({'machine': run.machine(output.parent), 'rows': rows}, indent=1, ensure_ascii=False)
-                      + '\n', encoding='utf-8')
+    machine = run.machine(output.parent)
+    output.write_text(json.dumps({'machine': machine, 'keys': options.keys, 'rows': rows}, indent=1,
+                                 ensure_ascii=False) + '\n', encoding='utf-8')
+    print(machine)
+    print(f'store: {options.mebibytes} MiB, medians of {options.rounds} rounds; node: {options.keys:,} keys of '
+          f'{snapshot_node.VALUE_BYTES} bytes\n')
     print('\n'.join(run.table(rows)))
     run.say(f'written: {output}')
 
