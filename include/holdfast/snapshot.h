@@ -281,6 +281,11 @@ HF_API uint32_t hf_snapshot_receiver_missing(const struct hf_snapshot_receiver *
 HF_API void hf_snapshot_receiver_progress(const struct hf_snapshot_receiver *receiver,
                                           struct hf_snapshot_progress *out);
 HF_API const struct hf_snapshot_manifest *hf_snapshot_receiver_manifest(const struct hf_snapshot_receiver *receiver);
+/* With no chunk missing (else HF_EINVALID): lends the application bytes of the chunks in their order, as
+ * hf_snapshot_read_next does, from the file that will be published, synced first. Size 0: that was all, and digest and
+ * sizes are right; hf_snapshot_receive_finish does not read it again then. HF_ECORRUPT: it is not what the manifest
+ * says; cancel. Whoever makes something of the bytes on the way keeps it to himself until the end was reached. */
+HF_API int hf_snapshot_receiver_read(struct hf_snapshot_receiver *receiver, struct hf_bytes *out);
 /* With no chunk missing (else HF_EINVALID, and the receiver goes on): reads all of it, checks digest and sizes, and
  * publishes it as received. 0: it survives power loss and is listed. HF_ECORRUPT: it is not what the manifest says; all
  * of it was dropped. Other errors: nothing is listed, what was received may stay for the next try. Frees the receiver,

@@ -57,7 +57,7 @@ static struct node *fetch_node(const struct fetch *fetch)
 
 const char *fetch_phase_name(enum fetch_phase phase)
 {
-    static const char *const names[] = {"opening", "receiving",  "verifying", "building",
+    static const char *const names[] = {"opening", "receiving",  "building", "publishing",
                                         "ready",   "installing", "ending"};
     return names[phase];
 }
@@ -169,14 +169,28 @@ int fetch_install(struct hosted_group *group)
 
 /* ---- Building ---- */
 
+/* The next chunk of what was received just now, or of what is here whole from before. */
+static int fetch_read(struct fetch *fetch, struct hf_bytes *chunk)
+{
+    int rc = 0;
+    if (fetch->receiver != NULL) {
+        return hf_snapshot_receiver_read(fetch->receiver, chunk);
+    }
+    if (fetch->reader == NULL) {
+        rc = hf_snapshot_reader_open(fetch->store, fetch->manifest.id, &fetch->reader);
+    }
+    return rc == 0 ? hf_snapshot_read_next(fetch->reader, chunk) : rc;
+}
+
+/* One pass verifies and builds: what comes of it is nobody's until the end proves it right. */
 static int fetch_build_work(void *arg)
 {
     struct fetch *fetch = arg;
     size_t taken = 0;
-    int rc = fetch->reader == NULL ? hf_snapshot_reader_open(fetch->store, fetch->manifest.id, &fetch->reader) : 0;
+    int rc = 0;
     while (rc == 0 && taken < FETCH_PIECE_BYTES) {
         struct hf_bytes chunk;
-        rc = hf_snapshot_read_next(fetch->reader, &chunk);
+        rc = fetch_read(fetch, &chunk);
         if (rc == 0 && chunk.size == 0) {
             fetch->is_built = true;
             return group_import_finish(&fetch->import);
@@ -184,7 +198,30 @@ static int fetch_build_work(void *arg)
         rc = rc == 0 ? group_import_write(&fetch->import, chunk) : rc;
         taken += chunk.size;
     }
+    if (rc == HF_ECORRUPT && fetch->receiver != NULL) {
+        hf_snapshot_receiver_cancel(fetch->receiver); /* all of it is fetched anew */
+        fetch->receiver = NULL;
+    }
     return rc;
+}
+
+static int fetch_publish_work(void *arg)
+{
+    struct fetch *fetch = arg;
+    struct hf_snapshot_receiver *receiver = fetch->receiver;
+    fetch->receiver = NULL; /* freed: no chunk is missing */
+    return hf_snapshot_receive_finish(receiver, NULL, NULL);
+}
+
+static void fetch_published(void *arg, int result)
+{
+    struct fetch *fetch = arg;
+    if (!fetch_goes_on(fetch, result)) {
+        return;
+    }
+    fetch->snapshot.stamp_ms = fetch->import.head.stamp_ms;
+    fetch->phase = FETCH_READY;
+    fetch_try_install(fetch);
 }
 
 static void fetch_built(void *arg, int result)
@@ -198,9 +235,12 @@ static void fetch_built(void *arg, int result)
         work_start(&fetch_node(fetch)->work, &fetch->item, fetch_build_work, fetch_built, fetch);
         return;
     }
-    fetch->snapshot.stamp_ms = fetch->import.head.stamp_ms;
-    fetch->phase = FETCH_READY;
-    fetch_try_install(fetch);
+    if (fetch->receiver == NULL) {
+        fetch_published(fetch, 0);
+        return;
+    }
+    fetch->phase = FETCH_PUBLISHING;
+    work_start(&fetch_node(fetch)->work, &fetch->item, fetch_publish_work, fetch_published, fetch);
 }
 
 static void fetch_build(struct fetch *fetch)
@@ -212,22 +252,6 @@ static void fetch_build(struct fetch *fetch)
 }
 
 /* ---- Receiving ---- */
-
-static int fetch_finish_work(void *arg)
-{
-    struct fetch *fetch = arg;
-    struct hf_snapshot_receiver *receiver = fetch->receiver;
-    fetch->receiver = NULL; /* freed: no chunk is missing */
-    return hf_snapshot_receive_finish(receiver, NULL, NULL);
-}
-
-static void fetch_finished(void *arg, int result)
-{
-    struct fetch *fetch = arg;
-    if (fetch_goes_on(fetch, result)) {
-        fetch_build(fetch);
-    }
-}
 
 struct fetch_message {
     struct peer_message message;
@@ -321,8 +345,7 @@ static void fetch_continue(struct fetch *fetch)
     if (!fetch_is_asking(fetch)) {
         fetch->next = 0; /* some may have to be asked for again */
         if (hf_snapshot_receiver_missing(fetch->receiver, 0) == fetch->manifest.chunk_count) {
-            fetch->phase = FETCH_FINISHING;
-            work_start(&node->work, &fetch->item, fetch_finish_work, fetch_finished, fetch);
+            fetch_build(fetch);
         }
     }
 }

@@ -1,9 +1,11 @@
 /* A snapshot on its way in: what this node fetches because the leader of a group says that the log alone does not help.
  *
- *   offered ─ opening ─ receiving ─ finishing ─ building ─ ready ─ installing ─ ending
- *             (goes on    chunks      verified,   a state    fed to    reset      accepted, old
- *              where it               published   beside     the       durable:   state freed
- *              stopped)               as received the old    engine    swapped
+ *   offered ─ opening ─ receiving ─ building ─ publishing ─ ready ─ installing ─ ending
+ *             (goes on    chunks      read back   as          fed to    reset      accepted, old
+ *              where it               once: a     received    the       durable:   state freed
+ *              stopped)               state beside            engine    swapped
+ *                                     the old one,
+ *                                     and verified
  *
  * Until `ready` consensus knows nothing of it: the member votes, and hears its leader. Only one snapshot per group is
  * fetched. It is replaced by a newer one that is offered when its source no longer has it, or when it made no progress
@@ -29,8 +31,8 @@ struct fetch;
 enum fetch_phase {
     FETCH_OPENING,
     FETCH_RECEIVING,
-    FETCH_FINISHING,
     FETCH_BUILDING,
+    FETCH_PUBLISHING,
     FETCH_READY,
     FETCH_INSTALLING,
     FETCH_ENDING

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "base/bytes.h"
 #include "base/error.h"
 #include "snapshot/snapshot_part.h"
 #include "snapshot/snapshot_reader.h"
@@ -12,6 +13,8 @@ struct hf_snapshot_receiver {
     struct hf_snapshot_store *store;
     struct hf_snapshot_manifest manifest;
     struct snapshot_builder builder;
+    struct hf_snapshot_reader *reader; /* of the file being built, once all of it is here; NULL: nobody reads it */
+    bool is_verified;
 };
 
 /* ---- beginning ---- */
@@ -151,50 +154,86 @@ const struct hf_snapshot_manifest *hf_snapshot_receiver_manifest(const struct hf
 
 static void receiver_free(struct hf_snapshot_receiver *receiver)
 {
+    hf_snapshot_reader_close(receiver->reader);
     receiver_release(receiver->store, receiver->manifest.group);
     free(receiver);
 }
 
-/* Reads back what was received, from the file that will be published. */
-static int receiver_verify(struct hf_snapshot_receiver *receiver, hf_snapshot_watch *watch, void *arg)
+/* A reader of the file that will be published, with everything in it synced. */
+static int receiver_open_reader(struct hf_snapshot_receiver *receiver)
 {
-    const struct snapshot_builder *builder = &receiver->builder;
+    struct snapshot_builder *builder = &receiver->builder;
     struct snapshot_file file = {.manifest = receiver->manifest};
-    struct hf_snapshot_reader *reader = NULL;
     size_t rows_size = (size_t)builder->chunk_count * sizeof(*file.rows);
-    int rc = file_open(receiver->store->io, builder->path, FILE_READ, &file.file);
+    int rc = snapshot_sink_sync(&builder->sink);
+    if (rc == 0 && builder->stored_bytes != receiver->manifest.stored_bytes) {
+        rc = error_raise(HF_ECORRUPT, "the chunks have another size than the manifest says");
+    }
+    rc = rc == 0 ? file_open(receiver->store->io, builder->path, FILE_READ, &file.file) : rc;
+    if (rc != 0) {
+        return rc;
+    }
     file.rows = memory_new(rows_size + sizeof(*file.rows));
     if (rows_size > 0) {
         memcpy(file.rows, builder->rows, rows_size);
     }
-    rc = rc == 0 ? snapshot_reader_adopt(&file, &reader) : rc;
-    rc = rc == 0 ? snapshot_reader_verify(reader, watch, arg) : rc;
-    hf_snapshot_reader_close(reader);
+    rc = snapshot_reader_adopt(&file, &receiver->reader);
     snapshot_file_close(&file);
+    return rc;
+}
+
+static int receiver_check_whole(const struct hf_snapshot_receiver *receiver)
+{
+    uint32_t expected = receiver->manifest.chunk_count;
+    uint32_t here = receiver->builder.chunk_count;
+    return here == expected
+               ? 0
+               : error_raise(HF_EINVALID, "%" PRIu32 " of %" PRIu32 " chunks are missing", expected - here, expected);
+}
+
+static int receiver_wrap(const struct hf_snapshot_receiver *receiver, int rc)
+{
+    return rc == 0 ? 0
+                   : error_wrap(rc, "the received snapshot of group %" PRIu64 " at index %" PRIu64,
+                                receiver->manifest.group, receiver->manifest.index);
+}
+
+int hf_snapshot_receiver_read(struct hf_snapshot_receiver *receiver, struct hf_bytes *out)
+{
+    *out = bytes_of("", 0);
+    int rc = receiver_check_whole(receiver);
+    rc = rc == 0 && receiver->reader == NULL ? receiver_open_reader(receiver) : rc;
+    rc = rc == 0 ? hf_snapshot_read_next(receiver->reader, out) : rc;
+    receiver->is_verified = rc == 0 && out->size == 0;
+    return receiver_wrap(receiver, rc);
+}
+
+/* Reads back what nobody read to its end. */
+static int receiver_verify(struct hf_snapshot_receiver *receiver, hf_snapshot_watch *watch, void *arg)
+{
+    int rc = 0;
+    if (!receiver->is_verified) {
+        rc = receiver->reader == NULL ? receiver_open_reader(receiver) : 0;
+        rc = rc == 0 ? snapshot_reader_verify(receiver->reader, watch, arg) : rc;
+    }
+    hf_snapshot_reader_close(receiver->reader);
+    receiver->reader = NULL;
     return rc;
 }
 
 int hf_snapshot_receive_finish(struct hf_snapshot_receiver *receiver, hf_snapshot_watch *watch, void *arg)
 {
-    const struct hf_snapshot_manifest *manifest = &receiver->manifest;
     struct snapshot_builder *builder = &receiver->builder;
-    if (builder->chunk_count != manifest->chunk_count) {
-        return error_raise(HF_EINVALID, "%" PRIu32 " of %" PRIu32 " chunks are missing",
-                           manifest->chunk_count - builder->chunk_count, manifest->chunk_count);
+    int rc = receiver_check_whole(receiver);
+    if (rc != 0) {
+        return rc;
     }
-    int rc = snapshot_sink_sync(&builder->sink);
-    if (rc == 0 && builder->stored_bytes != manifest->stored_bytes) {
-        rc = error_raise(HF_ECORRUPT, "the chunks have another size than the manifest says");
-    }
-    rc = rc == 0 ? receiver_verify(receiver, watch, arg) : rc;
-    rc = rc == 0 ? snapshot_builder_publish(builder, manifest, HF_SNAPSHOT_RECEIVED) : rc;
+    rc = receiver_verify(receiver, watch, arg);
+    rc = rc == 0 ? snapshot_builder_publish(builder, &receiver->manifest, HF_SNAPSHOT_RECEIVED) : rc;
     if (rc == HF_ECORRUPT) {
         snapshot_builder_discard(builder);
     }
-    if (rc != 0) {
-        rc = error_wrap(rc, "the received snapshot of group %" PRIu64 " at index %" PRIu64, manifest->group,
-                        manifest->index);
-    }
+    rc = receiver_wrap(receiver, rc);
     hf_snapshot_receiver_close(receiver);
     return rc;
 }

@@ -481,6 +481,41 @@ static void H8_a_manifest_that_lies_about_the_digest_is_found_before_publication
     hf_snapshot_reader_close(reader);
 }
 
+/* A state is built while the file is read for the one time before it is published. */
+static void H8_what_was_received_is_read_before_its_publication_and_its_end_shows_a_lie(void **state)
+{
+    struct world *world = *state;
+    struct hf_snapshot_manifest manifest = snapshot_make(world->stores[0], GROUP, 4, SIZE);
+    struct hf_snapshot_reader *reader = leader_reader(world, manifest.id);
+    for (unsigned lies = 0; lies < 2; lies++) {
+        struct hf_snapshot_receiver *receiver = NULL;
+        struct hf_snapshot_manifest told = manifest;
+        struct hf_snapshot_info info;
+        struct hf_bytes chunk;
+        uint64_t bytes = 0;
+        told.digest[3] ^= lies == 0 ? 1 : 0;
+        snapshot_assert_ok(hf_snapshot_receive(world->stores[1], &told, &receiver));
+        assert_int_equal(hf_snapshot_receiver_read(receiver, &chunk), HF_EINVALID); /* nothing is here yet */
+        snapshot_assert_ok(snapshot_send(reader, receiver, 0, manifest.chunk_count));
+        int rc;
+        do {
+            rc = hf_snapshot_receiver_read(receiver, &chunk);
+            bytes += chunk.size;
+            assert_int_equal(snapshot_count(world->stores[1], 0), 0); /* not listed */
+        } while (rc == 0 && chunk.size > 0);
+        assert_true(bytes == manifest.application_bytes);
+        assert_int_equal(rc, lies == 0 ? HF_ECORRUPT : 0);
+        if (lies == 0) {
+            hf_snapshot_receiver_cancel(receiver);
+            assert_int_equal(hf_snapshot_partial(world->stores[1], GROUP, &info), HF_ENOTFOUND);
+        } else {
+            snapshot_assert_ok(hf_snapshot_receive_finish(receiver, NULL, NULL));
+            snapshot_assert_content(world->stores[1], manifest.id, 4, SIZE);
+        }
+    }
+    hf_snapshot_reader_close(reader);
+}
+
 static void H15_a_newer_transfer_drops_the_older_one_and_an_overtaken_one_is_refused(void **state)
 {
     struct world *world = *state;
@@ -699,6 +734,7 @@ int main(void)
         CASE(H7_a_received_snapshot_is_passed_by_until_it_is_accepted),
         CASE(H17_wrong_chunks_are_refused_on_arrival_and_the_transfer_goes_on),
         CASE(H8_a_manifest_that_lies_about_the_digest_is_found_before_publication),
+        CASE(H8_what_was_received_is_read_before_its_publication_and_its_end_shows_a_lie),
         CASE(H15_a_newer_transfer_drops_the_older_one_and_an_overtaken_one_is_refused),
         CASE(an_exported_stream_is_imported_whole_or_not_at_all),
         CASE(a_file_is_exported_read_by_itself_and_imported),
