@@ -403,13 +403,13 @@ unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_k
     io_queue_reap(log->queue, &done, timeout_ns);
     mutex_lock(&log->mutex);
     log->driver_asleep = false;
-    /* Whoever wants to hear of stalls is not told by a driver that hangs in a write. */
-    log->writer.may_write_alone = kind == LOG_TURN_MAY_BLOCK && log->stall.threshold_ns == 0;
     uint64_t now_ns = io_monotonic_ns(log->io);
     log_reap(log, &done, now_ns);
+    log_writer_advance(&log->writer, now_ns);
+    if (kind == LOG_TURN_MAY_BLOCK && log_alone_write(log, LOG_ALONE_DRIVER)) {
+        now_ns = io_monotonic_ns(log->io);
+    }
     log_step(log, now_ns);
-    log->writer.may_write_alone = false;
-    log_alone_drive(log);
     log_take_ready(log);
     if (log->changed_waiters > 0) {
         condition_broadcast(&log->changed);
@@ -437,33 +437,14 @@ unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_k
     return ran;
 }
 
-/* Writes in this thread, without the mutex, as the queue would: nobody else touches a write in flight. */
-static void log_write_here(struct hf_log *log)
-{
-    struct log_writer *writer = &log->writer;
-    uint64_t began_ns = io_monotonic_ns(log->io);
-    mutex_lock(&log->mutex);
-    struct log_write *write = log_writer_take_here(writer, began_ns);
-    mutex_unlock(&log->mutex);
-    if (write == NULL) {
-        return;
-    }
-    log_writer_write_alone(write, log->io);
-    uint64_t now_ns = io_monotonic_ns(log->io);
-    mutex_lock(&log->mutex);
-    if (now_ns - began_ns > LOG_WRITER_HERE_SLOW_NS) {
-        writer->here_after_ns = now_ns + (now_ns - began_ns) * LOG_WRITER_HERE_REST_FACTOR;
-    }
-    log_writer_complete(writer, &write->operation, now_ns);
-    mutex_unlock(&log->mutex);
-}
-
 unsigned log_turn_here(struct hf_log *log)
 {
     if (log->queue == NULL || log->turning) {
         return 0;
     }
-    log_write_here(log);
+    mutex_lock(&log->mutex);
+    (void)log_alone_write(log, LOG_ALONE_LOOP);
+    mutex_unlock(&log->mutex);
     return log_drive_turn(log, 0, LOG_TURN_POLLS);
 }
 

@@ -1,35 +1,46 @@
 #include "log/log_alone.h"
 
-static void log_alone_write(struct hf_log *log, struct log_write *write)
+static bool log_alone_may(const struct hf_log *log, enum log_alone_by by, uint64_t now_ns)
 {
+    const struct log_writer *writer = &log->writer;
+    switch (by) {
+    case LOG_ALONE_APPENDER: /* earlier appends are called back first */
+        return writer->ready.count == 0 && writer->gathering->waiter_count == 0;
+    case LOG_ALONE_DRIVER:
+        return log->stall.threshold_ns == 0;
+    case LOG_ALONE_LOOP:
+        return now_ns >= log->alone_after_ns && writer->gathering->waiter_count <= LOG_ALONE_LOOP_WAITERS_MAX;
+    }
+    return false;
+}
+
+bool log_alone_write(struct hf_log *log, enum log_alone_by by)
+{
+    struct log_writer *writer = &log->writer;
+    uint64_t began_ns = io_monotonic_ns(log->io);
+    if (!log_writer_has_small(writer, LOG_ALONE_SIZE_MAX) || !log_alone_may(log, by, began_ns)) {
+        return false;
+    }
+    struct log_write *write = log_writer_take_small(writer, began_ns);
     mutex_unlock(&log->mutex);
     log_writer_write_alone(write, log->io);
     mutex_lock(&log->mutex);
     uint64_t now_ns = write->operation.completed_ns;
-    log_writer_complete(&log->writer, &write->operation, now_ns);
-    log_writer_advance(&log->writer, now_ns);
-}
-
-void log_alone_drive(struct hf_log *log)
-{
-    struct log_write *write = log->writer.alone;
-    if (write != NULL) {
-        log->writer.alone = NULL;
-        log_alone_write(log, write);
+    if (by == LOG_ALONE_LOOP && now_ns - began_ns > LOG_ALONE_SLOW_NS) {
+        log->alone_after_ns = now_ns + (now_ns - began_ns) * LOG_ALONE_REST_FACTOR;
     }
+    log_writer_complete(writer, &write->operation, now_ns);
+    log_writer_advance(writer, now_ns);
+    return true;
 }
 
 bool log_alone_append(struct hf_log *log, int *rc)
 {
     /* An awake driver may be about to call back for earlier appends, which are acknowledged before this one. */
-    if (log->options.driver != HF_LOG_DRIVE_THREAD || !log->driver_asleep) {
+    if (log->options.driver != HF_LOG_DRIVE_THREAD || !log->driver_asleep ||
+        !log_alone_write(log, LOG_ALONE_APPENDER)) {
         return false;
     }
-    struct log_write *write = log_writer_take_alone(&log->writer, io_monotonic_ns(log->io));
-    if (write == NULL) {
-        return false;
-    }
-    log_alone_write(log, write);
     *rc = log->writer.failure == 0 ? 0 : HF_EPOISONED;
     return true;
 }

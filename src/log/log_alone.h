@@ -1,17 +1,27 @@
-/* A small write made by the thread that would otherwise sleep until it is made: the driver in a turn that may block, or
- * an appender who waits, when the device has nothing else to do. It saves the changes of threads that a write through
- * the queue costs (docs/decisions/0009). What is appended meanwhile gathers. */
+/* A small write made by a thread that would otherwise wait until it is made: it saves the changes of threads that a
+ * write through the queue costs (docs/decisions/0008). Only when the device has nothing else to do; what is appended
+ * meanwhile gathers. The frame is sealed, in flight and completed like any other: only who calls the kernel differs. */
 #ifndef LOG_LOG_ALONE_H
 #define LOG_LOG_ALONE_H
 
 #include "log/log_state.h"
 
-/* Both: the mutex is held, and let go during the write. */
+#define LOG_ALONE_SIZE_MAX         (32u << 10)       /* larger frames gain from two writes in flight */
+#define LOG_ALONE_LOOP_WAITERS_MAX 2u                /* more of them: let the next ones gather meanwhile */
+#define LOG_ALONE_SLOW_NS          UINT64_C(1000000) /* a loop that was held up for so long */
+#define LOG_ALONE_REST_FACTOR      20u               /* stays free for so many times as long */
 
-/* Writes what log_writer_submit left to the driver, if anything. */
-void log_alone_drive(struct hf_log *log);
-/* Writes what gathers, when nothing comes before it and nobody else waits for it; then everything appended so far is
- * acknowledged, or *rc says why not. False when it must go the usual way. */
+enum log_alone_by {
+    LOG_ALONE_APPENDER, /* who waits for its own batch, while the log's thread sleeps */
+    LOG_ALONE_DRIVER,   /* in a turn that may block; not when the owner wants to hear of stalls, which it would not then
+                         */
+    LOG_ALONE_LOOP      /* an event loop that has nothing else to do */
+};
+/* Writes what gathers, when it is small, nothing comes before it and the rules above allow it. True: it was written, or
+ * the log is poisoned; callbacks are ready. The mutex is held, and let go during the write. */
+bool log_alone_write(struct hf_log *log, enum log_alone_by by);
+/* For an appender with a thread that drives: writes its batch when nobody else waits for it; then everything appended
+ * so far is acknowledged, or *rc says why not. False when it must go the usual way. The mutex is held, as above. */
 bool log_alone_append(struct hf_log *log, int *rc);
 
 #endif

@@ -47,6 +47,7 @@ struct hf_log {
     struct log_completions completions;
     struct log_stages stages;
     struct log_stall stall;
+    uint64_t alone_after_ns; /* the device was slow: an event loop makes no write itself before */
     uint64_t check_turn;
     uint64_t reserved_bytes;
     struct condition changed; /* told of every append and turn while somebody waits: for space, or for entries */

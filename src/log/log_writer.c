@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/mutation.h"
 #include "base/trace.h"
+#include "log/log_sync.h"
 
 static bool log_writer_is_durable_policy(const struct log_writer *writer)
 {
@@ -296,11 +297,6 @@ static void log_writer_release(struct log_writer *writer, struct log_waiter_list
     list->count = 0;
 }
 
-static uint64_t log_writer_end(const struct log_write *write)
-{
-    return write->builder.place.position + write->length;
-}
-
 /* The kernel has every byte appended so far. */
 static bool log_writer_all_written(const struct log_writer *writer)
 {
@@ -310,14 +306,6 @@ static bool log_writer_all_written(const struct log_writer *writer)
         }
     }
     return writer->gathering == NULL;
-}
-
-/* A wish for a sync is met when everything up to there was written: log_writer_complete looks after it. */
-static void log_writer_wish_sync(struct log_writer *writer, uint64_t position)
-{
-    uint64_t covered = writer->sync.busy ? writer->sync.target_position : writer->durable_position;
-    writer->sync_wish_position = position > writer->sync_wish_position ? position : writer->sync_wish_position;
-    writer->sync_wanted |= writer->sync_wish_position > covered;
 }
 
 /* Nothing was promised yet for the newest write: NULL when there is none, or when it was acknowledged already. */
@@ -335,7 +323,7 @@ static void log_writer_wait_durable(struct log_writer *writer, struct log_waiter
     struct log_write *newest = writer->gathering;
     if (newest == NULL && !list_empty(&writer->writes)) {
         newest = list_entry(writer->writes.previous, struct log_write, link);
-        log_writer_wish_sync(writer, log_writer_end(newest));
+        log_sync_wish(writer, log_write_end(newest));
     }
     if (newest == NULL) {
         log_writer_push_ready(writer, waiter, 0);
@@ -429,50 +417,28 @@ static void log_writer_set_in_flight(struct log_writer *writer, struct log_write
 static void log_writer_submit_one(struct log_writer *writer, struct log_write *write, uint64_t now_ns)
 {
     log_writer_fill_operation(writer, write);
-    bool alone = writer->may_write_alone && writer->in_flight == 0 && write->operation.kind == IO_WRITE_DURABLE &&
-                 write->length <= LOG_WRITER_ALONE_BYTES_MAX;
-    if (alone) {
-        writer->alone = write;
-    } else {
-        int rc = io_queue_submit(writer->queue, &write->operation);
-        if (rc != 0) {
-            log_writer_poison(writer, rc, hf_error_text());
-            return;
-        }
+    int rc = io_queue_submit(writer->queue, &write->operation);
+    if (rc != 0) {
+        log_writer_poison(writer, rc, hf_error_text());
+        return;
     }
     log_writer_set_in_flight(writer, write, now_ns);
 }
 
-/* What gathers, when nothing comes before it and it is small; sealed and in flight from here on. */
-static struct log_write *log_writer_take_small(struct log_writer *writer, uint64_t size_max, uint64_t now_ns)
+bool log_writer_has_small(const struct log_writer *writer, uint64_t size_max)
+{
+    return writer->gathering != NULL && writer->failure == 0 && writer->in_flight == 0 && list_empty(&writer->writes) &&
+           log_writer_is_durable_policy(writer) && writer->gathering->segment->state == LOG_SEGMENT_READY &&
+           writer->gathering->builder.used <= size_max;
+}
+
+struct log_write *log_writer_take_small(struct log_writer *writer, uint64_t now_ns)
 {
     struct log_write *write = writer->gathering;
-    if (write == NULL || writer->failure != 0 || writer->in_flight > 0 || !list_empty(&writer->writes) ||
-        !log_writer_is_durable_policy(writer) || write->segment->state != LOG_SEGMENT_READY ||
-        write->builder.used > size_max) {
-        return NULL;
-    }
     log_writer_seal(writer);
     log_writer_fill_operation(writer, write);
     log_writer_set_in_flight(writer, write, now_ns);
     return write;
-}
-
-struct log_write *log_writer_take_here(struct log_writer *writer, uint64_t now_ns)
-{
-    if (now_ns < writer->here_after_ns ||
-        (writer->gathering != NULL && writer->gathering->waiter_count > LOG_WRITER_HERE_WAITERS_MAX)) {
-        return NULL;
-    }
-    return log_writer_take_small(writer, LOG_WRITER_HERE_SIZE_MAX, now_ns);
-}
-
-struct log_write *log_writer_take_alone(struct log_writer *writer, uint64_t now_ns)
-{
-    if (writer->ready.count > 0 || (writer->gathering != NULL && writer->gathering->waiter_count > 0)) {
-        return NULL;
-    }
-    return log_writer_take_small(writer, LOG_WRITER_ALONE_BYTES_MAX, now_ns);
 }
 
 void log_writer_write_alone(struct log_write *write, struct io *io)
@@ -508,11 +474,9 @@ static bool log_writer_holds_back(const struct log_writer *writer)
            writer->gathering->builder.used < writer->in_flight_bytes / LOG_WRITER_HOLD_SHARE;
 }
 
-static void log_writer_start_sync(struct log_writer *writer);
-
 void log_writer_submit(struct log_writer *writer, uint64_t now_ns)
 {
-    while (writer->failure == 0 && writer->in_flight < writer->writes_in_flight_max && writer->alone == NULL) {
+    while (writer->failure == 0 && writer->in_flight < writer->writes_in_flight_max) {
         struct log_write *write = log_writer_next_sealed(writer);
         if (write == NULL && writer->gathering != NULL && !log_writer_holds_back(writer)) {
             write = writer->gathering;
@@ -527,78 +491,8 @@ void log_writer_submit(struct log_writer *writer, uint64_t now_ns)
                now_ns - writer->unsynced_since_ns >= writer->sync_interval_ns;
     if (writer->failure == 0 && !writer->sync.busy &&
         (writer->sync_wanted || due || writer->unsynced_bytes > LOG_WRITER_UNSYNCED_BYTES_MAX)) {
-        log_writer_start_sync(writer);
+        log_sync_start(writer);
     }
-}
-
-/* ---- syncs of the policies that do not write durably ---- */
-
-/* The next segment with a write that the running sync shall cover. */
-static struct log_write *log_writer_next_unsynced(struct log_writer *writer)
-{
-    list_each (&writer->writes, item) {
-        struct log_write *write = list_entry(item, struct log_write, link);
-        if (write->state != LOG_WRITE_WRITTEN || log_writer_end(write) > writer->sync.target_position) {
-            return NULL;
-        }
-        if (!write->synced) {
-            return write;
-        }
-    }
-    return NULL;
-}
-
-static void log_writer_sync_step(struct log_writer *writer)
-{
-    struct log_write *write = log_writer_next_unsynced(writer);
-    if (write == NULL) {
-        writer->sync.busy = false;
-        return;
-    }
-    writer->sync.segment = write->segment;
-    writer->sync.operation =
-        (struct io_operation){.kind = IO_SYNC, .file = write->segment->writer, .user = &writer->sync};
-    int rc = io_queue_submit(writer->queue, &writer->sync.operation);
-    if (rc != 0) {
-        writer->sync.busy = false;
-        log_writer_poison(writer, rc, hf_error_text());
-    }
-}
-
-static void log_writer_start_sync(struct log_writer *writer)
-{
-    uint64_t target = writer->durable_position;
-    list_each (&writer->writes, item) {
-        struct log_write *write = list_entry(item, struct log_write, link);
-        if (write->state != LOG_WRITE_WRITTEN) {
-            break;
-        }
-        target = log_writer_end(write);
-    }
-    writer->sync_wanted = false;
-    if (target == writer->durable_position) {
-        return;
-    }
-    writer->sync.bytes = writer->unsynced_bytes;
-    writer->unsynced_since_ns = 0;
-    writer->unsynced_bytes = 0;
-    writer->sync.busy = true;
-    writer->sync.target_position = target;
-    log_writer_sync_step(writer);
-}
-
-static void log_writer_sync_completed(struct log_writer *writer)
-{
-    list_each (&writer->writes, item) {
-        struct log_write *write = list_entry(item, struct log_write, link);
-        if (write->state != LOG_WRITE_WRITTEN || log_writer_end(write) > writer->sync.target_position) {
-            break;
-        }
-        if (write->segment == writer->sync.segment) {
-            write->synced = true;
-        }
-    }
-    log_writer_sync_step(writer);
 }
 
 /* ---- completion ---- */
@@ -653,7 +547,7 @@ void log_writer_complete(struct log_writer *writer, struct io_operation *operati
         } else {
             log_stages_note(writer->stages, HF_LOG_STAGE_SYNC, operation->submitted_ns, operation->completed_ns, 0,
                             writer->sync.bytes);
-            log_writer_sync_completed(writer);
+            log_sync_completed(writer);
         }
         return;
     }
@@ -673,7 +567,7 @@ void log_writer_complete(struct log_writer *writer, struct io_operation *operati
         writer->unsynced_bytes += write->length;
         writer->unsynced_since_ns = writer->unsynced_since_ns != 0 ? writer->unsynced_since_ns : now_ns;
         bool wished = write->must_sync || write->durable.count > 0;
-        log_writer_wish_sync(writer, wished ? log_writer_end(write) : 0);
+        log_sync_wish(writer, wished ? log_write_end(write) : 0);
     }
 }
 
@@ -722,7 +616,7 @@ static bool log_writer_may_acknowledge(const struct log_writer *writer, const st
     if (log_writer_is_durable_policy(writer) || !write->must_sync) {
         return true;
     }
-    return write->synced || log_writer_end(write) <= writer->durable_position;
+    return write->synced || log_write_end(write) <= writer->durable_position;
 }
 
 void log_writer_advance(struct log_writer *writer, uint64_t now_ns)
@@ -747,7 +641,7 @@ void log_writer_advance(struct log_writer *writer, uint64_t now_ns)
         in_order =
             in_order && write->state == LOG_WRITE_WRITTEN && (log_writer_is_durable_policy(writer) || write->synced);
         if (in_order) {
-            writer->durable_position = log_writer_end(write);
+            writer->durable_position = log_write_end(write);
             if (!write->bare) {
                 writer->idle_since_ns = now_ns;
             }

@@ -29,16 +29,11 @@
 #include "log/log_tail_cache.h"
 
 #define LOG_WRITER_IDLE_NS            UINT64_C(5000000)  /* then a bare trailer is written: it lands within 10 ms */
-#define LOG_WRITER_ALONE_BYTES_MAX    (32u << 10)        /* larger frames go through the queue, two at a time */
 #define LOG_WRITER_SPLIT_SIZE_MIN     (48u << 10)        /* frames are not made smaller than this on purpose */
 #define LOG_WRITER_PEAK_DECAY         16u                /* of queued_peak_bytes, forgotten with each frame */
 #define LOG_WRITER_HOLD_SIZE_MIN      (32u << 10)        /* behind a smaller write in flight nothing is held back */
 #define LOG_WRITER_HOLD_SHARE         4u                 /* of what is in flight: less than that is held back */
 #define LOG_WRITER_TRAILER_RETRY_NS   UINT64_C(50000000) /* there was no block for it */
-#define LOG_WRITER_HERE_SIZE_MAX      (64u << 10)        /* of a write in the driver's own thread */
-#define LOG_WRITER_HERE_WAITERS_MAX   2u                 /* more of them: let the next ones gather meanwhile */
-#define LOG_WRITER_HERE_SLOW_NS       UINT64_C(1000000)
-#define LOG_WRITER_HERE_REST_FACTOR   20u /* after a slow one the driver stays free for so many times as long */
 #define LOG_WRITER_GIVING_UP_SIZE     (2 * LOG_FORMAT_BLOCK_SIZE) /* two trailers */
 #define LOG_WRITER_UNSYNCED_BYTES_MAX (16u << 20) /* policy none syncs now and then, so that its books end */
 
@@ -86,6 +81,11 @@ struct log_write {
     struct io_operation operation;
 };
 
+static inline uint64_t log_write_end(const struct log_write *write)
+{
+    return write->builder.place.position + write->length;
+}
+
 /* A waiter whose turn has come. */
 struct log_ready {
     struct log_waiter waiter;
@@ -128,8 +128,6 @@ struct log_writer {
     struct log_sync sync;
     unsigned in_flight;
     uint64_t in_flight_bytes;
-    bool may_write_alone;    /* this turn may block: see log_writer_submit */
-    struct log_write *alone; /* for the driver to write, now */
 
     uint64_t durable_position;     /* every byte of the stream before it survives power loss */
     uint64_t declared_position;    /* what a durable trailer says of that */
@@ -145,7 +143,6 @@ struct log_writer {
     uint64_t queued_entries;
     uint64_t queued_bytes;
     uint64_t queued_peak_bytes; /* what it was lately */
-    uint64_t here_after_ns;     /* no write in the driver's own thread before: the device was slow */
 
     struct log_ready_list ready;
     int failure; /* 0 or HF_EPOISONED */
@@ -178,19 +175,12 @@ uint64_t log_writer_room(struct log_writer *writer);
 /* Driver. */
 void log_writer_complete(struct log_writer *writer, struct io_operation *operation, uint64_t now_ns);
 void log_writer_advance(struct log_writer *writer, uint64_t now_ns); /* acknowledges what can be */
-/* Starts what can be started. When the turn may block and the device has nothing else to do, a small frame is not put
- * into the queue but left in `alone`: the driver writes it itself, without the mutex (log_writer_write_alone), and
- * completes its operation. That saves the two changes of threads that a write through the queue costs; what is appended
- * meanwhile gathers. */
-void log_writer_submit(struct log_writer *writer, uint64_t now_ns);
-/* For a driver that has nothing else to do: the write that is due, if it is the only one, small and waited for by few,
- * and the device has been quick. The driver writes it durably in its own thread (file_write_durable) and completes it.
- * NULL: the usual way is better. */
-struct log_write *log_writer_take_here(struct log_writer *writer, uint64_t now_ns);
-void log_writer_write_alone(struct log_write *write, struct io *io);
-/* Seals what gathers and hands it over to be written alone, when the device has nothing to do, nothing comes before it
- * and nobody else waits for it; else NULL. Thread: any. */
-struct log_write *log_writer_take_alone(struct log_writer *writer, uint64_t now_ns);
+void log_writer_submit(struct log_writer *writer, uint64_t now_ns);  /* starts what can be started */
+/* A frame of at most size_max bytes gathers, nothing comes before it, and it may be written durably now. */
+bool log_writer_has_small(const struct log_writer *writer, uint64_t size_max);
+/* Then: seals it and hands it over, to be written by log_writer_write_alone and completed. Thread: any. */
+struct log_write *log_writer_take_small(struct log_writer *writer, uint64_t now_ns);
+void log_writer_write_alone(struct log_write *write, struct io *io); /* without the mutex */
 void log_writer_poison(struct log_writer *writer, int code, const char *text);
 /* Everything that waits is handed `result`. */
 void log_writer_fail_waiters(struct log_writer *writer, int result);

@@ -3,6 +3,7 @@
 #include "unit/log/log_model.h"
 
 #include "log/log.h"
+#include "log/log_alone.h"
 #include "log/log_state.h"
 #include "sim/sim.h"
 
@@ -124,13 +125,13 @@ static void large_writes_many_waiters_and_slow_devices_go_the_usual_way(void **u
 {
     (void)unused;
     struct world *world = world_new(1);
-    assert_int_equal(world_append(world, LOG_WRITER_HERE_SIZE_MAX), 0);
+    assert_int_equal(world_append(world, LOG_ALONE_SIZE_MAX), 0);
     log_turn_here(world->log);
     assert_int_equal(world->acknowledged, 0);
     sim_run_for(world->sim, 50 * MS);
     log_turn_here(world->log);
     assert_int_equal(world->acknowledged, 1);
-    for (unsigned i = 0; i <= LOG_WRITER_HERE_WAITERS_MAX; i++) {
+    for (unsigned i = 0; i <= LOG_ALONE_LOOP_WAITERS_MAX; i++) {
         assert_int_equal(world_append(world, 10), 0);
     }
     log_turn_here(world->log);
@@ -138,7 +139,7 @@ static void large_writes_many_waiters_and_slow_devices_go_the_usual_way(void **u
     sim_run_for(world->sim, 50 * MS);
     hf_log_turn(world->log);
     assert_int_equal(world->acknowledged, world->accepted);
-    world->log->writer.here_after_ns = io_monotonic_ns(sim_host_io(world->host)) + MS; /* as a slow write sets it */
+    world->log->alone_after_ns = io_monotonic_ns(sim_host_io(world->host)) + MS; /* as a slow write sets it */
     assert_int_equal(world_append(world, 10), 0);
     log_turn_here(world->log);
     assert_int_equal(world->acknowledged, world->accepted - 1);
