@@ -56,6 +56,7 @@ struct config_text {
         char *trail;
         char *copy_max;
         char *at_stop;
+        char *entries_max;
     } snapshot;
     char *memory_limit;
     char *trace_level;
@@ -138,6 +139,8 @@ static const struct setting settings[] = {
      "entries that a group's log keeps before its second newest snapshot"},
     {"snapshot.copy_max", SETTING_BYTES, AT(snapshot.copy_max, snapshot_copy_max_bytes), MIB, UINT64_MAX, "1GiB", NULL,
      "memory that a snapshot may hold because of writes meanwhile; beyond it the snapshot fails"},
+    {"snapshot.entries_max", SETTING_NUMBER, AT(snapshot.entries_max, snapshot_entries_max), 0, UINT64_MAX, "1000000",
+     NULL, "entries that a group's log may hold; at it writes are refused until a snapshot succeeds; 0: no limit"},
     {"snapshot.at_stop", SETTING_MS, AT(snapshot.at_stop, snapshot_at_stop_ms), 0, 600000, "10s", NULL,
      "a clean stop takes snapshots for at most so long, so that the next start replays nothing; 0: it does not"},
     {"memory_limit", SETTING_BYTES, AT(memory_limit, memory_limit_bytes), 16 * MIB, 64 * GIB *KIB, "1GiB", NULL,
@@ -192,6 +195,7 @@ static const cyaml_schema_field_t snapshot_fields[] = {
     TEXT_FIELD("trail", __typeof__(((struct config_text *)0)->snapshot), trail),
     TEXT_FIELD("copy_max", __typeof__(((struct config_text *)0)->snapshot), copy_max),
     TEXT_FIELD("at_stop", __typeof__(((struct config_text *)0)->snapshot), at_stop),
+    TEXT_FIELD("entries_max", __typeof__(((struct config_text *)0)->snapshot), entries_max),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t config_fields[] = {

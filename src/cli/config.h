@@ -50,7 +50,8 @@ struct config {
     uint64_t snapshot_trail;
     uint64_t snapshot_copy_max_bytes;
     uint64_t snapshot_at_stop_ms;
-    uint64_t trace_level; /* enum trace_level */
+    uint64_t snapshot_entries_max; /* 0: none */
+    uint64_t trace_level;          /* enum trace_level */
 };
 
 /* Fills in the defaults. */

@@ -289,6 +289,7 @@ static int process_open_node(struct process *process, const struct config *confi
                 .log_bytes = process_or_never(config->snapshot_log_bytes),
                 .interval_ms = process_or_never(config->snapshot_interval_ms),
                 .trail = config->snapshot_trail,
+                .log_entries_max = process_or_never(config->snapshot_entries_max),
                 .copy_bytes_max = config->snapshot_copy_max_bytes,
             },
     };

@@ -11,6 +11,7 @@
 #include "base/trace.h"
 #include "node/balance.h"
 #include "node/fetch.h"
+#include "node/log_cap.h"
 #include "node/node_state.h"
 #include "node/offer.h"
 #include "node/relay.h"
@@ -406,6 +407,10 @@ int hosted_group_propose(struct hosted_group *group, struct hf_bytes command, st
     if (hosted_group_is_over_limit(group, command)) {
         return error_raise(HF_ENOMEM, "the data of this node has reached its limit of %" PRIu64 " bytes",
                            node->options.data_size_max_bytes);
+    }
+    int rc = log_cap_check(group);
+    if (rc != 0) {
+        return rc;
     }
     struct proposal item = {.owner = owner, .is_forwarded = is_forwarded};
     item.deadline_ms = loop_now_ms(node->loop) + node->options.request_timeout_ms;

@@ -102,7 +102,8 @@ struct node_snapshot_options {
     uint64_t trail;       /* 10,000 entries that the log keeps before the second newest snapshot */
     uint64_t
         sync_bytes; /* 32 MiB: what is written or received is synced so often, and so much is fetched again at most */
-    uint64_t copy_bytes_max; /* 1 GiB: pages copied for writes meanwhile; beyond it the snapshot fails */
+    uint64_t copy_bytes_max;  /* 1 GiB: pages copied for writes meanwhile; beyond it the snapshot fails */
+    uint64_t log_entries_max; /* 1,000,000 that a group's log may hold (node/log_cap.h) */
 };
 
 struct node_options {
@@ -211,13 +212,15 @@ struct node_snapshot_status {
     uint64_t started_ms;     /* loop_now_ms */
     uint64_t taken;          /* since the start */
     uint64_t failed;
-    uint64_t installed;    /* received from leaders */
-    uint64_t resumed;      /* of those, fetched in more than one go */
-    uint64_t last_wall_ms; /* the newest of any group that is here; 0: none */
-    uint64_t pause_ns;     /* how long the loop stood still to take the last cut … */
-    uint64_t pause_max_ns; /* … and at most, since the start */
-    int last_result;       /* of the last one that ended */
-    char text[256];        /* why, when that failed */
+    uint64_t installed;     /* received from leaders */
+    uint64_t resumed;       /* of those, fetched in more than one go */
+    uint64_t last_wall_ms;  /* the newest of any group that is here; 0: none */
+    uint64_t pause_ns;      /* how long the loop stood still to take the last cut … */
+    uint64_t pause_max_ns;  /* … and at most, since the start */
+    int last_result;        /* of the last one that ended */
+    uint32_t failed_in_row; /* of the group where it is most */
+    uint32_t groups_capped; /* whose logs hold as many entries as they may (node/log_cap.h) */
+    char text[256];         /* why, when that failed */
 };
 void node_snapshot_status(const struct node *node, struct node_snapshot_status *out);
 /* Snapshots that travel between this node and another one: position from 0; HF_ENOTFOUND at the end. */
@@ -252,6 +255,9 @@ struct node_group_status {
     struct replica_status replica;
     uint64_t lag; /* commit − applied */
     uint64_t log_bytes;
+    uint64_t log_entries;
+    uint32_t snapshots_failed; /* in a row */
+    bool is_log_capped;        /* so many entries that its leader refuses writes (node/log_cap.h) */
     uint64_t digest[2];
     uint64_t proposals_in_flight;
     bool is_started; /* false: damaged or frozen; text says why */

@@ -52,11 +52,19 @@ int node_group_status(const struct node *node, uint32_t position, struct node_gr
     out->lag = out->replica.commit_index > group->applied_index ? out->replica.commit_index - group->applied_index : 0;
     if (hf_log_group_state(node->log, group->id, &state) == 0) {
         out->log_bytes = state.bytes;
+        out->log_entries = state.last_index + 1 > state.first_index ? state.last_index + 1 - state.first_index : 0;
     }
     group->ops->digest(group->machine, out->digest);
     out->proposals_in_flight = group->queue.count + group->pending.owners_count + group->forwards.proposals_in_flight;
     out->is_started = !group->is_failed && node->phase == NODE_RUNNING;
-    snprintf(out->text, sizeof(out->text), "%s", node->phase == NODE_FAILED ? node->failure_text : group->text);
+    out->snapshots_failed = group->snapshots.failures;
+    out->is_log_capped = group->snapshots.is_cap_reached;
+    const char *text = node->phase == NODE_FAILED ? node->failure_text : group->text;
+    if (out->is_log_capped && *text == '\0') {
+        text = "its log holds as many entries as it may (snapshot.entries_max): writes are refused until a snapshot "
+               "succeeds";
+    }
+    snprintf(out->text, sizeof(out->text), "%s", text);
     return 0;
 }
 

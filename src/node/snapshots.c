@@ -9,6 +9,7 @@
 #include "base/mutation.h"
 #include "base/trace.h"
 #include "node/group_stream.h"
+#include "node/log_cap.h"
 #include "node/node_state.h"
 #include "node/offer.h"
 #include "node/snapshot_job.h"
@@ -29,6 +30,11 @@ static uint64_t snapshots_or(uint64_t value, uint64_t fallback)
     return value != 0 ? value : fallback;
 }
 
+static uint64_t snapshots_least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static void snapshots_set_defaults(struct node_snapshot_options *options)
 {
     options->entries = snapshots_or(options->entries, SNAPSHOTS_ENTRIES_DEFAULT);
@@ -36,6 +42,9 @@ static void snapshots_set_defaults(struct node_snapshot_options *options)
     options->interval_ms = snapshots_or(options->interval_ms, SNAPSHOTS_INTERVAL_MS);
     options->trail = snapshots_or(options->trail, SNAPSHOTS_TRAIL_DEFAULT);
     options->copy_bytes_max = snapshots_or(options->copy_bytes_max, SNAPSHOTS_COPY_BYTES_MAX);
+    options->log_entries_max = snapshots_or(options->log_entries_max, LOG_CAP_ENTRIES_DEFAULT);
+    options->entries = snapshots_least(options->entries, options->log_entries_max / LOG_CAP_DUE_PARTS);
+    options->trail = snapshots_least(options->trail, options->log_entries_max / LOG_CAP_TRAIL_PARTS);
     options->keep_latest = (uint32_t)snapshots_or(options->keep_latest, SNAPSHOTS_KEEP_DEFAULT);
     options->keep_latest = options->keep_latest < 2 ? 2 : options->keep_latest;
 }
@@ -169,7 +178,7 @@ uint64_t snapshots_floor(const struct hosted_group *group, uint64_t second_index
 {
     uint64_t trail = group->node->snapshots.options.trail;
     uint64_t floor = second_index > trail ? second_index - trail : 0;
-    uint64_t pinned = offer_floor(group);
+    uint64_t pinned = log_cap_is_near(group) ? UINT64_MAX : offer_floor(group);
     return floor < pinned ? floor : pinned;
 }
 
@@ -275,6 +284,7 @@ void snapshots_run(struct node *node)
     if (node->phase != NODE_RUNNING) {
         return;
     }
+    log_cap_measure(node);
     if (snapshots->job == NULL) {
         snapshots_start(node);
     } else {
@@ -307,9 +317,9 @@ void snapshots_job_ended(struct hosted_group *group, uint64_t sequence, int resu
     } else {
         snapshots->status.failed++;
         own->failures += own->failures < 16;
-        uint64_t delay_ms = (uint64_t)SNAPSHOTS_RETRY_MIN_MS << own->failures;
+        uint64_t delay_max_ms = log_cap_is_near(group) ? SNAPSHOTS_RETRY_NEAR_MS : SNAPSHOTS_RETRY_MAX_MS;
         own->retry_ms =
-            loop_now_ms(node->loop) + (delay_ms < SNAPSHOTS_RETRY_MAX_MS ? delay_ms : SNAPSHOTS_RETRY_MAX_MS);
+            loop_now_ms(node->loop) + snapshots_least((uint64_t)SNAPSHOTS_RETRY_MIN_MS << own->failures, delay_max_ms);
         TRACE(TRACE_WARN, "node", "a snapshot failed, nothing was compacted: %s: %s", hf_error_name(result),
               snapshots->status.text);
     }
@@ -349,5 +359,10 @@ void node_snapshot_status(const struct node *node, struct node_snapshot_status *
     *out = node->snapshots.status;
     if (node->snapshots.job != NULL) {
         snapshot_job_progress(node->snapshots.job, out);
+    }
+    for (uint32_t i = 0; i < node->groups_open; i++) {
+        const struct group_snapshots *own = &node->groups[i].snapshots;
+        out->failed_in_row = own->failures > out->failed_in_row ? own->failures : out->failed_in_row;
+        out->groups_capped += own->is_cap_reached;
     }
 }

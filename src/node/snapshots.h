@@ -22,6 +22,7 @@
 #define SNAPSHOTS_REQUESTS_MAX      1024u /* that wait at a time */
 #define SNAPSHOTS_RETRY_MIN_MS      1000u /* after a failure; doubles */
 #define SNAPSHOTS_RETRY_MAX_MS      300000u
+#define SNAPSHOTS_RETRY_NEAR_MS     10000u /* the same when the log is near its cap */
 
 struct node;
 struct hosted_group;
@@ -29,15 +30,17 @@ struct snapshot_job;
 
 /* Of one group. */
 struct group_snapshots {
-    uint64_t index;      /* of the newest good one that the state here includes; 0: none */
-    uint64_t created_ms; /* of that one, wall clock */
-    uint64_t taken_ms;   /* when that was known, loop_now_ms */
-    uint64_t log_bytes;  /* of the log then */
-    uint64_t wanted;     /* the newest request; see struct snapshots */
-    uint64_t answered;   /* the newest request that was served, or failed */
-    int result;          /* of that */
-    uint64_t retry_ms;   /* after a failure: not before */
-    uint32_t failures;   /* in a row */
+    uint64_t index;       /* of the newest good one that the state here includes; 0: none */
+    uint64_t created_ms;  /* of that one, wall clock */
+    uint64_t taken_ms;    /* when that was known, loop_now_ms */
+    uint64_t log_bytes;   /* of the log then */
+    uint64_t wanted;      /* the newest request; see struct snapshots */
+    uint64_t answered;    /* the newest request that was served, or failed */
+    int result;           /* of that */
+    uint64_t retry_ms;    /* after a failure: not before */
+    uint32_t failures;    /* in a row */
+    uint64_t log_entries; /* what log_cap_measure found */
+    bool is_cap_reached;
 };
 
 struct snapshots {

@@ -88,8 +88,10 @@ static void command_info_persistence(struct server *server, struct buffer *out)
                   snapshots.taken);
     buffer_format(out,
                   "snapshots_failed:%" PRIu64 "\r\nsnapshots_installed:%" PRIu64 "\r\nsnapshot_pause_us:%" PRIu64
-                  "\r\nsnapshot_pause_max_us:%" PRIu64 "\r\n",
-                  snapshots.failed, snapshots.installed, snapshots.pause_ns / 1000, snapshots.pause_max_ns / 1000);
+                  "\r\nsnapshot_pause_max_us:%" PRIu64 "\r\nsnapshots_failed_in_row:%" PRIu32
+                  "\r\nlog_capped_groups:%" PRIu32 "\r\n",
+                  snapshots.failed, snapshots.installed, snapshots.pause_ns / 1000, snapshots.pause_max_ns / 1000,
+                  snapshots.failed_in_row, snapshots.groups_capped);
     buffer_append_text(out, "aof_enabled:1\r\naof_rewrite_in_progress:0\r\n");
     buffer_format(out, "aof_last_write_status:%s\r\naof_current_size:%" PRIu64 "\r\n", stat.failure == 0 ? "ok" : "err",
                   stat.bytes_on_disk);

@@ -86,6 +86,22 @@ static void node_write(struct node *node, struct buffer *out)
     metric(out, "elections_won_total", "counter", "Elections that this node won", counters.elections_won);
 }
 
+static void snapshots_write(struct node *node, struct buffer *out)
+{
+    struct node_snapshot_status status;
+    node_snapshot_status(node, &status);
+    metric(out, "snapshots_taken_total", "counter", "Snapshots taken", status.taken);
+    metric(out, "snapshots_failed_total", "counter", "Snapshots that failed", status.failed);
+    metric(out, "snapshots_installed_total", "counter", "Snapshots received from leaders", status.installed);
+    metric(out, "snapshots_failed_in_row", "gauge", "Failures since the last success, of the group where it is most",
+           status.failed_in_row);
+    metric(out, "snapshot_running", "gauge", "1 while one is being taken", status.is_running);
+    metric(out, "snapshot_pause_microseconds", "gauge", "How long the loop stood still for the last cut",
+           status.pause_ns / 1000);
+    metric(out, "snapshot_newest_milliseconds", "gauge", "When the newest was taken, UNIX time; 0: none",
+           status.last_wall_ms);
+}
+
 static void memory_write(const struct ledger *ledger, struct buffer *out)
 {
     metric(out, "memory_limit_bytes", "gauge", "What may be held in memory for clients, queues and other nodes",
@@ -128,6 +144,19 @@ static uint64_t value_started(const struct node_group_status *status)
     return status->is_started;
 }
 
+static uint64_t value_log_entries(const struct node_group_status *status)
+{
+    return status->log_entries;
+}
+static uint64_t value_log_capped(const struct node_group_status *status)
+{
+    return status->is_log_capped;
+}
+static uint64_t value_snapshot(const struct node_group_status *status)
+{
+    return status->replica.snapshot_index;
+}
+
 static void group_metric(struct node *node, const char *name, const char *help, group_value *value, struct buffer *out)
 {
     struct node_group_status status;
@@ -150,10 +179,15 @@ void metrics_write(struct node *node, const struct metrics_sessions *sessions, s
     node_write(node, out);
     log_write(node, out);
     log_stages_write(node, out);
+    snapshots_write(node, out);
     group_metric(node, "leads", "1 where this node leads the group", value_leads, out);
     group_metric(node, "started", "1 while the group runs here", value_started, out);
     group_metric(node, "term", "Current term", value_term, out);
     group_metric(node, "commit_index", "Commit index", value_commit, out);
     group_metric(node, "applied_index", "Applied index", value_applied, out);
+    group_metric(node, "snapshot_index", "Index of the newest snapshot; 0: none", value_snapshot, out);
+    group_metric(node, "log_entries", "Entries that the log holds", value_log_entries, out);
+    group_metric(node, "log_capped", "1 while it holds as many as it may, and its leader refuses writes",
+                 value_log_capped, out);
     group_metric(node, "lag", "Committed entries that are not applied yet", value_lag, out);
 }

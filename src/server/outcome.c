@@ -23,10 +23,12 @@ void outcome_reply(struct reply *reply, const struct outcome *outcome)
         reply_error(reply, "CLUSTERDOWN no leader for group %" PRIu64, outcome->group);
         return;
     case HF_ENOSPACE:
-        reply_error(reply,
-                    "MISCONF no space is left for the log of group %" PRIu64
-                    ". Nothing was written; writes are taken again as soon as there is space.",
-                    outcome->group);
+        reply_error(
+            reply,
+            "MISCONF no space is left for the log of group %" PRIu64
+            ", on the device or below snapshot.entries_max. Nothing was written; writes are taken again as soon "
+            "as there is space.",
+            outcome->group);
         return;
     case HF_ENOMEM:
         if (!outcome->is_write) {

@@ -24,15 +24,16 @@ static json_t *members_json(const struct replica_status *replica)
 static json_t *group_json(const struct node_group_status *status)
 {
     const struct replica_status *replica = &status->replica;
-    return json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s}", "group",
-                     (json_int_t)status->group, "ordinal",
+    return json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:s}",
+                     "group", (json_int_t)status->group, "ordinal",
                      status->ordinal == UINT32_MAX ? (json_int_t)-1 : (json_int_t)status->ordinal, "role",
                      role_name(status), "leader", (json_int_t)replica->leader, "term", (json_int_t)replica->term,
                      "vote", (json_int_t)replica->vote, "commit", (json_int_t)replica->commit_index, "applied",
                      (json_int_t)replica->applied_index, "last", (json_int_t)replica->last_index, "durable",
                      (json_int_t)replica->durable_index, "first", (json_int_t)replica->first_index, "lag",
                      (json_int_t)status->lag, "log_bytes", (json_int_t)status->log_bytes, "snapshot",
-                     (json_int_t)replica->snapshot_index, "members", members_json(replica), "text", status->text);
+                     (json_int_t)replica->snapshot_index, "log_entries", (json_int_t)status->log_entries, "log_capped",
+                     status->is_log_capped, "members", members_json(replica), "text", status->text);
 }
 
 static json_t *groups_json(struct node *node)
@@ -95,11 +96,11 @@ static json_t *snapshots_json(struct node *node)
                                         "bytes_total", (json_int_t)transfer.bytes_total, "bytes_per_s",
                                         (json_int_t)transfer.bytes_per_s, "left_ms", (json_int_t)transfer.left_ms));
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:o}", "taken", (json_int_t)status.taken, "failed",
-                     (json_int_t)status.failed, "installed", (json_int_t)status.installed, "last_ms",
-                     (json_int_t)status.last_wall_ms, "failure", status.text, "running_group",
-                     status.is_running ? (json_int_t)status.running_group : (json_int_t)0, "bytes_done",
-                     status.is_running ? (json_int_t)status.bytes_done : (json_int_t)0, "bytes_expected",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:o}", "taken", (json_int_t)status.taken, "failed",
+                     (json_int_t)status.failed, "failed_in_row", (json_int_t)status.failed_in_row, "installed",
+                     (json_int_t)status.installed, "last_ms", (json_int_t)status.last_wall_ms, "failure", status.text,
+                     "running_group", status.is_running ? (json_int_t)status.running_group : (json_int_t)0,
+                     "bytes_done", status.is_running ? (json_int_t)status.bytes_done : (json_int_t)0, "bytes_expected",
                      status.is_running ? (json_int_t)status.bytes_expected : (json_int_t)0, "transfers", transfers);
 }
 

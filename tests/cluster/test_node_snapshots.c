@@ -14,83 +14,9 @@
 #include "base/error.h"
 #include "base/mutation.h"
 #include "base/trace.h"
-#include "cluster/cluster_scene.h"
+#include "cluster/snapshot_scene.h"
 #include "node/fetch.h"
 #include "node/offer.h"
-
-#define GROUP 2u
-
-static void drop_line(void *arg, enum trace_level level, const char *line) {}
-
-static const struct node_options often = {.snapshot = {.format = {.chunk_size_bytes = 4096},
-                                                       .keep_latest = 2,
-                                                       .entries = UINT64_MAX,
-                                                       .log_bytes = UINT64_MAX,
-                                                       .interval_ms = UINT64_MAX,
-                                                       .sync_bytes = 8192,
-                                                       .trail = 1}};
-
-static void must_put(struct scene_node *node, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        assert_int_equal(scene_put(node, GROUP, i % CLUSTER_REGISTERS, 1000 + i), 0);
-    }
-}
-
-struct waiter {
-    struct scene_node *node;
-    uint64_t group;
-    bool is_done;
-    int result;
-};
-
-static void waiter_done(void *arg, int result, struct hf_bytes reply, uint64_t index)
-{
-    struct waiter *waiter = arg;
-    waiter->is_done = true;
-    waiter->result = result;
-}
-
-static void waiter_ask(void *arg)
-{
-    struct waiter *waiter = arg;
-    node_snapshot(waiter->node->node, waiter->group, waiter_done, waiter);
-}
-
-static bool waiter_is_done(void *arg)
-{
-    return ((struct waiter *)arg)->is_done;
-}
-
-static int take(struct scene_node *node, uint64_t group)
-{
-    struct waiter waiter = {.node = node, .group = group};
-    loop_post(sim_host_loop(node->host), waiter_ask, &waiter);
-    assert_true(sim_run_until(node->scene->sim, waiter_is_done, &waiter, 10000 * SCENE_MS));
-    return waiter.result;
-}
-
-static uint64_t first_index(struct scene_node *node)
-{
-    struct hf_log_group_state state;
-    assert_int_equal(hf_log_group_state(node->node->log, GROUP, &state), 0);
-    return state.first_index;
-}
-
-static void assert_equal_states(struct scene *scene)
-{
-    struct node_group_status first = {0};
-    for (uint32_t i = 0; i < scene->node_count; i++) {
-        struct node_group_status status;
-        assert_int_equal(node_group_status(scene->nodes[i].node, GROUP - 1, &status), 0);
-        assert_true(status.is_started);
-        if (i == 0) {
-            first = status;
-        }
-        assert_true(status.replica.applied_index == first.replica.applied_index);
-        assert_true(status.digest[0] == first.digest[0] && status.digest[1] == first.digest[1]);
-    }
-}
 
 /* ---- taken, compacted, started from ---- */
 
@@ -316,35 +242,6 @@ static void snapshots_are_taken_by_entries_and_by_time(void **state)
 }
 
 /* ---- installed ---- */
-
-/* Node 3 was away while the others compacted what it lacks. */
-static struct scene *open_with_a_laggard(void)
-{
-    struct scene *scene = scene_open(3, 1, &often);
-    scene_wait_led(scene, 5000);
-    must_put(&scene->nodes[0], 5);
-    scene_run_ms(scene, 300);
-    scene_kill(&scene->nodes[2]);
-    scene_wait_led(scene, 5000);
-    for (unsigned round = 0; round < 2; round++) {
-        must_put(&scene->nodes[0], 10);
-        for (uint32_t i = 0; i < 2; i++) {
-            assert_int_equal(take(&scene->nodes[i], GROUP), 0);
-        }
-    }
-    must_put(&scene->nodes[0], 3);
-    scene_run_ms(scene, 100);
-    assert_true(first_index(&scene->nodes[0]) > 10);
-    return scene;
-}
-
-static bool is_caught_up(void *arg)
-{
-    struct scene *scene = arg;
-    struct scene_node *leader = scene_leader(scene, GROUP);
-    return leader != NULL && scene->nodes[2].node != NULL &&
-           scene_group(&scene->nodes[2], GROUP)->applied_index == scene_group(leader, GROUP)->applied_index;
-}
 
 static void a_member_that_is_far_behind_installs_a_snapshot(void **state)
 {
