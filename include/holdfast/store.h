@@ -100,6 +100,9 @@ HF_API struct hf_store_applied hf_store_applied(const struct hf_store *store);
 
 HF_API int hf_store_get(struct hf_store *store, uint32_t tree, struct hf_bytes key, struct hf_bytes *value);
 HF_API int hf_store_exists(struct hf_store *store, uint32_t tree, struct hf_bytes key, bool *exists);
+/* A hint, best for some ten keys at a time: these are read or changed next. What that will look at is brought nearer,
+ * for all of them at once. Nothing changes. */
+HF_API void hf_store_expect(struct hf_store *store, uint32_t tree, const struct hf_bytes *keys, size_t count);
 
 struct hf_store_entry {
     struct hf_bytes key;

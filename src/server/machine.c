@@ -10,6 +10,7 @@
 #include "server/keyspace.h"
 
 #define MACHINE_RECLAIM_PAGES    256u
+#define MACHINE_EXPECT_UNITS     16u
 #define MACHINE_REPLY_KEEP_BYTES (1u << 20) /* scratch that grew beyond it is given back */
 
 int machine_open(struct hf_store *store, uint64_t scan_seed, struct keyspace **out)
@@ -161,12 +162,29 @@ int machine_read(struct keyspace *keyspace, struct hf_bytes bytes, const struct 
     return rc;
 }
 
+/* The keys of the next units are looked for all at once: the memory that they lie in is far away. */
+static void machine_expect(struct keyspace *keyspace, struct machine_entry_reader *scout)
+{
+    struct hf_bytes keys[MACHINE_EXPECT_UNITS];
+    size_t count = 0;
+    while (count < MACHINE_EXPECT_UNITS && machine_entry_next_key(scout, &keys[count])) {
+        count++;
+    }
+    if (count > 1) {
+        hf_store_expect(keyspace->store, KEYSPACE_TREE_KEYS, keys, count);
+    }
+}
+
 static int machine_apply_units(struct keyspace *keyspace, struct machine_entry_reader *reader, uint64_t index,
                                machine_sink *sink, void *arg)
 {
+    struct machine_entry_reader scout = *reader;
     struct machine_unit unit;
     int rc = 0;
     while (rc == 0 && machine_entry_next_unit(reader, &unit)) {
+        if (unit.ordinal % MACHINE_EXPECT_UNITS == 0) {
+            machine_expect(keyspace, &scout);
+        }
         struct machine_context context = {
             .stamp_ms = keyspace->stamp_ms,
             .index = index,

@@ -121,6 +121,28 @@ void machine_entry_next_command(struct machine_entry_reader *reader, const struc
     *arguments = (struct arguments){reader->items, count};
 }
 
+bool machine_entry_next_key(struct machine_entry_reader *reader, struct hf_bytes *key)
+{
+    struct machine_unit unit;
+    struct machine_watch watch;
+    *key = bytes_of("", 0);
+    if (!machine_entry_next_unit(reader, &unit)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < unit.watch_count; i++) {
+        machine_entry_next_watch(reader, &watch);
+    }
+    for (uint32_t i = 0; i < unit.command_count; i++) {
+        cursor_u32(&reader->cursor);
+        uint32_t count = cursor_u32(&reader->cursor);
+        for (uint32_t argument = 0; argument < count; argument++) {
+            struct hf_bytes bytes = cursor_sized(&reader->cursor, MACHINE_ENTRY_SIZE_MAX);
+            *key = i == 0 && argument == 0 ? bytes : *key;
+        }
+    }
+    return true;
+}
+
 void machine_entry_close(struct machine_entry_reader *reader)
 {
     free(reader->items);

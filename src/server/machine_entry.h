@@ -62,6 +62,9 @@ void machine_entry_next_watch(struct machine_entry_reader *reader, struct machin
 /* The arguments are lent until the next call. */
 void machine_entry_next_command(struct machine_entry_reader *reader, const struct command_spec **spec,
                                 struct arguments *arguments);
+/* For a reader of its own that runs ahead: the next unit's first argument, a key if it has any, and past the unit.
+ * Empty when its first command has no argument; false after the last unit. */
+bool machine_entry_next_key(struct machine_entry_reader *reader, struct hf_bytes *key);
 void machine_entry_close(struct machine_entry_reader *reader);
 
 #endif

@@ -47,6 +47,7 @@ struct store_ops {
     int (*load)(struct hf_store *store, uint32_t tree, struct hf_bytes key, struct hf_bytes value);
     int (*load_finish)(struct hf_store *store);
     int (*clear)(struct hf_store *store, uint32_t tree);
+    void (*expect)(struct hf_store *store, uint32_t tree, const struct hf_bytes *keys, size_t count); /* or NULL */
     bool (*reclaim)(struct hf_store *store, size_t pages_max);
     int (*apply_begin)(struct hf_store *store);
     int (*apply_commit)(struct hf_store *store, struct hf_store_applied applied);

@@ -202,6 +202,14 @@ static int memory_store_clear(struct hf_store *store, uint32_t number)
     return 0;
 }
 
+static void memory_store_expect(struct hf_store *store, uint32_t number, const struct hf_bytes *keys, size_t count)
+{
+    const struct tree *tree = memory_view_tree(&store->present, number);
+    if (tree != NULL) {
+        tree_expect(tree, keys, count);
+    }
+}
+
 static bool memory_store_reclaim(struct hf_store *store, size_t pages_max)
 {
     return tree_reclaim(&memory_store_of(store)->context, pages_max);
@@ -300,6 +308,7 @@ static const struct store_ops memory_store_ops = {
     .load = memory_store_load,
     .load_finish = memory_store_load_finish,
     .clear = memory_store_clear,
+    .expect = memory_store_expect,
     .reclaim = memory_store_reclaim,
     .apply_begin = memory_store_apply_begin,
     .apply_commit = memory_store_apply_commit,

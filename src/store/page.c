@@ -255,21 +255,33 @@ static int page_compare_rest(struct hf_bytes a, struct hf_bytes b, size_t skip)
                          bytes_of((const uint8_t *)b.data + skip, b.size - skip));
 }
 
+/* The first position in [low, count) whose head is ≥ head. Without a branch that depends on the keys: the processor
+ * would guess every second one wrong. */
+static unsigned page_bound_head(const struct page *page, uint32_t head, unsigned low)
+{
+    unsigned left = page->count - low;
+    while (left > 1) {
+        unsigned half = left / 2;
+        low += (page->slots[low + half - 1].head < head) * half;
+        left -= half;
+    }
+    return low + (left == 1 && page->slots[low].head < head);
+}
+
 /* The first position in [low, count) whose key is ≥ key (order_min 0) or > key (order_min 1). Right only if key shares
  * the page's prefix. */
 static unsigned page_bound(const struct page *page, struct hf_bytes key, unsigned low, int order_min)
 {
     size_t skip = page->shared_size;
     uint32_t head = page_head(key, skip);
-    unsigned high = page->count;
+    low = page_bound_head(page, head, low);
+    unsigned high = low;
+    while (high < page->count && page->slots[high].head == head) {
+        high++;
+    }
     while (low < high) {
         unsigned middle = (low + high) / 2;
-        uint32_t other = page->slots[middle].head;
-        bool is_before = other < head;
-        if (other == head) {
-            is_before = page_compare_rest(page_key(page, middle), key, skip) < order_min;
-        }
-        if (is_before) {
+        if (page_compare_rest(page_key(page, middle), key, skip) < order_min) {
             low = middle + 1;
         } else {
             high = middle;
@@ -308,6 +320,17 @@ unsigned page_find(const struct page *page, struct hf_bytes key, bool *found)
     }
     *found = position < page->count && page_compare_rest(page_key(page, position), key, page->shared_size) == 0;
     return position;
+}
+
+void page_expect(const struct page *page, struct hf_bytes key)
+{
+    unsigned low = page_bound_head(page, page_head(key, page->shared_size), 0);
+    if (low < page->count) {
+        const uint8_t *data = page_cell_data(page, low);
+        for (unsigned line = 0; line < PAGE_EXPECT_LINES; line++) {
+            __builtin_prefetch(data + line * 64);
+        }
+    }
 }
 
 unsigned page_find_child(const struct page *page, struct hf_bytes key)

@@ -32,8 +32,9 @@
 #ifndef PAGE_PREFETCH_LINES
 #define PAGE_PREFETCH_LINES 4u
 #endif
-#define PAGE_SIZE_MIN 256u   /* where the root of a small tree begins */
-#define PAGE_SIZE_MAX 32768u /* what large keys can make of a page that has too few cells to be split */
+#define PAGE_EXPECT_LINES 3u     /* of a cell: key and a small value */
+#define PAGE_SIZE_MIN     256u   /* where the root of a small tree begins */
+#define PAGE_SIZE_MAX     32768u /* what large keys can make of a page that has too few cells to be split */
 #ifndef PAGE_FRAMES_AFTER
 #define PAGE_FRAMES_AFTER                                                                      \
     (16u << 20) /* a store with less takes its pages from malloc: groups can be many and small \
@@ -134,6 +135,8 @@ size_t page_capacity_for(size_t used);
 
 /* Leaf: the position of the first key ≥ key; *found when it is equal. */
 unsigned page_find(const struct page *page, struct hf_bytes key, bool *found);
+/* Leaf: asks for the cell that page_find will probably look at. */
+void page_expect(const struct page *page, struct hf_bytes key);
 /* Inner: the child whose keys may contain key. */
 unsigned page_find_child(const struct page *page, struct hf_bytes key);
 struct page *page_child(const struct page *page, unsigned position);

@@ -229,6 +229,13 @@ int hf_store_get(struct hf_store *store, uint32_t tree, struct hf_bytes key, str
     return store_view_get(&store->present, tree, key, value);
 }
 
+void hf_store_expect(struct hf_store *store, uint32_t tree, const struct hf_bytes *keys, size_t count)
+{
+    if (store->ops->expect != NULL && tree < HF_STORE_TREES_MAX) {
+        store->ops->expect(store, tree, keys, count);
+    }
+}
+
 int hf_store_exists(struct hf_store *store, uint32_t tree, struct hf_bytes key, bool *exists)
 {
     struct hf_bytes value;

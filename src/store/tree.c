@@ -9,6 +9,7 @@
 #include "store/digest.h"
 
 #define TREE_RECLAIM_PER_CHANGE 4u
+#define TREE_EXPECT_KEYS        16u /* more would push out what the first of them fetched */
 
 void tree_context_close(struct tree_context *context)
 {
@@ -36,6 +37,31 @@ bool tree_get(const struct tree *tree, struct hf_bytes key, struct hf_bytes *val
         *value = page_value(page, position);
     }
     return found;
+}
+
+static void tree_expect_some(const struct tree *tree, const struct hf_bytes *keys, unsigned count)
+{
+    const struct page *pages[TREE_EXPECT_KEYS];
+    for (unsigned i = 0; i < count; i++) {
+        pages[i] = tree->root;
+    }
+    for (unsigned level = tree->height; level-- > 1;) {
+        for (unsigned i = 0; i < count; i++) {
+            pages[i] = page_child(pages[i], page_find_child(pages[i], keys[i]));
+            page_prefetch(pages[i]);
+        }
+    }
+    for (unsigned i = 0; i < count; i++) {
+        page_expect(pages[i], keys[i]);
+    }
+}
+
+void tree_expect(const struct tree *tree, const struct hf_bytes *keys, size_t count)
+{
+    for (size_t first = 0; tree->root != NULL && first < count; first += TREE_EXPECT_KEYS) {
+        size_t left = count - first;
+        tree_expect_some(tree, keys + first, (unsigned)(left < TREE_EXPECT_KEYS ? left : TREE_EXPECT_KEYS));
+    }
 }
 
 bool tree_seek(const struct tree *tree, struct hf_bytes key, struct tree_path *path)

@@ -56,6 +56,9 @@ void tree_context_close(struct tree_context *context);
 /* ---- Reading ---- */
 
 bool tree_get(const struct tree *tree, struct hf_bytes key, struct hf_bytes *value);
+/* Brings nearer what reading or changing these keys will look at. Goes down level by level with a few keys at a time,
+ * so that the processor waits for their memory once and not for each. */
+void tree_expect(const struct tree *tree, const struct hf_bytes *keys, size_t count);
 /* The path to the first entry whose key is ≥ key, perhaps one behind the end of its leaf: see tree_path_settle.
  * Returns whether it is equal. The tree must not be empty. */
 bool tree_seek(const struct tree *tree, struct hf_bytes key, struct tree_path *path);

@@ -94,6 +94,13 @@ static void what_is_built_is_read_back(void **state)
     assert_true(bytes_equal(arguments.items[0], bytes_of_text("mget")));
     assert_false(machine_entry_next_unit(&reader, &read));
     machine_entry_close(&reader);
+    machine_entry_open(&reader, bytes);
+    assert_true(machine_entry_next_key(&reader, &bytes));
+    assert_true(bytes_equal(bytes, bytes_of_text("n")));
+    assert_true(machine_entry_next_key(&reader, &bytes));
+    assert_true(bytes_equal(bytes, bytes_of_text("a")));
+    assert_false(machine_entry_next_key(&reader, &bytes));
+    machine_entry_close(&reader);
     buffer_close(&unit);
     buffer_close(&second);
     buffer_close(&entry);
