@@ -6,6 +6,7 @@
 
 #include "base/buffer.h"
 #include "base/bytes.h"
+#include "base/list.h"
 #include "store/digest.h"
 #include "store/tree_load.h"
 
@@ -28,6 +29,31 @@ static int memory_view_get(const struct store_view *view, uint32_t number, struc
 {
     const struct tree *tree = memory_view_tree(view, number);
     return tree != NULL && tree_get(tree, key, value) ? 0 : HF_ENOTFOUND;
+}
+
+static int memory_present_get(const struct store_view *view, uint32_t number, struct hf_bytes key,
+                              struct hf_bytes *value)
+{
+    const struct tree *tree = memory_view_tree(view, number);
+    if (tree == NULL) {
+        return HF_ENOTFOUND;
+    }
+    if (key.size > MEMORY_FINGER_KEY_MAX) {
+        return tree_get(tree, key, value) ? 0 : HF_ENOTFOUND;
+    }
+    struct memory_store *memory = list_entry(view, struct memory_store, base.present);
+    struct memory_finger *finger = &memory->finger;
+    finger->found = tree_seek(tree, key, &finger->path);
+    finger->tree = number;
+    finger->key_size = key.size;
+    if (key.size > 0) {
+        memcpy(finger->key, key.data, key.size);
+    }
+    finger->is_good = true;
+    if (finger->found) {
+        *value = page_value(finger->path.steps[0].page, finger->path.steps[0].position);
+    }
+    return finger->found ? 0 : HF_ENOTFOUND;
 }
 
 static int memory_view_at_rank(const struct store_view *view, uint32_t number, uint64_t rank,
@@ -92,6 +118,17 @@ static const struct store_view_ops memory_view_ops = {
     .cursor_open = memory_cursor_open,
 };
 
+static const struct store_view_ops memory_present_ops = {
+    .get = memory_present_get,
+    .edge = memory_view_edge,
+    .at_rank = memory_view_at_rank,
+    .rank = memory_view_rank,
+    .tree_stat = memory_view_tree_stat,
+    .digest = memory_view_digest,
+    .trees = memory_view_trees,
+    .cursor_open = memory_cursor_open,
+};
+
 /* ---- Changing ---- */
 
 static struct memory_store *memory_store_of(struct hf_store *store)
@@ -110,6 +147,14 @@ static struct tree *memory_store_tree_use(struct memory_store *memory, uint32_t 
         }
     }
     return &trees->items[number];
+}
+
+/* For changes other than of the entry that the finger is at. */
+static struct memory_store *memory_store_for_change(struct hf_store *store)
+{
+    struct memory_store *memory = memory_store_of(store);
+    memory->finger.is_good = false;
+    return memory;
 }
 
 const struct tree *memory_store_tree(const struct hf_store *store, uint32_t tree)
@@ -133,14 +178,22 @@ static int memory_store_put(struct hf_store *store, uint32_t number, struct hf_b
     uint8_t copy[HF_STORE_KEY_SIZE_MAX];
     struct memory_store *memory = memory_store_of(store);
     struct tree *tree = memory_store_tree_use(memory, number);
-    *overwritten = tree_put(&memory->context, tree, memory_key_copy(copy, key), parts, part_count, size);
+    struct memory_finger *finger = &memory->finger;
+    struct hf_bytes finger_key = bytes_of(finger->key, finger->key_size);
+    if (finger->is_good && finger->tree == number && bytes_equal(finger_key, key)) {
+        *overwritten = finger->found;
+        tree_put_at(&memory->context, tree, &finger->path, finger->found, finger_key, parts, part_count, size);
+    } else {
+        *overwritten = tree_put(&memory->context, tree, memory_key_copy(copy, key), parts, part_count, size);
+    }
+    finger->is_good = false;
     return 0;
 }
 
 static int memory_store_remove(struct hf_store *store, uint32_t number, struct hf_bytes key, bool *removed)
 {
     uint8_t copy[HF_STORE_KEY_SIZE_MAX];
-    struct memory_store *memory = memory_store_of(store);
+    struct memory_store *memory = memory_store_for_change(store);
     *removed = number < memory->trees.count &&
                tree_delete(&memory->context, &memory->trees.items[number], memory_key_copy(copy, key));
     return 0;
@@ -151,7 +204,7 @@ static int memory_store_remove_range(struct hf_store *store, uint32_t number, co
 {
     uint8_t copy_low[HF_STORE_KEY_SIZE_MAX];
     uint8_t copy_high[HF_STORE_KEY_SIZE_MAX];
-    struct memory_store *memory = memory_store_of(store);
+    struct memory_store *memory = memory_store_for_change(store);
     struct hf_bytes low = bounds->low;
     struct hf_bytes high = bounds->high;
     /* A bound may be longer than any key; then it is no loan from here and needs no copy. */
@@ -170,7 +223,7 @@ static int memory_store_remove_range(struct hf_store *store, uint32_t number, co
 
 static int memory_store_load_finish(struct hf_store *store)
 {
-    struct memory_store *memory = memory_store_of(store);
+    struct memory_store *memory = memory_store_for_change(store);
     if (memory->load != NULL) {
         tree_load_finish(memory->load);
         free(memory->load);
@@ -181,7 +234,7 @@ static int memory_store_load_finish(struct hf_store *store)
 
 static int memory_store_load(struct hf_store *store, uint32_t number, struct hf_bytes key, struct hf_bytes value)
 {
-    struct memory_store *memory = memory_store_of(store);
+    struct memory_store *memory = memory_store_for_change(store);
     if (memory->load == NULL || memory->load_tree != number) {
         (void)memory_store_load_finish(store);
         struct tree *tree = memory_store_tree_use(memory, number); /* may move the others: none is being filled */
@@ -195,7 +248,7 @@ static int memory_store_load(struct hf_store *store, uint32_t number, struct hf_
 
 static int memory_store_clear(struct hf_store *store, uint32_t number)
 {
-    struct memory_store *memory = memory_store_of(store);
+    struct memory_store *memory = memory_store_for_change(store);
     if (number < memory->trees.count) {
         tree_clear(&memory->context, &memory->trees.items[number]);
     }
@@ -322,7 +375,7 @@ int memory_store_open(struct hf_store **out)
     struct memory_store *memory = memory_new(sizeof(*memory));
     memory->base.ops = &memory_store_ops;
     page_pools_open(&memory->context.memory);
-    memory->base.present = (struct store_view){.ops = &memory_view_ops, .state = &memory->trees};
+    memory->base.present = (struct store_view){.ops = &memory_present_ops, .state = &memory->trees};
     *out = &memory->base;
     return 0;
 }

@@ -13,10 +13,22 @@ struct memory_trees {
     uint32_t count;
 };
 
+/* Where the last read of the present ended: who reads a key mostly changes it next. Good until the next change. */
+#define MEMORY_FINGER_KEY_MAX 128u /* of longer keys nothing is kept */
+struct memory_finger {
+    struct tree_path path;
+    uint32_t tree;
+    bool is_good;
+    bool found;
+    size_t key_size;
+    uint8_t key[MEMORY_FINGER_KEY_MAX];
+};
+
 struct memory_store {
     struct hf_store base;
     struct memory_trees trees;
     struct tree_context context;
+    struct memory_finger finger;
     _Atomic uint64_t cuts_open;
     struct tree_load *load; /* of the tree that is being filled; NULL: none */
     uint32_t load_tree;

@@ -266,8 +266,8 @@ static void tree_place_cell(struct tree_context *context, struct tree *tree, str
     page_insert(leaf->page, leaf->position, cell);
 }
 
-bool tree_put(struct tree_context *context, struct tree *tree, struct hf_bytes key, const struct hf_bytes *parts,
-              size_t part_count, size_t size)
+void tree_put_at(struct tree_context *context, struct tree *tree, struct tree_path *path, bool found,
+                 struct hf_bytes key, const struct hf_bytes *parts, size_t part_count, size_t size)
 {
     uint8_t value[HF_STORE_INLINE_SIZE_MAX];
     struct blob *blob = NULL;
@@ -290,33 +290,40 @@ bool tree_put(struct tree_context *context, struct tree *tree, struct hf_bytes k
         cell = page_cell_inline(key, bytes_of(value, size));
         hash = digest_value(cell.tail);
     }
-    if (tree->root == NULL) {
-        size_t capacity = page_capacity_for(page_cell_size(&cell, 0) + sizeof(struct page_slot));
-        tree->root = page_new(&context->memory, 0, capacity);
-        tree->height = 1;
-        tree->live_bytes += capacity;
-    }
-    struct tree_path path;
-    bool found = tree_seek(tree, key, &path);
-    tree_own_path(context, tree, &path);
+    tree_own_path(context, tree, path);
     struct blob *blob_old = NULL;
     if (found) {
-        blob_old = page_blob(path.steps[0].page, path.steps[0].position);
-        tree_forget_entry(tree, path.steps[0].page, path.steps[0].position);
+        blob_old = page_blob(path->steps[0].page, path->steps[0].position);
+        tree_forget_entry(tree, path->steps[0].page, path->steps[0].position);
     } else {
-        tree_add_entries(tree, &path, 1);
+        tree_add_entries(tree, path, 1);
     }
     tree->stat.entries++;
     tree->stat.key_bytes += key.size;
     tree->stat.value_bytes += size;
     digest_add(&tree->digest, digest_entry(tree->number, key, hash));
-    tree_place_cell(context, tree, &path, &cell, found);
+    tree_place_cell(context, tree, path, &cell, found);
     if (blob_old != NULL) {
         blob_release(&context->memory, blob_old);
     }
     if (context->garbage_count > 0) {
         tree_reclaim(context, TREE_RECLAIM_PER_CHANGE);
     }
+}
+
+bool tree_put(struct tree_context *context, struct tree *tree, struct hf_bytes key, const struct hf_bytes *parts,
+              size_t part_count, size_t size)
+{
+    struct tree_path path;
+    if (tree->root == NULL) {
+        size_t value_size = size > HF_STORE_INLINE_SIZE_MAX ? sizeof(struct blob *) : size;
+        size_t capacity = page_capacity_for(PAGE_FRONT_LEAF + key.size + value_size + sizeof(struct page_slot));
+        tree->root = page_new(&context->memory, 0, capacity);
+        tree->height = 1;
+        tree->live_bytes += capacity;
+    }
+    bool found = tree_seek(tree, key, &path);
+    tree_put_at(context, tree, &path, found, key, parts, part_count, size);
     return found;
 }
 

@@ -76,6 +76,9 @@ void tree_path_entry(const struct tree_path *path, struct hf_store_entry *entry)
 /* Returns whether it overwrote. size: the sum of the parts. */
 bool tree_put(struct tree_context *context, struct tree *tree, struct hf_bytes key, const struct hf_bytes *parts,
               size_t part_count, size_t size);
+/* The same where the caller has sought already, and nothing changed since: path and found are what tree_seek gave. */
+void tree_put_at(struct tree_context *context, struct tree *tree, struct tree_path *path, bool found,
+                 struct hf_bytes key, const struct hf_bytes *parts, size_t part_count, size_t size);
 bool tree_delete(struct tree_context *context, struct tree *tree, struct hf_bytes key);
 /* Keys in [low, high); high.data NULL: to the end. Returns how many. */
 uint64_t tree_delete_range(struct tree_context *context, struct tree *tree, struct hf_bytes low, struct hf_bytes high);

@@ -283,10 +283,41 @@ static void verify_cut(struct world *world, struct held_cut *held)
 
 /* ---- Operations ---- */
 
+/* Looks the key up first, as most commands do; the store then knows where it belongs, until something else changes. */
+static void look_before(struct world *world, uint32_t tree, struct hf_bytes key)
+{
+    struct model *model = &world->models[tree];
+    size_t at = model_lower_bound(model, key);
+    bool has = model_has(model, at, key);
+    struct hf_bytes value;
+    check(hf_store_get(world->store, tree, key, &value) == (has ? 0 : HF_ENOTFOUND));
+    if (model->count > 0 && rng_chance(&world->rng, 1, 4)) {
+        size_t other = rng_below(&world->rng, model->count);
+        check(hf_store_delete(world->store, tree, buffer_bytes(&model->items[other].key), NULL) == 0);
+        model_remove(model, other, 1);
+    }
+}
+
+static void do_expect(struct world *world, uint32_t tree, struct buffer *key)
+{
+    const struct model *model = &world->models[tree];
+    struct hf_bytes keys[40];
+    size_t count = rng_below(&world->rng, sizeof(keys) / sizeof(keys[0]) + 1);
+    random_key(world, key);
+    for (size_t i = 0; i < count; i++) {
+        bool is_there = model->count > 0 && rng_chance(&world->rng, 3, 4);
+        keys[i] = buffer_bytes(is_there ? &model->items[rng_below(&world->rng, model->count)].key : key);
+    }
+    hf_store_expect(world->store, tree, keys, count);
+}
+
 static void do_put(struct world *world, uint32_t tree, struct buffer *key, struct buffer *value)
 {
     random_key(world, key);
     random_value(world, value);
+    if (rng_chance(&world->rng, 1, 2)) {
+        look_before(world, tree, buffer_bytes(key));
+    }
     bool had = model_put(&world->models[tree], buffer_bytes(key), buffer_bytes(value));
     bool overwritten = !had;
     size_t middle = rng_below(&world->rng, value->size + 1);
@@ -471,6 +502,8 @@ static void step(struct world *world, struct buffer bytes[3], struct buffer *val
         do_scan(world, tree, bytes);
     } else if (dice < 934) {
         do_cut(world);
+    } else if (dice < 944) {
+        do_expect(world, tree, &bytes[0]);
     } else {
         do_read(world, tree, &bytes[0]);
     }
