@@ -116,6 +116,7 @@ int log_open(struct io *io, const char *directory, const struct hf_log_options *
     if (rc != 0) {
         goto done;
     }
+    log->groups.block_entries_max = log->options.index_block_entries;
     log->pool.segment_size_max_bytes = log->options.segment_size_bytes;
     log->pool.reserve_bytes = log->options.reserve_bytes;
     log->pool.direct = log->options.direct;

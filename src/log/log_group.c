@@ -47,6 +47,7 @@ struct log_group *log_groups_get(struct log_groups *groups, uint64_t id)
     }
     group = memory_new(sizeof(*group));
     group->id = id;
+    group->index.block_entries_max = groups->block_entries_max;
     map_put(&groups->by_id, id, group);
     groups->recent = group;
     return group;

@@ -76,6 +76,7 @@ struct log_groups {
     struct log_group *recent; /* saves the lookup for runs of the same group */
     uint64_t *sorted;         /* ids, for hf_log_group_next; rebuilt when a group was added */
     size_t sorted_count;
+    uint32_t block_entries_max; /* of the groups' indexes */
 };
 #define LOG_GROUP_COUNT_MAX (1u << 20)
 

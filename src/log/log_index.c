@@ -82,10 +82,11 @@ static void log_index_block_note_term(struct log_index_block *block, uint64_t en
     }
 }
 
-static bool log_index_block_takes(const struct log_index_block *block, uint64_t entry_index,
-                                  const struct log_segment *segment)
+static bool log_index_takes(const struct log_index *index, const struct log_index_block *block, uint64_t entry_index,
+                            const struct log_segment *segment)
 {
-    return block->segment == segment && block->slots != NULL && block->count < LOG_INDEX_BLOCK_COUNT_MAX &&
+    uint32_t max = index->block_entries_max != 0 ? index->block_entries_max : LOG_INDEX_BLOCK_ENTRIES_DEFAULT;
+    return block->segment == segment && block->slots != NULL && block->count < max &&
            log_index_block_last(block) == entry_index - 1;
 }
 
@@ -175,7 +176,7 @@ void log_index_close(struct log_index *index)
         log_index_block_close(index->blocks[i]);
     }
     free(index->blocks);
-    *index = (struct log_index){0};
+    *index = (struct log_index){.block_entries_max = index->block_entries_max};
 }
 
 /* A new block, without entries, at that place of the list. */
@@ -238,7 +239,7 @@ void log_index_append(struct log_index *index, uint64_t entry_index, const struc
 {
     struct log_index_block *block = index->count > 0 ? index->blocks[index->count - 1] : NULL;
     assert(block == NULL || log_index_block_last(block) < entry_index);
-    if (block == NULL || !log_index_block_takes(block, entry_index, location->segment)) {
+    if (block == NULL || !log_index_takes(index, block, entry_index, location->segment)) {
         index->scattered |= block != NULL && block->segment->header.number > location->segment->header.number;
         block = log_index_add_block(index, index->count, location->segment, entry_index);
     }
@@ -249,7 +250,7 @@ void log_index_append(struct log_index *index, uint64_t entry_index, const struc
 static size_t log_index_add_behind(struct log_index *index, size_t at, uint64_t entry_index,
                                    const struct log_location *location)
 {
-    bool extends = at < index->count && log_index_block_takes(index->blocks[at], entry_index, location->segment);
+    bool extends = at < index->count && log_index_takes(index, index->blocks[at], entry_index, location->segment);
     if (!extends) {
         at = at < index->count ? at + 1 : 0;
         log_index_add_block(index, at, location->segment, entry_index);

@@ -2,8 +2,10 @@
  * disjoint; the entries of a block are contiguous and lie in one segment, 8 bytes per entry or none, their terms run by
  * run. A block never changes its segment: an entry that moves leaves its block, which is split for that.
  *
- * Appends make one block per segment (and one more behind each hole that damage left). Moved entries make blocks whose
- * segments are not in the order of the indexes; so does recovery, when what is in front was moved behind what follows.
+ * Appends make one block per segment and block_entries_max entries (and one more behind each hole that damage left): an
+ * array that grows is copied, under the log's mutex, and what a truncation leaves of a block keeps its array. Moved
+ * entries make blocks whose segments are not in the order of the indexes; so does recovery, when what is in front was
+ * moved behind what follows.
  *
  * A block is *cold* when the index file of its segment holds its slots: then it costs no memory per entry, and whoever
  * wants an entry reads the slot first.
@@ -19,6 +21,10 @@
 
 #include "log/log_index_file.h"
 #include "log/log_segment.h"
+
+#define LOG_INDEX_BLOCK_ENTRIES_DEFAULT 65536u
+#define LOG_INDEX_BLOCK_ENTRIES_MIN     256u
+#define LOG_INDEX_BLOCK_ENTRIES_MAX     (1u << 24)
 
 struct log_index_block {
     struct log_segment *segment;
@@ -39,7 +45,8 @@ struct log_index {
     struct log_index_block **blocks; /* ascending, disjoint */
     size_t count;
     size_t capacity;
-    bool scattered; /* the segments of the blocks need not ascend */
+    uint32_t block_entries_max; /* of a block that grows by appends; 0: LOG_INDEX_BLOCK_ENTRIES_DEFAULT */
+    bool scattered;             /* the segments of the blocks need not ascend */
 };
 
 struct log_location {
@@ -57,8 +64,6 @@ struct log_index_cold {
     uint32_t file_slot;
     uint64_t body_bytes;
 };
-
-#define LOG_INDEX_BLOCK_COUNT_MAX (1u << 30)
 
 /* Frees it. The segments need not exist any more: their accounts are not touched. */
 void log_index_close(struct log_index *index);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "log/log_format.h"
+#include "log/log_index.h"
 
 #define LOG_SEGMENT_SIZE_MIN     (UINT64_C(1) << 20)
 #define LOG_SEGMENT_SIZE_MIN_SIM (UINT64_C(1) << 16) /* log_open: small disks, many rotations */
@@ -33,6 +34,7 @@ void hf_log_options_init(struct hf_log_options *options)
         .memory_entries_max = 100000,
         .memory_bytes_max = UINT64_C(1) << 30,
         .read_ahead_bytes = 256u << 10,
+        .index_block_entries = LOG_INDEX_BLOCK_ENTRIES_DEFAULT,
         .open_retry_ms = 100,
     };
 }
@@ -74,6 +76,7 @@ int log_options_set(struct hf_log_options *options, const struct hf_log_options 
     options->memory_entries_max = log_options_or(options->memory_entries_max, fallback.memory_entries_max);
     options->memory_bytes_max = log_options_or(options->memory_bytes_max, fallback.memory_bytes_max);
     options->read_ahead_bytes = (uint32_t)log_options_or(options->read_ahead_bytes, fallback.read_ahead_bytes);
+    options->index_block_entries = (uint32_t)log_options_or(options->index_block_entries, fallback.index_block_entries);
     options->open_retry_ms = (uint32_t)log_options_or(options->open_retry_ms, fallback.open_retry_ms);
     struct {
         const char *name;
@@ -90,12 +93,17 @@ int log_options_set(struct hf_log_options *options, const struct hf_log_options 
         {"backend", (uint64_t)options->backend, 0, HF_LOG_MEMORY},
         {"when_full", (uint64_t)options->when_full, 0, HF_LOG_FULL_DROP_APPLIED},
         {"read_ahead_bytes", options->read_ahead_bytes, LOG_READ_AHEAD_MIN, LOG_READ_AHEAD_MAX},
+        {"index_block_entries", options->index_block_entries, LOG_INDEX_BLOCK_ENTRIES_MIN, LOG_INDEX_BLOCK_ENTRIES_MAX},
         {"open_retries_max", options->open_retries_max, 0, LOG_OPEN_RETRIES_MAX},
         {"open_retry_ms", options->open_retry_ms, 1, LOG_OPEN_RETRY_MS_MAX},
     };
     int rc = 0;
     for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && rc == 0; i++) {
         rc = log_options_check_one(checks[i].name, checks[i].value, checks[i].min, checks[i].max);
+    }
+    if (rc == 0 && (options->index_block_entries & (options->index_block_entries - 1)) != 0) {
+        rc = error_raise(HF_EINVALID, "option index_block_entries is %" PRIu32 ", and must be a power of two",
+                         options->index_block_entries);
     }
     if (rc == 0 && options->backend == HF_LOG_MEMORY && options->read_only) {
         rc = error_raise(HF_EINVALID, "a memory log has nothing to be read only");

@@ -469,6 +469,9 @@ static void options_outside_their_limits_are_refused_by_name(void **unused)
         {{.writes_in_flight_max = 17}, "writes_in_flight_max"},
         {{.sync_policy = (enum hf_log_sync_policy)9}, "sync_policy"},
         {{.driver = (enum hf_log_driver)9}, "driver"},
+        {{.index_block_entries = 128}, "index_block_entries"},
+        {{.index_block_entries = 1u << 25}, "index_block_entries"},
+        {{.index_block_entries = 65535}, "power of two"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         assert_int_equal(hf_log_open(fixture.directory, &rows[i].options, &fixture.log), HF_EINVALID);

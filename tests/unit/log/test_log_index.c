@@ -148,6 +148,7 @@ static void run(uint64_t seed, uint64_t base, bool moves)
     rng_seed(&scene.rng, seed);
     scene.base = base;
     scene.term = 1;
+    scene.index.block_entries_max = seed % 3 == 0 ? 4 : 0;
     for (size_t i = 0; i < SEGMENTS; i++) {
         scene.segments[i].header.number = i + 1;
     }
@@ -248,6 +249,30 @@ static void a_block_never_changes_its_segment(void **unused)
     log_index_close(&index);
 }
 
+/* A block is never copied beyond its bound while it grows, and a truncation frees whole blocks. */
+static void a_block_takes_so_many_entries_and_no_more(void **unused)
+{
+    (void)unused;
+    struct log_segment segment = {.header = {.number = 1}};
+    struct log_index index = {.block_entries_max = 256};
+    for (uint64_t i = 1; i <= 1000; i++) {
+        struct log_location location = {.segment = &segment, .offset = i * 8, .size = 1, .term = 1 + i / 300};
+        log_index_append(&index, i, &location);
+    }
+    assert_int_equal(index.count, 4);
+    for (size_t i = 0; i < index.count; i++) {
+        assert_int_equal(index.blocks[i]->index_first, 1 + i * 256);
+        assert_in_range(index.blocks[i]->capacity, 1, 256);
+    }
+    struct log_location found;
+    assert_true(log_index_find(&index, 513, &found));
+    assert_int_equal(found.offset, 513 * 8);
+    assert_int_equal(log_index_remove_from(&index, 258).count, 743);
+    assert_int_equal(index.count, 2);
+    log_index_close(&index);
+    assert_int_equal(index.block_entries_max, 256); /* a group that is emptied keeps it */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +281,7 @@ int main(void)
         cmocka_unit_test(entries_that_move_in_order_stay_in_one_block),
         cmocka_unit_test(L13_indexes_up_to_the_last_possible_one_work),
         cmocka_unit_test(a_block_never_changes_its_segment),
+        cmocka_unit_test(a_block_takes_so_many_entries_and_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,6 +88,36 @@ static void the_tail_cache_may_be_bounded_by_entries_and_by_age(void **unused)
     }
 }
 
+static void the_log_is_the_same_with_any_size_of_index_blocks(void **unused)
+{
+    (void)unused;
+    static const uint32_t sizes[] = {256, 0, 16777216, 512};
+    struct fixture fixture;
+    fixture_set_up(&fixture);
+    for (uint64_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        fixture.options = (struct hf_log_options){.segment_size_bytes = 8 << 20, .index_block_entries = sizes[i]};
+        fixture_open(&fixture);
+        expect_all(&fixture, i * ENTRIES);
+        fill(&fixture, i * ENTRIES + 1);
+        expect_all(&fixture, (i + 1) * ENTRIES);
+        hf_log_batch_clear(fixture.batch);
+        assert_int_equal(hf_log_batch_truncate(fixture.batch, 1, i * ENTRIES + 251), 0);
+        assert_int_equal(hf_log_append_wait(fixture.log, fixture.batch), 0);
+        expect_all(&fixture, i * ENTRIES + 250);
+        fixture_close(&fixture);
+        fixture_open(&fixture);
+        expect_all(&fixture, i * ENTRIES + 250);
+        for (uint64_t j = i * ENTRIES + 251; j <= (i + 1) * ENTRIES; j++) {
+            char payload[8001];
+            memset(payload, 'g', 8000);
+            payload[8000] = '\0';
+            assert_int_equal(fixture_append(&fixture, 1, j, 1, payload), 0);
+        }
+        fixture_close(&fixture);
+    }
+    fixture_tear_down(&fixture);
+}
+
 static void groups_are_listed_a_part_at_a_time(void **unused)
 {
     (void)unused;
@@ -112,6 +142,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_log_is_the_same_with_and_without_direct_writes),
         cmocka_unit_test(the_tail_cache_may_be_bounded_by_entries_and_by_age),
+        cmocka_unit_test(the_log_is_the_same_with_any_size_of_index_blocks),
         cmocka_unit_test(groups_are_listed_a_part_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
