@@ -1,9 +1,10 @@
-/* An iterator reads a window of entries at a time and hands them out one by one.
+/* An iterator reads a window of entries at a time and hands them out one by one; meanwhile a worker reads the next one,
+ * where that lies on the device (log_read_ahead.h).
  *
  * What was truncated must not be handed out from a window that was read before. The log notes the lowest index that a
  * truncation reached in each open iterator and raises its flag; next looks at the flag first, so that handing out an
  * entry of the window takes no lock. A note that comes while a window is being read may or may not concern it: the
- * window is dropped and read again. */
+ * window is dropped and read again, and so is what was read ahead. */
 #include "log/log_iterator.h"
 
 #include <inttypes.h>
@@ -13,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "log/log_options.h"
+#include "log/log_read_ahead.h"
 #include "log/log_state.h"
 
 #define LOG_ITERATOR_FOR_EVER UINT32_MAX
@@ -36,6 +38,7 @@ struct hf_log_iterator {
     uint32_t read_ahead_bytes;
     struct hf_log_view window;
     size_t at; /* in the window */
+    struct log_read_ahead ahead;
 };
 
 int hf_log_iterator_open(struct hf_log *log, uint64_t group, const struct hf_log_iterator_options *options,
@@ -63,6 +66,7 @@ int hf_log_iterator_open(struct hf_log *log, uint64_t group, const struct hf_log
     iterator->durable_only = options->durable_only;
     iterator->read_ahead_bytes = read_ahead;
     iterator->truncated_from = UINT64_MAX;
+    iterator->ahead = (struct log_read_ahead){.log = log, .group = group};
     mutex_lock(&log->mutex);
     list_append(&log->iterators, &iterator->link);
     if (iterator->position == 0) {
@@ -82,6 +86,7 @@ void hf_log_iterator_close(struct hf_log_iterator *iterator)
     mutex_lock(&iterator->log->mutex);
     list_remove(&iterator->link);
     mutex_unlock(&iterator->log->mutex);
+    log_read_ahead_close(&iterator->ahead);
     hf_log_view_close(&iterator->window);
     free(iterator);
 }
@@ -92,6 +97,7 @@ void hf_log_iterator_cancel(struct hf_log_iterator *iterator)
     iterator->cancelled = true;
     atomic_store(&iterator->noted, true);
     condition_broadcast(&iterator->log->changed);
+    log_read_ahead_wake(&iterator->ahead);
     mutex_unlock(&iterator->log->mutex);
 }
 
@@ -143,6 +149,7 @@ static int log_iterator_hear(struct hf_log_iterator *iterator)
         return 0;
     }
     log_iterator_drop_window(iterator);
+    log_read_ahead_forget(&iterator->ahead);
     if (from >= iterator->position) {
         return 0; /* nothing of it was handed out */
     }
@@ -194,26 +201,63 @@ static int log_iterator_wait(struct hf_log_iterator *iterator, uint32_t timeout_
     return rc;
 }
 
+/* Where a read ends that begins now, exclusive; 0: nowhere. */
+static uint64_t log_iterator_high(const struct hf_log_iterator *iterator)
+{
+    if (!iterator->durable_only) {
+        return iterator->end;
+    }
+    mutex_lock(&iterator->log->mutex);
+    uint64_t durable = log_iterator_last(iterator);
+    mutex_unlock(&iterator->log->mutex);
+    uint64_t behind = durable == UINT64_MAX ? 0 : durable + 1;
+    return iterator->end == 0 || (behind != 0 && behind < iterator->end) ? behind : iterator->end;
+}
+
+/* The window was just filled: has what follows it read, unless that is beyond the iterator's own limits. */
+static void log_iterator_read_ahead(struct hf_log_iterator *iterator)
+{
+    const struct hf_log_view *window = &iterator->window;
+    uint64_t high = log_iterator_high(iterator);
+    uint64_t last = window->count > 0 ? window->entries[window->count - 1].index : HF_LOG_INDEX_MAX;
+    uint64_t bytes_left = iterator->bytes_left;
+    if (last == HF_LOG_INDEX_MAX || (high != 0 && last + 1 >= high) || iterator->count_left <= window->count) {
+        return;
+    }
+    for (size_t i = 0; i < window->count && bytes_left != UINT64_MAX; i++) {
+        uint64_t size = window->entries[i].payload.size;
+        bytes_left -= size < bytes_left ? size : bytes_left;
+    }
+    uint64_t bytes = bytes_left < iterator->read_ahead_bytes ? bytes_left : iterator->read_ahead_bytes;
+    uint64_t count = iterator->count_left - window->count;
+    if (bytes > 0) {
+        log_read_ahead_start(&iterator->ahead, last + 1, high, bytes, count < SIZE_MAX ? (size_t)count : 0);
+    }
+}
+
 static int log_iterator_fill(struct hf_log_iterator *iterator, uint32_t timeout_ms)
 {
     log_iterator_drop_window(iterator);
+    if (log_read_ahead_take(&iterator->ahead, iterator->position, &iterator->window)) {
+        log_iterator_read_ahead(iterator);
+        return 0; /* what was noted meanwhile is heard before anything of it is handed out */
+    }
+    if (atomic_load(&iterator->noted)) {
+        return 0;
+    }
     int rc = log_iterator_wait(iterator, timeout_ms);
     if (rc != 0 || atomic_load(&iterator->noted)) {
         return rc;
     }
-    uint64_t high = iterator->end;
-    if (iterator->durable_only) {
-        mutex_lock(&iterator->log->mutex);
-        uint64_t durable = log_iterator_last(iterator);
-        mutex_unlock(&iterator->log->mutex);
-        uint64_t behind = durable == UINT64_MAX ? 0 : durable + 1;
-        high = high == 0 || (behind != 0 && behind < high) ? behind : high;
-    }
+    uint64_t high = log_iterator_high(iterator);
     if (high != 0 && high <= iterator->position) {
         return 0; /* truncated since: the note says so */
     }
     rc = hf_log_read(iterator->log, iterator->group, iterator->position, high, iterator->read_ahead_bytes, 0,
                      &iterator->window);
+    if (rc == 0) {
+        log_iterator_read_ahead(iterator);
+    }
     /* Truncated or compacted between waiting and reading: waiting again tells which. */
     return rc == HF_EUNAVAILABLE ? 0 : rc;
 }
