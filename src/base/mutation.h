@@ -32,6 +32,7 @@
     X(RECOVER_IDENTITY_FIRST, "recover: the directory can be opened before it is whole")       \
     X(WIPED_NODE_ADMITTED, "H18: a wiped node is admitted under its old identity")             \
     X(PROMOTED_BEFORE_CAUGHT_UP, "H14: a stand-by votes before it has caught up")              \
+    X(FORGOTTEN_UNCONFIRMED, "members: forgotten by what one node's replicas happen to know")  \
     X(CHANGE_OF_TWO, "H14: a change that touches two members is accepted")                     \
     X(ADDRESS_NOT_CHECKED, "members: nobody is called at a new address")                       \
     X(MEMBERS_NOT_TOLD, "members: only the system group says who they are")                    \

@@ -12,6 +12,7 @@
 #include "cli/backup_input.h"
 #include "cli/backup_keys.h"
 #include "cli/verbs.h"
+#include "node/node.h"
 #include "snapshot/snapshot.h"
 
 enum export_key { KEY_PREFIX = 'p', KEY_BASE64 = 0x100 };
@@ -148,7 +149,9 @@ static int export_store(struct dump *dump, struct hf_snapshot_store *store)
     for (size_t i = 0; i < count && rc == 0; i++) {
         struct hf_snapshot_reader *reader = NULL;
         const struct hf_snapshot_info *info = &list[i];
-        if (info->origin != HF_SNAPSHOT_LOCAL || info->manifest.group == group) {
+        /* The system group has no keys. */
+        if (info->origin != HF_SNAPSHOT_LOCAL || info->manifest.group == group ||
+            info->manifest.group == NODE_SYSTEM_GROUP) {
             continue;
         }
         group = info->manifest.group;

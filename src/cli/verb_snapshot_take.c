@@ -27,7 +27,7 @@ static error_t take_parse(int key, char *text, struct argp_state *state)
     if (key != 'g') {
         return ARGP_ERR_UNKNOWN;
     }
-    if (quantity_number(text, 2, INT64_MAX, &take.group) != 0) {
+    if (quantity_number(text, 1, INT64_MAX, &take.group) != 0) {
         argp_error(state, "--group: %s", hf_error_text());
     }
     return 0;

@@ -74,6 +74,11 @@ int description_check_node(const struct description_node *node)
     return description_check_one_of(node, UINT32_MAX);
 }
 
+int description_check_lone_node(const struct description_node *node)
+{
+    return description_check_one_of(node, 1);
+}
+
 static int description_check(const struct description *description)
 {
     for (uint32_t i = 0; i < description->node_count; i++) {

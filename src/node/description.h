@@ -9,7 +9,7 @@
  *   16  4   CRC-32C of bytes 0 … 16 and 20 … end
  *   20  16  cluster id
  *   36  8   created, UNIX ms (the stamp of every group's entry 1)
- *   44  4   feature level at the beginning: 1, or 2 (DESCRIPTION_FEATURES_…)
+ *   44  4   feature level at the beginning: 1 … 3 (DESCRIPTION_FEATURES_…)
  *   48  4   routing version = 1
  *   52  4   routed group count (1 … DESCRIPTION_GROUPS_MAX)
  *   56  4   node count (1 … DESCRIPTION_NODES_MAX)
@@ -34,9 +34,10 @@
 
 /* What every node of a cluster understands. Newer kinds of commands are proposed only at their level or above; the
  * level of a running cluster rises by itself once every member supports more (node/membership.h). */
-#define DESCRIPTION_FEATURES_FIRST    1u
-#define DESCRIPTION_FEATURES_MEMBERS  2u /* members come and go */
-#define DESCRIPTION_FEATURE_LEVEL_MAX DESCRIPTION_FEATURES_MEMBERS
+#define DESCRIPTION_FEATURES_FIRST            1u
+#define DESCRIPTION_FEATURES_MEMBERS          2u /* members come and go */
+#define DESCRIPTION_FEATURES_SYSTEM_SNAPSHOTS 3u /* the system group's log is dropped behind snapshots, too */
+#define DESCRIPTION_FEATURE_LEVEL_MAX         DESCRIPTION_FEATURES_SYSTEM_SNAPSHOTS
 
 struct description_node {
     uint64_t id;
@@ -65,6 +66,8 @@ int description_create(struct io *io, const struct description_node *nodes, uint
                        struct description **out);
 /* One node of several, alone: its id and the form of its addresses. HF_EINVALID. */
 int description_check_node(const struct description_node *node);
+/* The same of one that may be without a door for others, as a cluster of one may begin. */
+int description_check_lone_node(const struct description_node *node);
 void description_close(struct description *description); /* accepts NULL */
 void description_encode(const struct description *description, struct buffer *out);
 int description_decode(struct hf_bytes bytes, struct description **out); /* HF_ECORRUPT, HF_EVERSION */

@@ -336,10 +336,27 @@ static int membership_decode_member(struct cursor *cursor, uint64_t id_before, s
         rc = error_raise(HF_ECORRUPT, "the list of members is not valid at node %" PRIu64, member->node.id);
     }
     /* A cluster of one may have begun without a door for others. */
-    if (rc == 0 && member->node.peer_address[0] != '\0' && description_check_node(&member->node) != 0) {
+    if (rc == 0 && description_check_lone_node(&member->node) != 0) {
         rc = error_wrap(HF_ECORRUPT, "the list of members");
     }
     return rc;
+}
+
+/* A peer address belongs to one member. */
+static int membership_check_addresses(const struct membership *membership)
+{
+    for (uint32_t i = 1; i < membership->count; i++) {
+        const struct description_node *node = &membership->members[i].node;
+        for (uint32_t k = 0; k < i && node->peer_address[0] != '\0'; k++) {
+            if (strcmp(node->peer_address, membership->members[k].node.peer_address) == 0) {
+                return error_raise(HF_ECORRUPT,
+                                   "the list of members has nodes %" PRIu64 " and %" PRIu64
+                                   " at the same peer address \"%s\"",
+                                   membership->members[k].node.id, node->id, node->peer_address);
+            }
+        }
+    }
+    return 0;
 }
 
 int membership_decode(struct hf_bytes bytes, struct membership *out)
@@ -370,7 +387,7 @@ int membership_decode(struct hf_bytes bytes, struct membership *out)
     if (rc == 0 && (cursor_finish(&cursor, "the list of members") != 0 || out->next_id <= id_before)) {
         rc = error_raise(HF_ECORRUPT, "the list of members does not end where it should");
     }
-    return rc;
+    return rc == 0 ? membership_check_addresses(out) : rc;
 }
 
 void membership_change_encode(const struct membership_change *change, struct buffer *out)

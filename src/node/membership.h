@@ -16,7 +16,7 @@
  *   52  4   feature level
  *   56  2   flags: 1 = a single voter was asked for by force      58  2  number of members (1 … MEMBERSHIP_MEMBERS_MAX)
  *       per member, in ascending order of ids: id u64, incarnation u64 (0: never seen), role u8, then three sized texts
- *       (u32 length): peer, client, http address
+ *       (u32 length): peer, client, http address; each host:port or empty, no peer address twice
  *
  * Body of a change, in a command of the system group (the command's kind says which fields count; every field is
  * there): 0  8  node id      8  8  expected membership version, 0: any      16  8  incarnation      24  4  feature

@@ -510,6 +510,10 @@ int node_open(struct io *io, struct loop *loop, const struct node_options *optio
     if (rc != 0) {
         goto done;
     }
+    rc = upkeep_check_registration(node);
+    if (rc != 0) {
+        goto done;
+    }
     node_start_turns(node);
     *out = node;
     node = NULL;

@@ -193,7 +193,7 @@ bool node_is_removed(const struct node *node);
 
 void *node_machine(struct node *node, uint64_t group); /* NULL: no routed group has this id */
 
-/* Takes a snapshot of a group, or of every routed one (0), on this node; one after the other. Answers when all are
+/* Takes a snapshot of a group, or of every one (0), on this node; one after the other. Answers when all are
  * published and durable: 0, or the first error; HF_EUNSUPPORTED for the system group, whose log is kept whole. A group
  * of which nothing new was applied is done already. */
 void node_snapshot(struct node *node, uint64_t group, node_done *done, void *arg);

@@ -36,6 +36,16 @@ struct node_refusal {
     char *text; /* NULL: none but the code's */
 };
 
+/* The barriers of all groups that the system group's leader waits for: node/reconcile.h. */
+struct reconcile_round {
+    uint64_t version; /* of the membership, and the term in which it was led, when it began */
+    uint64_t term;
+    uint32_t waiting; /* groups that have not answered */
+    bool is_confirmed;
+    bool has_failed;
+    uint64_t retry_ms; /* after one that failed: not before */
+};
+
 /* Who asked for a forwarded command: the owner of the command on the leader's side. */
 struct relay_ticket {
     struct relay_ticket *next; /* in the list of free ones */
@@ -118,6 +128,7 @@ struct node {
     uint32_t change_count;
     uint32_t balance_cursor;
     uint32_t reconcile_cursor;
+    struct reconcile_round reconcile_round;
     uint64_t opened_ms;
     struct clock_self clock_self;
     bool clock_is_off;

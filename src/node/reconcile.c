@@ -163,10 +163,47 @@ static bool reconcile_is_named(const struct node *node, uint32_t first, uint64_t
     return false;
 }
 
+static void reconcile_confirmed(void *arg, int result, struct hf_bytes reply, uint64_t index)
+{
+    struct node *node = arg;
+    struct reconcile_round *round = &node->reconcile_round;
+    round->has_failed = round->has_failed || result != 0;
+    if (--round->waiting == 0) {
+        round->is_confirmed = !round->has_failed;
+        round->retry_ms = loop_now_ms(node->loop) + RECONCILE_RETRY_MS;
+    }
+}
+
+/* Whether the configurations here hold everything that was committed before the members became what they are. If not,
+ * the groups are asked. */
+static bool reconcile_is_confirmed(struct node *node)
+{
+    struct reconcile_round *round = &node->reconcile_round;
+    bool is_current = round->version == node->membership.version && round->term == node->groups[0].term;
+    if (MUTATED(FORGOTTEN_UNCONFIRMED)) {
+        return true;
+    }
+    if (round->waiting > 0 || (is_current && round->is_confirmed)) {
+        return is_current && round->is_confirmed;
+    }
+    if (is_current && round->retry_ms > loop_now_ms(node->loop)) {
+        return false;
+    }
+    *round = (struct reconcile_round){.version = node->membership.version,
+                                      .term = node->groups[0].term,
+                                      .waiting = node->groups_open,
+                                      .retry_ms = round->retry_ms};
+    for (uint32_t i = 0; i < node->groups_open; i++) {
+        node_barrier(node, node->groups[i].id, reconcile_confirmed, node);
+    }
+    return false;
+}
+
 static bool reconcile_may_drop(void *arg, uint64_t node_id)
 {
     const struct hosted_group *group = arg;
-    return group->id != NODE_SYSTEM_GROUP || !reconcile_is_named(group->node, 1, node_id);
+    return group->id != NODE_SYSTEM_GROUP ||
+           (!reconcile_is_named(group->node, 1, node_id) && reconcile_is_confirmed(group->node));
 }
 
 static void reconcile_propose(struct hosted_group *group, const struct replica_member *members, unsigned count)
@@ -242,7 +279,7 @@ void reconcile_system(struct node *node, struct buffer *command)
     for (uint32_t i = 0; i < membership->count; i++) {
         const struct membership_member *member = &membership->members[i];
         if (member->role == MEMBERSHIP_LEAVING && member->node.id != node->id &&
-            !reconcile_is_named(node, 0, member->node.id)) {
+            !reconcile_is_named(node, 0, member->node.id) && reconcile_is_confirmed(node)) {
             change = (struct membership_change){.kind = MEMBERSHIP_FORGET, .node = {.id = member->node.id}};
             system_group_change(&change, command);
             return;

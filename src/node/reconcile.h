@@ -11,11 +11,11 @@
  * holds everything that was in the leader's log at the leader's previous look, RECONCILE_ROUND_MS ago or more: what it
  * still lacks then is what it takes to replicate one such interval (the last round of Ongaro, "Consensus", 4.2.1).
  *
- * The system group lets go of a member last, once no other group names it, as its leader sees them: until then the
- * member hears that it leaves, and hands over what it leads.
- *
- * A member that leaves is forgotten by the system group once no group's configuration names it, as its leader sees
- * them.
+ * The system group lets go of a member last, once no other group names it: until then the member hears that it leaves,
+ * and hands over what it leads. Then it is forgotten. Both are decided by the system group's leader, which looks at its
+ * own replicas of the groups; since any of them may lag behind, or not be a member yet, every group is asked first (a
+ * barrier each), so that what was committed before is seen. A member that is forgotten while a group still counts on
+ * its vote would be called by nobody any more.
  *
  * Thread: the loop's. */
 #ifndef NODE_RECONCILE_H
@@ -25,6 +25,7 @@
 
 #define RECONCILE_ROUND_MS       100u
 #define RECONCILE_GROUPS_PER_RUN 1024u
+#define RECONCILE_RETRY_MS       1000u /* after groups that did not answer */
 
 /* What a leader knows when it decides, and what it decides. */
 struct reconcile_view {

@@ -19,7 +19,7 @@
 struct snapshot_request {
     struct list link;
     struct proposal_owner owner;
-    uint64_t group; /* 0: every routed one */
+    uint64_t group; /* 0: every one */
     uint64_t sequence;
 };
 
@@ -197,9 +197,21 @@ static bool snapshots_is_due(const struct hosted_group *group, uint64_t now_ms)
            state.bytes - own->log_bytes >= options->log_bytes;
 }
 
-static bool snapshots_can(const struct hosted_group *group)
+/* Members that do not know snapshots of the system group must be able to follow its log from the beginning. */
+static bool snapshots_is_known_to_all(const struct hosted_group *group)
+{
+    return group->id != NODE_SYSTEM_GROUP ||
+           group->node->membership.feature_level >= DESCRIPTION_FEATURES_SYSTEM_SNAPSHOTS;
+}
+
+static bool snapshots_is_started(const struct hosted_group *group)
 {
     return group->ops->cut != NULL && group->replica != NULL && !group->is_failed;
+}
+
+static bool snapshots_can(const struct hosted_group *group)
+{
+    return snapshots_is_started(group) && snapshots_is_known_to_all(group);
 }
 
 /* Nothing of it would be new, or it cannot be taken: who asked is answered. */
@@ -208,7 +220,7 @@ static void snapshots_settle(struct hosted_group *group)
     struct group_snapshots *own = &group->snapshots;
     if (own->wanted > own->answered && (!snapshots_can(group) || group->applied_index <= own->index)) {
         own->answered = own->wanted;
-        own->result = snapshots_can(group) ? 0 : HF_ECLOSED;
+        own->result = snapshots_is_started(group) ? 0 : HF_ECLOSED;
     }
 }
 
@@ -333,7 +345,9 @@ void node_snapshot(struct node *node, uint64_t group_id, node_done *done, void *
     struct proposal_owner owner = {done, arg};
     int rc = node->phase != NODE_RUNNING ? HF_ECLOSED : 0;
     if (rc == 0 && group_id != 0) {
-        rc = group == NULL ? HF_ENOTFOUND : group->ops->cut == NULL ? HF_EUNSUPPORTED : 0;
+        rc = group == NULL                                                  ? HF_ENOTFOUND
+             : group->ops->cut == NULL || !snapshots_is_known_to_all(group) ? HF_EUNSUPPORTED
+                                                                            : 0;
     }
     if (rc == 0 && snapshots->request_count == SNAPSHOTS_REQUESTS_MAX) {
         rc = error_raise(HF_EBUSY, "%u requests for snapshots wait already", SNAPSHOTS_REQUESTS_MAX);

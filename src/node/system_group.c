@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "node/system_state.h"
 
 struct system_group {
     const struct description *description;
@@ -183,6 +184,100 @@ static void system_group_digest(void *machine, uint64_t digest[2])
     digest[1] = membership_hash(&system->membership);
 }
 
+/* ---- Snapshots: the state is small, so a cut is its bytes ---- */
+
+struct system_group_cut {
+    struct buffer bytes;
+    size_t read;
+};
+
+static void *system_group_cut(void *machine)
+{
+    const struct system_group *system = machine;
+    struct system_group_cut *cut = memory_new(sizeof(*cut));
+    struct hf_bytes description =
+        system->has_description ? buffer_bytes(&system->description_bytes) : (struct hf_bytes){0};
+    system_state_encode(description, &system->membership, &cut->bytes);
+    return cut;
+}
+
+static void system_group_cut_close(void *arg)
+{
+    struct system_group_cut *cut = arg;
+    buffer_close(&cut->bytes);
+    free(cut);
+}
+
+static int system_group_cut_read(void *arg, void *target, size_t size, size_t *got)
+{
+    struct system_group_cut *cut = arg;
+    size_t left = cut->bytes.size - cut->read;
+    *got = left < size ? left : size;
+    memcpy(target, cut->bytes.data + cut->read, *got);
+    cut->read += *got;
+    return 0;
+}
+
+static uint64_t system_group_cut_entries(void *arg)
+{
+    return 1;
+}
+
+struct system_group_import {
+    const struct system_group *system; /* whose description is looked at, which never changes */
+    struct buffer bytes;
+    bool has_description;
+    struct membership membership;
+};
+
+static void *system_group_import_open(void *machine)
+{
+    struct system_group_import *import = memory_new(sizeof(*import));
+    import->system = machine;
+    return import;
+}
+
+static int system_group_import_write(void *arg, struct hf_bytes bytes)
+{
+    struct system_group_import *import = arg;
+    if (bytes.size > SYSTEM_STATE_SIZE_MAX - import->bytes.size) {
+        return error_raise(HF_ECORRUPT, "the state of the system group is larger than it can be");
+    }
+    buffer_append_bytes(&import->bytes, bytes);
+    return 0;
+}
+
+static int system_group_import_finish(void *arg)
+{
+    struct system_group_import *import = arg;
+    const struct system_group *system = import->system;
+    struct hf_bytes description = {0};
+    int rc = system_state_decode(buffer_bytes(&import->bytes), &description, &import->membership);
+    import->has_description = description.size > 0;
+    if (rc == 0 && (memcmp(import->membership.cluster_id, system->description->cluster_id, PEER_CLUSTER_ID_SIZE) != 0 ||
+                    (import->has_description && !bytes_equal(description, buffer_bytes(&system->description_bytes))))) {
+        rc = error_raise(HF_EMISMATCH, "the cluster agreed on another description than the file \"cluster\" of this "
+                                       "data directory holds");
+    }
+    return rc;
+}
+
+/* In place: the membership is lent for the machine's life. */
+static void system_group_import_swap(void *machine, void *arg)
+{
+    struct system_group *system = machine;
+    struct system_group_import *import = arg;
+    system->has_description = import->has_description;
+    system->membership = import->membership;
+}
+
+static void system_group_import_close(void *arg)
+{
+    struct system_group_import *import = arg;
+    buffer_close(&import->bytes);
+    free(import);
+}
+
 const struct node_machine_ops *system_group_ops(void)
 {
     static const struct node_machine_ops ops = {
@@ -194,6 +289,15 @@ const struct node_machine_ops *system_group_ops(void)
         .expire_due_ms = system_group_expire_due_ms,
         .expire = system_group_expire,
         .digest = system_group_digest,
+        .cut = system_group_cut,
+        .cut_close = system_group_cut_close,
+        .cut_read = system_group_cut_read,
+        .cut_entries = system_group_cut_entries,
+        .import_open = system_group_import_open,
+        .import_write = system_group_import_write,
+        .import_finish = system_group_import_finish,
+        .import_swap = system_group_import_swap,
+        .import_close = system_group_import_close,
     };
     return &ops;
 }

@@ -67,6 +67,14 @@ static void upkeep_see_registration(void *arg, uint64_t node_id, uint64_t incarn
     }
 }
 
+static int upkeep_refuse_copy(const struct node *node)
+{
+    return error_raise(HF_EMISMATCH,
+                       "node %" PRIu64 " is known to the cluster under another incarnation than this data directory's: "
+                       "its log was copied here from somewhere else",
+                       node->id);
+}
+
 /* Before anything is committed, the log already says under which incarnations the nodes are known. */
 int upkeep_scan_registrations(struct node *node)
 {
@@ -91,14 +99,13 @@ int upkeep_scan_registrations(struct node *node)
     if (rc == HF_ECORRUPT) {
         return 0;
     }
-    if (rc == 0 && node->failure != 0) {
-        return error_raise(HF_EMISMATCH,
-                           "node %" PRIu64
-                           " is known to the cluster under another incarnation than this data directory's: "
-                           "its log was copied here from somewhere else",
-                           node->id);
-    }
-    return rc;
+    return rc == 0 && node->failure != 0 ? upkeep_refuse_copy(node) : rc;
+}
+
+int upkeep_check_registration(const struct node *node)
+{
+    uint64_t registered = node->groups[0].machine != NULL ? system_group_incarnation(upkeep_system(node), node->id) : 0;
+    return registered != 0 && registered != node->self->incarnation ? upkeep_refuse_copy(node) : 0;
 }
 
 /* ---- Clocks ---- */

@@ -20,5 +20,7 @@ int upkeep_receive_clock(struct node *node, struct node_peer *peer, struct hf_by
 /* When the node starts, before anything is committed: its log already says under which incarnations the nodes are
  * known. HF_EMISMATCH when this node itself is known under another one. */
 int upkeep_scan_registrations(struct node *node);
+/* The same, of what lies before its log: once the system group was opened, with the state of its snapshot. */
+int upkeep_check_registration(const struct node *node);
 
 #endif

@@ -24,7 +24,7 @@ static void command_snapshot_finish(struct call *call, struct reply *reply)
     }
 }
 
-/* group 0: every routed one. The part has a lane of its own. */
+/* group 0: every one. The part has a lane of its own. */
 static int command_snapshot_take(struct session *session, uint64_t group)
 {
     session->current->finish = command_snapshot_finish;
@@ -64,15 +64,22 @@ int command_snapshot_lastsave(struct session *session, const struct arguments *a
 
 /* ---- RAFT.SNAPSHOT ---- */
 
-/* A routed group's id. False when it answered an error. */
-static bool command_snapshot_group(struct session *session, struct hf_bytes text, uint64_t *group, struct reply *reply)
+/* A group's id, `first` or above. False when it answered an error. */
+static bool command_snapshot_group_from(struct session *session, struct hf_bytes text, unsigned first, uint64_t *group,
+                                        struct reply *reply)
 {
     uint64_t end = (uint64_t)NODE_GROUP_FIRST + node_group_count(session->server->node);
-    if (!argument_unsigned(text, group) || *group < NODE_GROUP_FIRST || *group >= end) {
-        reply_error(reply, "ERR there are the groups %u to %" PRIu64, NODE_GROUP_FIRST, end - 1);
+    if (!argument_unsigned(text, group) || *group < first || *group >= end) {
+        reply_error(reply, "ERR there are the groups %u to %" PRIu64, first, end - 1);
         return false;
     }
     return true;
+}
+
+/* What a backup may copy away: keys are in the routed ones. */
+static bool command_snapshot_group(struct session *session, struct hf_bytes text, uint64_t *group, struct reply *reply)
+{
+    return command_snapshot_group_from(session, text, NODE_GROUP_FIRST, group, reply);
 }
 
 static void command_snapshot_say(uint64_t group, int result, struct reply *reply)
@@ -147,7 +154,7 @@ int command_snapshot_raft(struct session *session, const struct arguments *argum
         return command_snapshot_take(session, 0);
     }
     if (arguments->count == 3 && argument_is(arguments->items[1], "group")) {
-        return command_snapshot_group(session, arguments->items[2], &group, reply)
+        return command_snapshot_group_from(session, arguments->items[2], NODE_SYSTEM_GROUP, &group, reply)
                    ? command_snapshot_take(session, group)
                    : SESSION_ANSWERED;
     }

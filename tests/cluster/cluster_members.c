@@ -286,6 +286,8 @@ static bool members_may_wipe(struct cluster *cluster, const struct cluster_node 
             }
             replica_status(node->node->groups[g].replica, &status);
             bool is_whole = status.member_count == membership->count && !status.is_changing;
+            /* A change whose outcome nobody was told may still come into force, and take the vote that is needed. */
+            is_whole = is_whole && (g > 0 || status.last_index == status.applied_index);
             for (unsigned k = 0; k < status.member_count; k++) {
                 is_whole = is_whole && status.members[k].role == REPLICA_ROLE_VOTER;
             }

@@ -43,6 +43,9 @@ const char *cluster_event_name(enum cluster_event event)
         "install_interrupted",
         "install_resumed",
         "started_from_snapshot",
+        "system_snapshot",
+        "system_compacted",
+        "system_installed",
         "member_joined",
         "member_promoted",
         "member_demoted",
@@ -110,6 +113,19 @@ static void cluster_node_restart_after(struct cluster_node *node, uint64_t delay
     cluster_node_call_after(node, delay_ms * CLUSTER_MS, cluster_restart_due);
 }
 
+/* The system group among them: what it holds is small, and what depends on it is not. */
+static void cluster_node_count_system(struct cluster_node *node)
+{
+    struct hf_log_group_state state;
+    const struct hosted_group *system = node->node->groups_open > 0 ? &node->node->groups[0] : NULL;
+    if (system == NULL || hf_log_group_state(node->node->log, NODE_SYSTEM_GROUP, &state) != 0) {
+        return;
+    }
+    node->cluster->result->events[CLUSTER_EVENT_SYSTEM_SNAPSHOT] += system->snapshots.index > 0;
+    node->cluster->result->events[CLUSTER_EVENT_SYSTEM_COMPACTED] += state.first_index > 1;
+    node->cluster->result->events[CLUSTER_EVENT_SYSTEM_INSTALLED] += state.snapshot_name_size > 0;
+}
+
 /* What the node did while it lived. */
 static void cluster_node_count(struct cluster_node *node)
 {
@@ -128,6 +144,7 @@ static void cluster_node_count(struct cluster_node *node)
             cluster_count(node->cluster, CLUSTER_EVENT_COMPACTED);
         }
     }
+    cluster_node_count_system(node);
 }
 
 /* The host is stopped already; what the process had taken in is answered as a closing node answers. */

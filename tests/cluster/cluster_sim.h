@@ -84,6 +84,9 @@ enum cluster_event {
     CLUSTER_EVENT_INSTALL_INTERRUPTED,
     CLUSTER_EVENT_INSTALL_RESUMED, /* with chunks that were there before */
     CLUSTER_EVENT_STARTED_FROM_SNAPSHOT,
+    CLUSTER_EVENT_SYSTEM_SNAPSHOT,  /* the system group, when a node stops: it had one, */
+    CLUSTER_EVENT_SYSTEM_COMPACTED, /* its log no longer begins at 1, */
+    CLUSTER_EVENT_SYSTEM_INSTALLED, /* its log's last reset names one that was received */
     CLUSTER_EVENT_MEMBER_JOINED,
     CLUSTER_EVENT_MEMBER_PROMOTED,
     CLUSTER_EVENT_MEMBER_DEMOTED,

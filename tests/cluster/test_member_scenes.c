@@ -378,7 +378,7 @@ static void a_cluster_of_an_older_release_takes_changes_once_every_node_knows_th
     assert_int_equal(scene_start(&scene->nodes[2]), 0);
     scene_run_ms(scene, 3000);
     for (uint32_t i = 0; i < 3; i++) {
-        assert_int_equal(node_membership(scene->nodes[i].node)->feature_level, DESCRIPTION_FEATURES_MEMBERS);
+        assert_int_equal(node_membership(scene->nodes[i].node)->feature_level, DESCRIPTION_FEATURE_LEVEL_MAX);
     }
     assert_int_equal(scene_join_host(&scene->nodes[3], &scene->nodes[1], MEMBERSHIP_VOTER, why), 0);
     assert_int_equal(scene_start(&scene->nodes[3]), 0);

@@ -35,7 +35,6 @@ static void the_log_reaches_back_to_the_second_newest_snapshot(void **state)
     assert_true(scene_group(node, GROUP)->snapshots.index > one);
     assert_true(first_index(node) == one); /* and one more entry of trail */
     assert_int_equal(take(node, 0), 0);    /* nothing new: done at once */
-    assert_int_equal(take(node, NODE_SYSTEM_GROUP), HF_EUNSUPPORTED);
     scene_close(scene);
 }
 
@@ -274,6 +273,140 @@ static bool has_some(void *arg)
            status.bytes_done > 16384 && status.bytes_done < status.bytes_total;
 }
 
+/* ---- the system group ---- */
+
+static struct hf_log_group_state system_state(struct scene_node *node)
+{
+    struct hf_log_group_state state;
+    assert_int_equal(hf_log_group_state(node->node->log, NODE_SYSTEM_GROUP, &state), 0);
+    return state;
+}
+
+/* Entries of the system group: a node's Redis port moves on and on. */
+static void change_addresses(struct scene_node *through, uint64_t id, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const struct membership_member *member = membership_find(node_membership(through->node), id);
+        struct membership_change change = {.kind = MEMBERSHIP_ADDRESS, .node = member->node};
+        snprintf(change.node.client_address, sizeof(change.node.client_address), "n%" PRIu64 ":%u", id,
+                 1000 + (unsigned)node_membership(through->node)->version);
+        assert_int_equal(scene_changed(through, &change).result, 0);
+    }
+}
+
+static bool system_is_equal(void *arg)
+{
+    struct scene *scene = arg;
+    for (uint32_t i = 1; i < scene->node_count; i++) {
+        uint64_t first[2];
+        uint64_t other[2];
+        if (scene->nodes[0].node == NULL || scene->nodes[i].node == NULL) {
+            return false;
+        }
+        struct hosted_group *a = scene_group(&scene->nodes[0], NODE_SYSTEM_GROUP);
+        struct hosted_group *b = scene_group(&scene->nodes[i], NODE_SYSTEM_GROUP);
+        a->ops->digest(a->machine, first);
+        b->ops->digest(b->machine, other);
+        if (a->applied_index != b->applied_index || first[0] != other[0] || first[1] != other[1] || first[0] == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void the_system_group_is_compacted_and_its_snapshot_goes_to_who_lacks_its_log(void **state)
+{
+    char why[256] = "";
+    struct scene *scene = scene_open(3, 1, &often);
+    scene_wait_led(scene, 5000);
+    scene_run_ms(scene, 2000); /* everybody is registered */
+    scene_kill(&scene->nodes[2]);
+    scene_wait_led(scene, 5000);
+    for (unsigned round = 0; round < 3; round++) {
+        change_addresses(&scene->nodes[0], 1, 4);
+        assert_int_equal(take(&scene->nodes[0], NODE_SYSTEM_GROUP), 0);
+        assert_int_equal(take(&scene->nodes[1], NODE_SYSTEM_GROUP), 0);
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_true(system_state(&scene->nodes[i]).first_index > 8);
+    }
+    /* One that was away, one that never was there, and a start from the snapshot. */
+    assert_int_equal(scene_start(&scene->nodes[2]), 0);
+    assert_true(sim_run_until(scene->sim, system_is_equal, scene, 20000 * SCENE_MS));
+    assert_true(system_state(&scene->nodes[2]).snapshot_name_size > 0);
+    struct scene_node *joined = scene_join(scene, &scene->nodes[1], MEMBERSHIP_VOTER, why);
+    assert_non_null(joined);
+    assert_int_equal(scene_start(joined), 0);
+    scene_wait_role(scene, joined->id, REPLICA_ROLE_VOTER, 20000);
+    assert_true(sim_run_until(scene->sim, system_is_equal, scene, 20000 * SCENE_MS));
+    assert_true(system_state(joined).snapshot_name_size > 0);
+    for (uint32_t i = 0; i < scene->node_count; i++) {
+        scene_power_off(&scene->nodes[i]);
+        assert_int_equal(scene_start(&scene->nodes[i]), 0);
+    }
+    scene_wait_led(scene, 10000);
+    change_addresses(joined, 1, 2);
+    assert_true(sim_run_until(scene->sim, system_is_equal, scene, 20000 * SCENE_MS));
+    assert_int_equal(scene_put(joined, GROUP, 1, 7), 0);
+    scene_close(scene);
+}
+
+static void the_system_group_keeps_its_log_until_every_member_knows_its_snapshots(void **state)
+{
+    scene_feature_level = DESCRIPTION_FEATURES_MEMBERS;
+    struct scene *scene = scene_open(3, 1, &often);
+    scene_feature_level = 0;
+    scene_kill(&scene->nodes[2]); /* nobody has heard what it supports */
+    scene_wait_led(scene, 5000);
+    assert_int_equal(scene_put(&scene->nodes[0], GROUP, 1, 1), 0);
+    assert_int_equal(take(&scene->nodes[0], NODE_SYSTEM_GROUP), HF_EUNSUPPORTED);
+    assert_int_equal(take(&scene->nodes[0], 0), 0);
+    assert_int_equal(scene_group(&scene->nodes[0], NODE_SYSTEM_GROUP)->snapshots.index, 0);
+    assert_int_equal(scene_start(&scene->nodes[2]), 0);
+    scene_run_ms(scene, 3000);
+    assert_int_equal(take(&scene->nodes[0], 0), 0);
+    assert_int_not_equal(scene_group(&scene->nodes[0], NODE_SYSTEM_GROUP)->snapshots.index, 0);
+    scene_close(scene);
+}
+
+/* What a node is known by lies before the log by now. */
+static void H18_a_wiped_node_is_refused_by_what_only_a_snapshot_knows(void **state)
+{
+    struct scene *scene = scene_open(3, 1, &often);
+    struct peer_status status = {0};
+    struct scene_node *wiped = &scene->nodes[1];
+    scene_wait_led(scene, 5000);
+    scene_run_ms(scene, 2000);
+    for (unsigned round = 0; round < 3; round++) {
+        change_addresses(&scene->nodes[0], 1, 4);
+        for (uint32_t i = 0; i < 3; i++) {
+            assert_int_equal(take(&scene->nodes[i], NODE_SYSTEM_GROUP), 0);
+        }
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(system_state(&scene->nodes[i]).first_index > 8);
+        scene_power_off(&scene->nodes[i]);
+    }
+    sim_disk_wipe(wiped->host);
+    sim_host_start(wiped->host);
+    assert_int_equal(directory_format(sim_host_io(wiped->host), "/data", scene->description, wiped->id), 0);
+    for (uint32_t i = 0; i < 3; i += 2) {
+        /* The members are in a file, too; that one is lost. */
+        sim_host_start(scene->nodes[i].host);
+        assert_int_equal(path_unlink(sim_host_io(scene->nodes[i].host), "/data/members"), 0);
+        assert_int_equal(scene_start(&scene->nodes[i]), 0);
+    }
+    assert_int_equal(scene_start(wiped), 0);
+    scene_run_ms(scene, 4000);
+    for (unsigned i = 0; i < 400 && strstr(status.last_error, "holdfast member remove 2") == NULL; i++) {
+        scene_run_ms(scene, 10);
+        assert_int_equal(peer_status(node_peers(wiped->node), 1, &status), 0);
+        assert_false(status.up);
+    }
+    assert_non_null(strstr(status.last_error, "holdfast member remove 2"));
+    scene_close(scene);
+}
+
 /* Interrupted in the middle: by a cut connection, and by the end of either process. */
 static void a_transfer_goes_on_where_it_was_interrupted(void **state)
 {
@@ -383,6 +516,9 @@ int main(void)
         cmocka_unit_test(requests_beyond_what_may_wait_are_refused),
         cmocka_unit_test(snapshots_are_taken_by_entries_and_by_time),
         cmocka_unit_test(a_member_that_is_far_behind_installs_a_snapshot),
+        cmocka_unit_test(the_system_group_is_compacted_and_its_snapshot_goes_to_who_lacks_its_log),
+        cmocka_unit_test(the_system_group_keeps_its_log_until_every_member_knows_its_snapshots),
+        cmocka_unit_test(H18_a_wiped_node_is_refused_by_what_only_a_snapshot_knows),
         cmocka_unit_test(a_transfer_goes_on_where_it_was_interrupted),
         cmocka_unit_test(chunks_that_are_on_their_way_are_not_sent_again),
         cmocka_unit_test(H7_a_power_cut_at_any_step_of_an_install_leaves_a_good_state),

@@ -136,7 +136,7 @@ static void what_a_later_release_wrote_is_refused_by_its_version(void **state)
         struct description *read = NULL;
         struct buffer bytes = {0};
         description_encode(description, &bytes);
-        bytes_put_u32(bytes.data + offsets[i], 3);
+        bytes_put_u32(bytes.data + offsets[i], DESCRIPTION_FEATURE_LEVEL_MAX + 1);
         reseal(&bytes);
         assert_int_equal(description_decode(buffer_bytes(&bytes), &read), HF_EVERSION);
         buffer_close(&bytes);

@@ -188,6 +188,43 @@ static void what_is_encoded_is_read_back_and_every_flipped_bit_is_noticed(void *
     buffer_close(&bytes);
 }
 
+static void addresses_that_are_none_and_addresses_of_two_are_refused(void **state)
+{
+    static const struct {
+        const char *peer[2];
+        const char *client;
+        const char *http;
+        int result;
+    } rows[] = {
+        {{"a:1", "b:1"}, "c:2", "d:3", 0},
+        {{"a:1", "b:1"}, "", "", 0},
+        {{"", "b:1"}, "", "", 0}, /* began as a cluster of one without a door */
+        {{"", ""}, "c:2", "", 0},
+        {{"a:1", "a:1"}, "", "", HF_ECORRUPT},
+        {{"a", "b:1"}, "", "", HF_ECORRUPT},
+        {{"a:99999", "b:1"}, "", "", HF_ECORRUPT},
+        {{"a:1", "b:1"}, "c", "", HF_ECORRUPT},
+        {{"a:1", "b:1"}, "c:2", "d :3", HF_ECORRUPT},
+        {{"", "b:1"}, "c\n:2", "", HF_ECORRUPT}, /* also where there is no peer address */
+        {{"", "b:1"}, "", "d", HF_ECORRUPT},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct membership read;
+        struct buffer bytes = {0};
+        struct membership membership = {.version = 1, .next_id = 3, .feature_level = 1, .count = 2};
+        for (unsigned m = 0; m < 2; m++) {
+            membership.members[m].node.id = m + 1;
+            membership.members[m].role = MEMBERSHIP_VOTER;
+            strcpy(membership.members[m].node.peer_address, rows[i].peer[m]);
+        }
+        strcpy(membership.members[0].node.client_address, rows[i].client);
+        strcpy(membership.members[0].node.http_address, rows[i].http);
+        membership_encode(&membership, &bytes);
+        assert_int_equal(membership_decode(buffer_bytes(&bytes), &read), rows[i].result);
+        buffer_close(&bytes);
+    }
+}
+
 static void a_change_is_read_back_and_noise_is_refused_or_harmless(void **state)
 {
     struct rng rng;
@@ -250,6 +287,7 @@ int main(void)
         cmocka_unit_test(an_address_changes_under_the_same_id),
         cmocka_unit_test(the_feature_level_only_rises),
         cmocka_unit_test(what_is_encoded_is_read_back_and_every_flipped_bit_is_noticed),
+        cmocka_unit_test(addresses_that_are_none_and_addresses_of_two_are_refused),
         cmocka_unit_test(a_change_is_read_back_and_noise_is_refused_or_harmless),
         cmocka_unit_test(an_outcome_is_read_back),
     };

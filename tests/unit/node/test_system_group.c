@@ -188,6 +188,119 @@ static void H18_registrations_are_found_in_a_log_that_is_not_applied(void **stat
     machine_close(&machine);
 }
 
+/* ---- Snapshots ---- */
+
+static void fill(struct machine *machine)
+{
+    struct buffer commands[3] = {0};
+    struct membership_change change = {.kind = MEMBERSHIP_JOIN,
+                                       .node = {0, "d:1", "d:2", "d:3"},
+                                       .incarnation = 99,
+                                       .feature_level = DESCRIPTION_FEATURE_LEVEL_MAX,
+                                       .role = MEMBERSHIP_STANDBY};
+    system_group_describe(machine->description, &commands[0]);
+    system_group_register(2, 77, &commands[1]);
+    system_group_change(&change, &commands[2]);
+    assert_int_equal(apply(machine, commands, 3), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        buffer_close(&commands[i]);
+    }
+}
+
+static void cut(struct machine *machine, size_t piece, struct buffer *out)
+{
+    void *source = machine->ops->cut(machine->system);
+    size_t got = piece;
+    while (got == piece) {
+        uint8_t *target = buffer_extend(out, piece);
+        assert_int_equal(machine->ops->cut_read(source, target, piece, &got), 0);
+        out->size -= piece - got;
+    }
+    machine->ops->cut_close(source);
+}
+
+static int import(struct machine *machine, struct hf_bytes bytes, size_t piece)
+{
+    void *target = machine->ops->import_open(machine->system);
+    int rc = 0;
+    for (size_t at = 0; rc == 0 && at < bytes.size; at += piece) {
+        size_t size = bytes.size - at < piece ? bytes.size - at : piece;
+        rc = machine->ops->import_write(target, bytes_of((const uint8_t *)bytes.data + at, size));
+    }
+    rc = rc == 0 ? machine->ops->import_finish(target) : rc;
+    if (rc == 0) {
+        machine->ops->import_swap(machine->system, target);
+    }
+    machine->ops->import_close(target);
+    return rc;
+}
+
+static void a_state_that_went_through_a_snapshot_goes_on_as_the_other_does(void **state)
+{
+    for (size_t piece = 1; piece < 500; piece = piece * 2 + 5) {
+        struct machine one = machine_open(1);
+        struct machine two = machine_open(1);
+        struct buffer bytes = {0};
+        struct buffer again = {0};
+        uint64_t digests[2][2];
+        const struct membership *membership = system_group_membership(two.system);
+        fill(&one);
+        cut(&one, piece, &bytes);
+        assert_int_equal(import(&two, buffer_bytes(&bytes), piece), 0);
+        assert_true(system_group_has_description(two.system));
+        assert_int_equal(system_group_incarnation(two.system, 2), 77);
+        assert_ptr_equal(system_group_membership(two.system), membership); /* lent for the machine's life */
+        assert_int_equal(membership->count, 4);
+        two.index = one.index;
+        struct buffer command = {0};
+        system_group_register(5, 55, &command);
+        assert_int_equal(apply(&one, &command, 1), 0);
+        assert_int_equal(apply(&two, &command, 1), 0);
+        one.ops->digest(one.system, digests[0]);
+        two.ops->digest(two.system, digests[1]);
+        assert_memory_equal(digests[0], digests[1], sizeof(digests[0]));
+        buffer_clear(&bytes);
+        cut(&one, 4096, &bytes);
+        cut(&two, 4096, &again);
+        assert_true(bytes_equal(buffer_bytes(&bytes), buffer_bytes(&again)));
+        buffer_close(&command);
+        buffer_close(&bytes);
+        buffer_close(&again);
+        machine_close(&one);
+        machine_close(&two);
+    }
+}
+
+static void a_damaged_or_foreign_state_is_refused_and_changes_nothing(void **state)
+{
+    struct machine one = machine_open(1);
+    struct machine other = machine_open(2);
+    struct buffer bytes = {0};
+    uint64_t before[2];
+    uint64_t after[2];
+    cut(&one, 64, &bytes); /* nothing agreed on yet is a state, too */
+    assert_int_equal(import(&one, buffer_bytes(&bytes), 64), 0);
+    assert_int_equal(import(&other, buffer_bytes(&bytes), 64), HF_EMISMATCH);
+    buffer_clear(&bytes);
+    fill(&one);
+    cut(&one, 64, &bytes);
+    other.ops->digest(other.system, before);
+    assert_int_equal(import(&other, buffer_bytes(&bytes), 64), HF_EMISMATCH);
+    for (size_t i = 0; i < bytes.size; i++) {
+        assert_int_equal(import(&other, bytes_of(bytes.data, i), 64), HF_ECORRUPT);
+        bytes.data[i] ^= 1;
+        assert_int_equal(import(&other, buffer_bytes(&bytes), 64), i >= 8 && i < 12 ? HF_EVERSION : HF_ECORRUPT);
+        bytes.data[i] ^= 1;
+    }
+    buffer_append_u8(&bytes, 0);
+    assert_int_equal(import(&other, buffer_bytes(&bytes), 64), HF_ECORRUPT);
+    other.ops->digest(other.system, after);
+    assert_memory_equal(before, after, sizeof(before));
+    buffer_close(&bytes);
+    machine_close(&one);
+    machine_close(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +308,8 @@ int main(void)
         cmocka_unit_test(H18_the_first_registered_incarnation_of_a_node_counts),
         cmocka_unit_test(what_a_newer_program_wrote_stops_the_group_with_clear_text),
         cmocka_unit_test(a_truncated_entry_is_damage),
+        cmocka_unit_test(a_state_that_went_through_a_snapshot_goes_on_as_the_other_does),
+        cmocka_unit_test(a_damaged_or_foreign_state_is_refused_and_changes_nothing),
         cmocka_unit_test(H18_registrations_are_found_in_a_log_that_is_not_applied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
