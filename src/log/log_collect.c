@@ -78,10 +78,14 @@ static void log_collect_give_up(struct hf_log *log, uint64_t now_ns, const char 
 static void log_collect_begin(struct hf_log *log, struct log_segment *victim)
 {
     struct log_collect *collect = &log->collect;
-    char name[LOG_FORMAT_NAME_SIZE];
-    log_format_segment_name(name, victim->header.number);
     collect->victim = victim;
     victim->pins++;
+    if (victim->live_entries == 0) {
+        collect->state = LOG_COLLECT_STATES;
+        return;
+    }
+    char name[LOG_FORMAT_NAME_SIZE];
+    log_format_segment_name(name, victim->header.number);
     collect->io = log->io;
     collect->path = text_format("%s/%s", log->directory, name);
     collect->shadow = log_segment_new(&victim->header);
@@ -322,6 +326,26 @@ static int log_collect_plan(struct hf_log *log)
     return rc;
 }
 
+/* The states of some more groups. HF_ENOTFOUND: of all of them. */
+static int log_collect_states(struct hf_log *log)
+{
+    struct log_collect *collect = &log->collect;
+    uint64_t id = 0;
+    void *value = NULL;
+    for (unsigned looked_at = 0; looked_at < LOG_COLLECT_LOOKED_AT_MAX; looked_at++) {
+        size_t position = collect->position;
+        if (!map_next(&log->groups.by_id, &position, &id, &value)) {
+            return HF_ENOTFOUND;
+        }
+        int rc = log_collect_place_states(log, id, collect->victim);
+        if (rc != 0) {
+            return rc; /* the same group again */
+        }
+        collect->position = position;
+    }
+    return 0;
+}
+
 static int log_collect_place(struct hf_log *log)
 {
     struct log_collect *collect = &log->collect;
@@ -345,6 +369,8 @@ static int log_collect_advance(struct hf_log *log)
     switch (log->collect.state) {
     case LOG_COLLECT_IDLE:
         return 0;
+    case LOG_COLLECT_STATES:
+        return log_collect_states(log);
     case LOG_COLLECT_SCANNING:
         if (log->collect.offset < log->collect.shadow->used_bytes) {
             return log_collect_submit(log, log_collect_scan_work, LOG_COLLECT_SCANNING);

@@ -2,7 +2,8 @@
  * is dead and can be given up (log_release.h). So no group, however idle, keeps a file from going.
  *
  *   decide ──→ scan ──→ plan ⇄ read ──→ place ──→ … ──→ dead
- *   (mutex)    (work)   (mutex) (work)  (mutex)
+ *   (mutex)    (work)   (mutex) (work)  (mutex)           ↑
+ *        └──── no entry in it is live: place states ──────┘
  *     scan   the whole segment is read and applied to groups of its own, as an open without what is in front would:
  * what the segment by itself says that is live plan   which of that is live in the log now: at most
  * LOG_COLLECT_SLICE_ENTRIES, LOG_COLLECT_SLICE_BYTES read   the records of the slice, past the page cache; their
@@ -17,8 +18,12 @@
  * what is dead, so that at most one byte is moved for each byte that was appended. What is moved may use half of the
  * headroom; a segment that does not fit waits for space.
  *
- * A segment that cannot be read, or that damaged groups need (log_release_held_number), is not collected, and so
- * nothing behind it: reset, remove or repair the groups. */
+ * Where no entry is live, only hard states, floors and removals have to move: those are in memory, so nothing is read.
+ * That is the usual case, for a log that is compacted; and a segment with a bad frame, whose entries have been healed
+ * or compacted away, goes like any other.
+ *
+ * A segment with live entries that cannot be read, or that damaged groups need (log_release_held_number), is not
+ * collected, and so nothing behind it: reset, remove or repair the groups. */
 #ifndef LOG_LOG_COLLECT_H
 #define LOG_LOG_COLLECT_H
 
@@ -42,6 +47,7 @@ struct log_collect_item;
 
 enum log_collect_state {
     LOG_COLLECT_IDLE,
+    LOG_COLLECT_STATES,
     LOG_COLLECT_SCANNING,
     LOG_COLLECT_PLANNING,
     LOG_COLLECT_READING,

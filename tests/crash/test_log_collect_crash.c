@@ -549,6 +549,59 @@ static void P2_damage_that_collection_meets_closes_its_group_and_keeps_the_file(
     script_end(&script);
 }
 
+static void append_to(struct run *run, struct hf_log_batch *batch)
+{
+    assert_int_equal(hf_log_append(run->log, batch, run_done, run), 0);
+    run->appended++;
+    while (run->acknowledged < run->appended) {
+        run_step(run);
+    }
+    hf_log_batch_clear(batch);
+}
+
+/* Only a vote of another group is live in a segment of which a frame is bad: it moves on from memory, the file goes. */
+static void L57_a_bad_frame_that_nobody_needs_keeps_no_file(void **unused)
+{
+    (void)unused;
+    struct script script;
+    struct run run;
+    struct hf_log_group_state state;
+    static uint8_t payload[2000];
+    script_begin(&script);
+    run_begin(&run, &script, 12);
+    assert_int_equal(run_open(&run), 0);
+    struct hf_log_batch *batch = NULL;
+    assert_int_equal(hf_log_batch_open(&batch), 0);
+    for (uint64_t index = 1; index <= 200; index++) {
+        struct hf_entry entry = {
+            .index = index, .term = 1, .type = HF_ENTRY_NORMAL, .payload = bytes_of(payload, sizeof(payload))};
+        assert_int_equal(hf_log_batch_append(batch, 51, &entry, 1), 0);
+        if (index == 40) {
+            assert_int_equal(hf_log_batch_hard_state(batch, 52, (struct hf_hard_state){.term = 7, .vote = 3}), 0);
+        }
+        append_to(&run, batch);
+    }
+    hf_log_group_state(run.log, 52, &state);
+    assert_true(state.segment_oldest > 1);
+    char name[64];
+    snprintf(name, sizeof(name), "%016llx.log", (unsigned long long)state.segment_oldest);
+    char *path = text_format("%s/%s", DIRECTORY, name);
+    assert_int_equal(sim_disk_flip_bit(run.host, path, 4096 + 96 + 64 + 40, 3), 0); /* in its first frame */
+    free(path);
+    assert_int_equal(hf_log_batch_compact(batch, 51, 199), 0);
+    append_to(&run, batch);
+    run_idle(&run, 300);
+    assert_false(is_there(&run, name));
+    run_close(&run);
+    assert_int_equal(run_open(&run), 0);
+    hf_log_group_state(run.log, 52, &state);
+    assert_true(state.hard_state.term == 7 && state.hard_state.vote == 3 && !state.damaged);
+    hf_log_batch_close(batch);
+    run_close(&run);
+    sim_close(run.sim);
+    script_end(&script);
+}
+
 /* A file that is needed is missing: the log says which, and truncates nothing. */
 static void H19_a_segment_that_is_needed_is_missing_and_the_log_says_so(void **unused)
 {
@@ -587,6 +640,7 @@ int main(void)
         cmocka_unit_test(L23_collection_gives_space_back_on_a_device_without_a_free_byte),
         cmocka_unit_test(L57_files_that_come_back_are_ignored_and_removed),
         cmocka_unit_test(P2_damage_that_collection_meets_closes_its_group_and_keeps_the_file),
+        cmocka_unit_test(L57_a_bad_frame_that_nobody_needs_keeps_no_file),
         cmocka_unit_test(H19_a_segment_that_is_needed_is_missing_and_the_log_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
