@@ -25,14 +25,15 @@ struct snapshot_job {
     struct hf_snapshot_retention retention;
     bool is_read;      /* the cut has no more bytes */
     bool is_published; /* it is in the store */
-    bool is_waiting;   /* written, and covers what is not durable in the log yet */
+    bool is_waiting;   /* written, and covers what is not durable in the log yet … */
+    uint64_t waiting_ms; /* … since then */
     bool is_cancelled;
     uint64_t second_index; /* of the newest verified one before it; 0: none */
     size_t piece_bytes;    /* of the piece that the worker read last */
     uint64_t bytes;
     uint64_t bytes_expected;
     uint64_t started_ms;
-    uint8_t *piece;
+    uint8_t *piece; /* large: a worker makes and frees it */
 };
 
 static struct node *job_node(const struct snapshot_job *job)
@@ -75,6 +76,7 @@ static int job_begin(void *arg)
     struct snapshot_job *job = arg;
     uint8_t head[GROUP_STREAM_HEAD_SIZE];
     const struct group_stream_head fields = {job->group->id, job->group->incarnation, job->point.stamp_ms};
+    job->piece = memory_new(SNAPSHOT_JOB_PIECE_BYTES);
     int rc = hf_snapshot_begin(job->store, &job->begin, &job->writer);
     if (rc == HF_EEXISTS) {
         return job_adopt(job);
@@ -105,6 +107,8 @@ static int job_finish(void *arg)
     uint64_t entries = job->group->ops->cut_entries(job->cut);
     struct hf_snapshot_writer *writer = job->writer;
     job->writer = NULL; /* freed either way */
+    free(job->piece);
+    job->piece = NULL;
     job->group->ops->cut_close(job->cut);
     job->cut = NULL;
     int rc = hf_snapshot_finish(writer, entries, &job->manifest);
@@ -147,7 +151,9 @@ static int job_abandon(void *arg)
 {
     struct snapshot_job *job = arg;
     hf_snapshot_cancel(job->writer);
+    free(job->piece);
     job->writer = NULL;
+    job->piece = NULL;
     if (job->cut != NULL) {
         job->group->ops->cut_close(job->cut);
         job->cut = NULL;
@@ -264,9 +270,17 @@ static int job_check(const struct snapshot_job *job)
 /* Rule 4: what others may load may not be ahead of the log here. */
 static void job_publish(struct snapshot_job *job)
 {
+    bool was_waiting = job->is_waiting;
+    uint64_t now_ms = loop_now_ms(job_node(job)->loop);
     job->is_waiting = !replica_snapshot_is_durable(job->group->replica, &job->point);
+    job->waiting_ms = was_waiting ? job->waiting_ms : now_ms;
     if (!job->is_waiting) {
         work_start(&job_node(job)->work, &job->item, job_finish, job_finished, job);
+    } else if (now_ms - job->waiting_ms > SNAPSHOT_JOB_WAIT_MS) {
+        job->is_waiting = false;
+        error_raise(HF_ETIMEOUT, "the log was not durable up to index %" PRIu64 " within %u ms", job->point.index,
+                    SNAPSHOT_JOB_WAIT_MS);
+        job_fail(job, HF_ETIMEOUT);
     }
 }
 
@@ -336,7 +350,6 @@ int snapshot_job_start(struct hosted_group *group, uint64_t sequence, struct sna
     job->point = point;
     job->point.stamp_ms = group->stamp.applied_ms;
     job->cut = group->ops->cut(group->machine);
-    job->piece = memory_new(SNAPSHOT_JOB_PIECE_BYTES);
     job->started_ms = loop_now_ms(node->loop);
     job->bytes_expected = group->ops->data_bytes != NULL ? group->ops->data_bytes(group->machine) : 0;
     job->retention =
@@ -384,6 +397,5 @@ void snapshot_job_close(struct snapshot_job *job)
     }
     (void)job_abandon(job);
     buffer_close(&job->configuration);
-    free(job->piece);
     free(job);
 }

@@ -1,7 +1,7 @@
 /* One snapshot of one group, in pieces that a worker runs, while writes go on:
  *
- *   cut at the applied index ─ begin ─ write … ─ (all of it is durable in the log) ─ finish ─ verify, and the one
- * before ─ clean └→ RAFT_SNAPSHOT, then the log's prefix goes
+ *   cut at the applied index ─ begin ─ write … ─ (all of it is durable in the log) ─ finish
+ *     ─ verify, and the one before ─ RAFT_SNAPSHOT, then the log's prefix goes ─ clean
  *
  * The cut costs the loop microseconds. Between two pieces the loop looks at what the cut holds in memory, and gives up
  * beyond copy_bytes_max. An error or a cancel anywhere leaves nothing behind, and the log as it was.
@@ -14,6 +14,7 @@
 #include "node/work.h"
 
 #define SNAPSHOT_JOB_PIECE_BYTES (4u << 20)
+#define SNAPSHOT_JOB_WAIT_MS     60000u /* for the log, when all is written; beyond it the snapshot fails */
 
 struct snapshot_job;
 
