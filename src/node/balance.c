@@ -25,11 +25,17 @@ bool balance_stands_first(struct node *node, const struct hosted_group *group)
     return balance_choices(node, group, choices) > 0 && choices[0] == node->self;
 }
 
+static bool balance_is_starting(const struct node *node)
+{
+    return loop_now_ms(node->loop) - node->opened_ms < BALANCE_START_MS;
+}
+
 /* Connected for a while, with a clock that agrees with the others'. */
-static bool balance_is_fit(const struct node *node, const struct node_peer *peer)
+static bool balance_is_fit(const struct node *node, const struct node_peer *peer, bool must_leave)
 {
     int64_t offset_ms = 0;
-    if (!peer->is_up || peer->is_unfit || loop_now_ms(node->loop) - peer->up_since_ms < BALANCE_PEER_UP_MS) {
+    uint64_t up_ms = must_leave || balance_is_starting(node) ? BALANCE_PEER_UP_MS : BALANCE_PEER_BACK_MS;
+    if (!peer->is_up || peer->is_unfit || loop_now_ms(node->loop) - peer->up_since_ms < up_ms) {
         return false;
     }
     /* Their clock against the median: their offset to ours, and ours to the median. */
@@ -68,7 +74,7 @@ static struct node_peer *balance_target(struct node *node, const struct hosted_g
             }
             return NULL;
         }
-        if (balance_is_fit(node, choices[i]) && balance_holds_the_log(group, choices[i], status)) {
+        if (balance_is_fit(node, choices[i], must_leave) && balance_holds_the_log(group, choices[i], status)) {
             return choices[i];
         }
     }
@@ -90,8 +96,7 @@ static void balance_group(struct node *node, struct hosted_group *group, bool mu
 {
     struct replica_status status;
     uint64_t now_ms = loop_now_ms(node->loop);
-    bool is_starting = now_ms - node->opened_ms < BALANCE_START_MS;
-    uint64_t hold_ms = is_starting ? BALANCE_START_HOLD_MS : BALANCE_HOLD_MS;
+    uint64_t hold_ms = balance_is_starting(node) ? BALANCE_START_HOLD_MS : BALANCE_HOLD_MS;
     if (!hosted_group_is_led_here(group) || now_ms < group->balance_next_ms ||
         (!must_leave && now_ms - group->led_since_ms < hold_ms)) {
         return;

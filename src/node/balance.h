@@ -21,7 +21,8 @@
 #define BALANCE_START_MS       10000u /* after the start, leaders settle quickly */
 #define BALANCE_START_HOLD_MS  200u
 #define BALANCE_HOLD_MS        15000u /* later, a leader leads at least so long */
-#define BALANCE_PEER_UP_MS     200u   /* a node must be connected so long */
+#define BALANCE_PEER_UP_MS     200u   /* a node must be connected so long, after our start or when we must leave … */
+#define BALANCE_PEER_BACK_MS   10000u /* … and else, as one that came back into a running cluster may leave again */
 #define BALANCE_RETRY_MIN_MS   500u
 #define BALANCE_RETRY_MAX_MS   60000u
 #define BALANCE_LAG_MAX        1024u /* entries that the next leader may lack when the transfer starts */
