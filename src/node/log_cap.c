@@ -9,7 +9,8 @@
 static uint64_t log_cap_of(const struct hosted_group *group)
 {
     const struct node_snapshot_options *options = &group->node->snapshots.options;
-    return group->ops->cut == NULL || options->is_off ? UINT64_MAX : options->log_entries_max;
+    return group->id == NODE_SYSTEM_GROUP || group->ops->cut == NULL || options->is_off ? UINT64_MAX
+                                                                                        : options->log_entries_max;
 }
 
 static int log_cap_raise(const struct hosted_group *group)

@@ -8,7 +8,7 @@
  * appending what their leader sends, and reads are answered. Status, INFO, metrics and the trace say so.
  *
  * The count is taken a few times a second: a log may be above its cap by what is proposed in that time. The system
- * group, which takes no snapshots, has none. Thread: the loop's. */
+ * group has none: members must come and go also then. Thread: the loop's. */
 #ifndef NODE_LOG_CAP_H
 #define NODE_LOG_CAP_H
 

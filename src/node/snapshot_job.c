@@ -23,9 +23,9 @@ struct snapshot_job {
     struct hf_snapshot_writer *writer;
     struct hf_snapshot_manifest manifest; /* once it is published */
     struct hf_snapshot_retention retention;
-    bool is_read;      /* the cut has no more bytes */
-    bool is_published; /* it is in the store */
-    bool is_waiting;   /* written, and covers what is not durable in the log yet … */
+    bool is_read;        /* the cut has no more bytes */
+    bool is_published;   /* it is in the store */
+    bool is_waiting;     /* written, and covers what is not durable in the log yet … */
     uint64_t waiting_ms; /* … since then */
     bool is_cancelled;
     uint64_t second_index; /* of the newest verified one before it; 0: none */
