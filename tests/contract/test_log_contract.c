@@ -334,7 +334,6 @@ static void case_iterator(struct fixture *fixture)
 {
     struct hf_log_iterator *iterator = NULL;
     struct hf_entry entry;
-    struct hf_log_iterator_options options = {.from = 2, .to = 4};
     assert_int_equal(hf_log_iterator_open(fixture->log, 1, NULL, &iterator), 0);
     assert_int_equal(hf_log_iterator_next(iterator, 0, &entry), HF_EUNAVAILABLE);
     for (uint64_t i = 1; i <= 5; i++) {
@@ -374,7 +373,13 @@ static void case_iterator(struct fixture *fixture)
     assert_int_equal(hf_log_iterator_next(iterator, 0, &entry), HF_ECANCELLED);
     assert_int_equal(hf_log_iterator_next(iterator, 0, &entry), HF_ECANCELLED);
     hf_log_iterator_close(iterator);
-    /* Ranges and limits. */
+}
+
+static void case_iterator_limits(struct fixture *fixture)
+{
+    struct hf_log_iterator *iterator = NULL;
+    struct hf_entry entry;
+    struct hf_log_iterator_options options = {.from = 2, .to = 4};
     for (uint64_t i = 1; i <= 5; i++) {
         put(fixture, 2, i, 1, "12345");
     }
@@ -593,6 +598,7 @@ CASE(a_reset_restarts_behind_the_snapshot, case_reset)
 CASE(reads_keep_to_their_limits, case_limits)
 CASE(an_entry_may_be_larger_than_a_segment, case_large)
 CASE(an_iterator_follows_and_never_gives_what_was_truncated, case_iterator)
+CASE(an_iterator_ends_at_its_range_and_limits, case_iterator_limits)
 CASE(the_match_position_is_the_greatest_that_agrees, case_match)
 CASE(digests_are_equal_for_equal_entries_only, case_digest)
 CASE(marks_take_what_is_applied, case_marks)
@@ -763,6 +769,7 @@ int main(void)
         cmocka_unit_test(reads_keep_to_their_limits),
         cmocka_unit_test(an_entry_may_be_larger_than_a_segment),
         cmocka_unit_test(an_iterator_follows_and_never_gives_what_was_truncated),
+        cmocka_unit_test(an_iterator_ends_at_its_range_and_limits),
         cmocka_unit_test(the_match_position_is_the_greatest_that_agrees),
         cmocka_unit_test(digests_are_equal_for_equal_entries_only),
         cmocka_unit_test(marks_take_what_is_applied),

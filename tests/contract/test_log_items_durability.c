@@ -1,6 +1,6 @@
 /* links: log sim */
 /* LOG_SEMANTICS, items 15 to 26: what an acknowledgement means, and what failures of the device do. */
-#include "contract/log_items.h"
+#include "contract/log_items_disk.h"
 
 /* ---- workloads ---- */
 
@@ -256,18 +256,6 @@ static void L24_errors_of_the_background_reach_the_callers(void **unused)
 
 /* ---- no space ---- */
 
-static void build_filling(struct items *items)
-{
-    items->width = 2;
-    items->options.reserve_bytes = 2 << 20;
-    for (unsigned i = 0; i < 18; i++) {
-        items_batch(items);
-        items_append(items, i % 2, 1, 1, 350000);
-        if (i % 5 == 4) {
-            items_append(items, 2, 1, 1, 600000);
-        }
-    }
-}
 /* What is accepted is acknowledged; what is refused is absent; when there is room again, all goes on. */
 static unsigned fill_disk(struct items *items, uint64_t capacity)
 {
@@ -380,42 +368,6 @@ static void L22_no_space_in_a_rotation_leaves_the_tail_usable(void **unused)
     items_end(&items);
 }
 
-/* Fills the disk, as far as the log lets itself; what was not taken is no longer part of the workload. */
-static uint64_t fill_up(struct items *items, struct items_run *run, uint64_t capacity)
-{
-    items_begin(items);
-    build_filling(items);
-    items->options.reserve_bytes = 0; /* the default, 8 MiB */
-    items_world(run, items, 5);
-    run->when = "filling the disk";
-    run->refused_max = 3;
-    sim_disk_set_capacity(run->host, capacity);
-    items_open_surely(run);
-    items_go(run);
-    assert_int_equal(run->refused, 3);
-    while (items->count > run->appended) {
-        hf_log_batch_close(items->batches[--items->count]);
-    }
-    run->refused = run->refused_max = 0;
-    return items->models[items->count].groups[0].count;
-}
-static void take_what_makes_room(struct items *items, struct items_run *run, uint64_t last)
-{
-    items_batch(items);
-    items_hard_state(items, 0, 5, 5, 2);
-    items_commit(run);
-    items_batch(items);
-    items_compact(items, 0, last);
-    items_commit(run);
-    items_batch(items);
-    items_reset(items, 1, 1000, 5, "one thousand");
-    items_commit(run);
-    items_batch(items);
-    items_remove(items, 2);
-    items_commit(run);
-    items_restart(run);
-    items_reopen(run, items->count, items->count);
-}
 /* The log filled the disk up to its headroom: it opens, again and again, and takes what makes room or keeps a vote. */
 static void L23_a_disk_that_the_log_filled_opens_and_takes_what_makes_room(void **unused)
 {
@@ -423,17 +375,8 @@ static void L23_a_disk_that_the_log_filled_opens_and_takes_what_makes_room(void 
     for (uint64_t capacity = 11 << 20; capacity < (17 << 20); capacity += 700001) {
         struct items items;
         struct items_run run;
-        uint64_t last = fill_up(&items, &run, capacity);
-        for (unsigned round = 0; round < 8; round++) {
-            char when[64];
-            snprintf(when, sizeof(when), "disk of %llu, restart %u", (unsigned long long)capacity, round);
-            run.when = when;
-            items_restart(&run);
-            items_reopen(&run, items.count, items.count);
-        }
-        run.when = "making room";
-        take_what_makes_room(&items, &run, last);
-        items_teardown(&run);
+        uint64_t last = fill_up(&items, &run, capacity, 0);
+        expect_it_opens_and_makes_room(&items, &run, capacity, last);
     }
 }
 /* ---- asynchronous policies ---- */

@@ -1,61 +1,15 @@
 /* links: log sim */
 /* LOG_SEMANTICS, items 46 to 60: what an open makes of a directory, and the end of a log. */
-#include "contract/log_items.h"
+#include "contract/log_items_files.h"
 
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "log/log_format.h"
 
-#define BLOCK         LOG_FORMAT_BLOCK_SIZE
-#define PATH_MAX_SIZE 128u
+#define BLOCK LOG_FORMAT_BLOCK_SIZE
 
 /* ---- files of the directory, beside the log ---- */
 
-struct listing {
-    uint64_t numbers[32];
-    size_t count; /* of segments */
-    size_t others;
-};
-static int list_one(void *arg, const char *name, bool is_directory)
-{
-    struct listing *listing = arg;
-    uint64_t number = 0;
-    if (!is_directory && log_format_parse_segment_name(name, &number)) {
-        assert_true(listing->count < 32);
-        listing->numbers[listing->count++] = number;
-    } else {
-        listing->others++;
-    }
-    return 0;
-}
-static struct listing list(struct items_run *run)
-{
-    struct listing listing = {.count = 0};
-    assert_int_equal(directory_list(sim_host_io(run->host), ITEMS_DIRECTORY, list_one, &listing), 0);
-    return listing;
-}
-static const char *segment_path(uint64_t number)
-{
-    static char path[PATH_MAX_SIZE];
-    char name[LOG_FORMAT_NAME_SIZE];
-    log_format_segment_name(name, number);
-    snprintf(path, sizeof(path), ITEMS_DIRECTORY "/%s", name);
-    return path;
-}
-/* size_out: of what was read; the caller frees. */
-static uint8_t *read_file(struct items_run *run, const char *path, uint64_t *size_out)
-{
-    struct file *file = NULL;
-    size_t got = 0;
-    assert_int_equal(file_open(sim_host_io(run->host), path, FILE_READ, &file), 0);
-    assert_int_equal(file_size(file, size_out), 0);
-    uint8_t *bytes = malloc(*size_out + 1);
-    assert_non_null(bytes);
-    assert_int_equal(file_read(file, 0, bytes, *size_out, &got), 0);
-    assert_int_equal(got, *size_out);
-    file_close(file);
-    return bytes;
-}
 /* Durably, its name too. */
 static void write_file(struct items_run *run, const char *path, uint64_t offset, const void *bytes, size_t size)
 {
@@ -87,19 +41,6 @@ static uint64_t tail_of(struct items_run *run, uint64_t number)
     }
     free(bytes);
     return offset;
-}
-/* The workload is acknowledged, declared durable, and the log closed. */
-static void run_and_close(struct items *items, struct items_run *run, items_build *build)
-{
-    items_begin(items);
-    build(items);
-    items_world(run, items, 11);
-    run->when = "first life";
-    items_open_surely(run);
-    items_go(run);
-    assert_int_equal(run->acknowledged, items->count);
-    items_idle(run, 100 * ITEMS_MS);
-    items_close(run);
 }
 /* Everything is there, also after another power loss. Leaves the log closed. */
 static void expect_all(struct items_run *run)
@@ -141,14 +82,6 @@ static bool expect_all_or_noticed(struct items_run *run, const char *what)
 
 /* ---- workloads ---- */
 
-static void build_segments(struct items *items)
-{
-    for (unsigned i = 0; i < 6; i++) {
-        items_batch(items);
-        items_append(items, i % 2, 1, 1, 400000);
-        items_append(items, 2, 1, 1, 100);
-    }
-}
 static void build_little(struct items *items)
 {
     for (unsigned i = 0; i < 6; i++) {

@@ -3,17 +3,13 @@
  * read exactly this. The file is kept for ever; a new version adds a file. It was made by
  * HOLDFAST_GOLDEN_WRITE=log_v1.log ./test_log_golden, and is made again only to add a file;
  * the index file beside it by HOLDFAST_GOLDEN_WRITE_INDEX. */
-#include "unit/log/log_model.h"
+#include "golden/golden_log.h"
 
-#include "log/log.h"
 #include "log/log_index_build.h"
 #include "log/log_index_file.h"
-#include "sim/sim.h"
 
-#define DIRECTORY       "/log"
-#define INDEX           DIRECTORY "/0000000000000001.idx"
-#define SEGMENT         DIRECTORY "/0000000000000001.log"
-#define GOLDEN_SIZE_MAX (1u << 20)
+#define INDEX   DIRECTORY "/0000000000000001.idx"
+#define SEGMENT DIRECTORY "/0000000000000001.log"
 
 /* What the file holds. Never change this for an existing file. */
 static void build_v1(struct model *model, struct hf_log_batch **batches, size_t *count)
@@ -59,14 +55,6 @@ static void build_v1(struct model *model, struct hf_log_batch **batches, size_t 
     }
 }
 
-static struct sim_host *new_host(struct sim **sim)
-{
-    *sim = sim_open(1, NULL);
-    struct sim_host *host = sim_host_add(*sim, NULL, NULL);
-    assert_int_equal(directory_create(sim_host_io(host), DIRECTORY), 0);
-    return host;
-}
-
 static void options_v1(struct hf_log_options *options)
 {
     hf_log_options_init(options);
@@ -75,17 +63,11 @@ static void options_v1(struct hf_log_options *options)
 
 static void copy_to(struct sim_host *host, const char *name, const char *target)
 {
-    char path[512];
-    snprintf(path, sizeof(path), "%.*s/%s", (int)(strrchr(__FILE__, '/') - __FILE__), __FILE__, name);
-    FILE *source = fopen(path, "rb");
-    assert_non_null(source);
+    FILE *source = golden_open(name);
     uint8_t *bytes = malloc(GOLDEN_SIZE_MAX);
     size_t size = fread(bytes, 1, GOLDEN_SIZE_MAX, source);
     fclose(source);
-    struct file *file = NULL;
-    assert_int_equal(file_open(sim_host_io(host), target, FILE_WRITE | FILE_CREATE, &file), 0);
-    assert_int_equal(file_write(file, 0, bytes, size), 0);
-    file_close(file);
+    golden_put(host, target, bytes, size);
     free(bytes);
 }
 
@@ -98,23 +80,16 @@ static void expect_v1(struct hf_log *log)
 {
     struct model *model = memory_new(sizeof(*model));
     struct hf_log_batch *batches[8];
-    struct model_difference difference;
     size_t count = 0;
     build_v1(model, batches, &count);
     while (count > 0) {
         hf_log_batch_close(batches[--count]);
     }
-    if (!model_is(log, model, &difference)) {
-        fail_msg("%s", difference.text);
-    }
     struct hf_log_group_state state;
     hf_log_group_state(log, model_group_id(1), &state);
     assert_int_equal(state.snapshot_name_size, 8);
     assert_memory_equal(state.snapshot_name, "snapshot", 8);
-    size_t position = 0;
-    struct hf_log_damage damage;
-    assert_int_equal(hf_log_damage_next(log, &position, &damage), HF_ENOTFOUND);
-    free(model);
+    expect_model(log, model);
 }
 
 static void version_1_opens_for_ever(void **unused)
@@ -123,17 +98,9 @@ static void version_1_opens_for_ever(void **unused)
     struct sim *sim = NULL;
     struct sim_host *host = new_host(&sim);
     struct hf_log_options options;
-    struct hf_log *log = NULL;
     copy_in(host, "log_v1.log");
     options_v1(&options);
-    options.read_only = true;
-    assert_int_equal(log_open(sim_host_io(host), DIRECTORY, &options, &log), 0);
-    expect_v1(log);
-    hf_log_close(log);
-    options.read_only = false;
-    assert_int_equal(log_open(sim_host_io(host), DIRECTORY, &options, &log), 0);
-    expect_v1(log);
-    hf_log_close(log);
+    expect_opens(host, &options, expect_v1);
     sim_close(sim);
 }
 
@@ -312,12 +279,6 @@ static void write_index_file(const char *path)
 }
 
 /* ---- making the file ---- */
-
-static void count_done(void *arg, int result)
-{
-    assert_int_equal(result, 0);
-    ++*(size_t *)arg;
-}
 
 static void write_file(const char *path)
 {

@@ -4,17 +4,13 @@
  * exactly this. The file is kept for ever. It was made by
  * HOLDFAST_GOLDEN_WRITE=log_v1_collected.bin ./test_log_golden_collected, and holds the segments one after the other:
  * number, size and stored size as u64, then the bytes without the zeros at the end. */
-#include "unit/log/log_model.h"
+#include "golden/golden_log.h"
 
 #include "base/bytes.h"
-#include "log/log.h"
-#include "sim/sim.h"
 
-#define DIRECTORY "/log"
-#define MS        UINT64_C(1000000)
-#define BATCHES   34u
-#define FILE_MAX  (1u << 20)
-#define STORED    24u
+#define MS      UINT64_C(1000000)
+#define BATCHES 34u
+#define STORED  24u
 
 /* What the directory holds. Never change this for an existing file. */
 static void build(struct model *model, struct hf_log_batch *batch, unsigned at)
@@ -56,27 +52,20 @@ static void expect_v1(struct hf_log *log)
 {
     struct model *model = memory_new(sizeof(*model));
     struct hf_log_batch *batch = NULL;
-    struct model_difference difference;
     struct hf_log_group_state state;
-    struct hf_log_damage damage;
-    size_t position = 0;
     assert_int_equal(hf_log_batch_open(&batch), 0);
     for (unsigned i = 0; i < BATCHES; i++) {
         hf_log_batch_clear(batch);
         build(model, batch, i);
     }
     hf_log_batch_close(batch);
-    if (!model_is(log, model, &difference)) {
-        fail_msg("%s", difference.text);
-    }
     hf_log_group_state(log, model_group_id(1), &state);
     assert_true(state.segment_oldest > 1);
     hf_log_group_state(log, model_group_id(2), &state);
     assert_true(state.snapshot_name_size == 8 && memcmp(state.snapshot_name, "snapshot", 8) == 0);
     hf_log_group_state(log, model_group_id(3), &state);
     assert_true(state.removed);
-    assert_int_equal(hf_log_damage_next(log, &position, &damage), HF_ENOTFOUND);
-    free(model);
+    expect_model(log, model);
 }
 
 static void segment_path(char path[64], uint64_t number)
@@ -86,35 +75,21 @@ static void segment_path(char path[64], uint64_t number)
 
 static void copy_in(struct sim_host *host, const char *name)
 {
-    char path[512];
     uint8_t head[STORED];
-    uint8_t *bytes = malloc(FILE_MAX);
-    snprintf(path, sizeof(path), "%.*s/%s", (int)(strrchr(__FILE__, '/') - __FILE__), __FILE__, name);
-    FILE *source = fopen(path, "rb");
-    assert_non_null(source);
+    uint8_t *bytes = malloc(GOLDEN_SIZE_MAX);
+    FILE *source = golden_open(name);
     while (fread(head, 1, STORED, source) == STORED) {
-        struct file *file = NULL;
         char target[64];
         uint64_t size = bytes_get_u64(head + 8);
         uint64_t stored = bytes_get_u64(head + 16);
-        assert_true(size <= FILE_MAX && stored <= size);
+        assert_true(size <= GOLDEN_SIZE_MAX && stored <= size);
         memset(bytes, 0, size);
         assert_int_equal(fread(bytes, 1, stored, source), stored);
         segment_path(target, bytes_get_u64(head));
-        assert_int_equal(file_open(sim_host_io(host), target, FILE_WRITE | FILE_CREATE, &file), 0);
-        assert_int_equal(file_write(file, 0, bytes, size), 0);
-        file_close(file);
+        golden_put(host, target, bytes, size);
     }
     fclose(source);
     free(bytes);
-}
-
-static struct sim_host *new_host(struct sim **sim)
-{
-    *sim = sim_open(1, NULL);
-    struct sim_host *host = sim_host_add(*sim, NULL, NULL);
-    assert_int_equal(directory_create(sim_host_io(host), DIRECTORY), 0);
-    return host;
 }
 
 static void a_log_of_version_1_whose_front_is_gone_opens_for_ever(void **unused)
@@ -123,17 +98,9 @@ static void a_log_of_version_1_whose_front_is_gone_opens_for_ever(void **unused)
     struct sim *sim = NULL;
     struct sim_host *host = new_host(&sim);
     struct hf_log_options options;
-    struct hf_log *log = NULL;
     copy_in(host, "log_v1_collected.bin");
     options_v1(&options);
-    options.read_only = true;
-    assert_int_equal(log_open(sim_host_io(host), DIRECTORY, &options, &log), 0);
-    expect_v1(log);
-    hf_log_close(log);
-    options.read_only = false;
-    assert_int_equal(log_open(sim_host_io(host), DIRECTORY, &options, &log), 0);
-    expect_v1(log);
-    hf_log_close(log);
+    expect_opens(host, &options, expect_v1);
     sim_close(sim);
 }
 
@@ -169,22 +136,16 @@ static void its_records_can_be_walked_and_none_is_damaged(void **unused)
 
 /* ---- making the file ---- */
 
-static void count_done(void *arg, int result)
-{
-    assert_int_equal(result, 0);
-    ++*(size_t *)arg;
-}
-
 static void store(struct sim_host *host, uint64_t number, FILE *target)
 {
     struct file *file = NULL;
     uint8_t head[STORED];
-    uint8_t *bytes = malloc(FILE_MAX);
+    uint8_t *bytes = malloc(GOLDEN_SIZE_MAX);
     size_t size = 0;
     char path[64];
     segment_path(path, number);
     if (file_open(sim_host_io(host), path, FILE_READ, &file) == 0) {
-        assert_int_equal(file_read(file, 0, bytes, FILE_MAX, &size), 0);
+        assert_int_equal(file_read(file, 0, bytes, GOLDEN_SIZE_MAX, &size), 0);
         file_close(file);
         size_t stored = size;
         while (stored > 0 && bytes[stored - 1] == 0) {
