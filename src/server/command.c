@@ -9,16 +9,20 @@
 #define COMMAND_INDEX_SLOTS 512u /* a power of two, four times the commands there are */
 #define COMMAND_INDEX_NONE  0u
 
-/* Both tables as one sequence: data first. */
+/* The tables as one sequence: data first. */
 static const struct command_spec *command_at(size_t position)
 {
-    return position < command_table_data_count ? &command_table_data[position]
-                                               : &command_table_connection[position - command_table_data_count];
+    if (position < command_table_data_count) {
+        return &command_table_data[position];
+    }
+    position -= command_table_data_count;
+    return position < command_table_connection_count ? &command_table_connection[position]
+                                                     : &command_table_raft[position - command_table_connection_count];
 }
 
 static size_t command_total(void)
 {
-    return command_table_data_count + command_table_connection_count;
+    return command_table_data_count + command_table_connection_count + command_table_raft_count;
 }
 
 /* ---- Names to positions + 1, with open addressing. Built by whoever comes first; the others search the tables until

@@ -1,8 +1,9 @@
 /* What a command is: one row of one table. COMMAND, COMMAND DOCS, COMMAND GETKEYS, the table in the docs, the choice
  * between read path and write path and the checks of arity are all made from these rows.
  *
- * Two tables: command_table_data.c (rows with `execute`: they run on the keyspace, see machine.h) and
- * command_table_connection.c (rows with `session`: they are about the connection or the server). */
+ * Three tables: command_table_data.c (rows with `execute`: they run on the keyspace, see machine.h), and
+ * command_table_connection.c and command_table_raft.c (rows with `session`: they are about the connection, the server,
+ * the groups and the members). */
 #ifndef SERVER_COMMAND_H
 #define SERVER_COMMAND_H
 
@@ -141,6 +142,8 @@ extern const size_t command_table_data_count;
 extern const uint8_t command_table_data_rows[COMMAND_NUMBER_END];
 extern const struct command_spec command_table_connection[];
 extern const size_t command_table_connection_count;
+extern const struct command_spec command_table_raft[];
+extern const size_t command_table_raft_count;
 
 /* By name as the client wrote it, in any case; NULL when unknown. Never finds internal commands. Thread: any. */
 const struct command_spec *command_find(struct hf_bytes name);

@@ -1,5 +1,5 @@
-/* The commands about the connection, the server and the cluster: what command_table_connection.c points to. Each is a
- * command_session (session.h). Thread: the loop's. */
+/* The commands about the connection, the server and the cluster: what command_table_connection.c and
+ * command_table_raft.c point to. Each is a command_session (session.h). Thread: the loop's. */
 #ifndef SERVER_COMMAND_CONNECTION_H
 #define SERVER_COMMAND_CONNECTION_H
 
