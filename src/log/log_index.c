@@ -407,7 +407,16 @@ void log_index_chill(struct log_index *index, const struct log_index_cold *cold,
 
 bool log_index_find(const struct log_index *index, uint64_t entry_index, struct log_location *out)
 {
-    size_t at = log_index_holder(index, entry_index);
+    size_t hint = index->count;
+    return log_index_find_near(index, entry_index, &hint, out);
+}
+
+bool log_index_find_near(const struct log_index *index, uint64_t entry_index, size_t *hint, struct log_location *out)
+{
+    size_t at = *hint;
+    bool near = at < index->count && entry_index - index->blocks[at]->index_first < index->blocks[at]->count;
+    at = near ? at : log_index_holder(index, entry_index);
+    *hint = at;
     if (at == index->count) {
         return false;
     }

@@ -83,6 +83,9 @@ void log_index_append_cold(struct log_index *index, const struct log_index_cold 
 void log_index_chill(struct log_index *index, const struct log_index_cold *cold, const struct log_slot *slots);
 /* False when it is not there (or in a hole). */
 bool log_index_find(const struct log_index *index, uint64_t entry_index, struct log_location *out);
+/* The same for neighbours: *hint is the block that held the one before (any number at first), and is set to this one's.
+ * The index must not change in between. */
+bool log_index_find_near(const struct log_index *index, uint64_t entry_index, size_t *hint, struct log_location *out);
 bool log_index_term(const struct log_index *index, uint64_t entry_index, uint64_t *out);
 /* Is the entry there, and in this segment? */
 bool log_index_lies_in(const struct log_index *index, uint64_t entry_index, const struct log_segment *segment);

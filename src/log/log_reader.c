@@ -18,7 +18,7 @@
 
 #define LOG_READER_SPAN_MAX  (1u << 20)  /* what one read of neighbours covers, unless one entry alone is larger */
 #define LOG_READER_GAP_MAX   (64u << 10) /* of other groups' records between neighbours */
-#define LOG_READER_ROUND_MAX 4096u       /* entries planned at once; between rounds the mutex is free */
+#define LOG_READER_ROUND_MAX 1024u       /* entries planned at once; between rounds the mutex is free */
 
 struct log_reader_item {
     struct log_location location; /* offset 0: its slot is still to be read */
@@ -26,6 +26,8 @@ struct log_reader_item {
     struct log_chunk *chunk;
     const uint8_t *cached; /* the record; NULL: on the device */
     bool probed;           /* the location came from an index file */
+    bool keeps_span;       /* of the first of a span: the view keeps the bytes as they were read */
+    uint32_t span_end;     /* of the first of a span: the item behind its last */
 };
 
 /* A piece of a view's memory. */
@@ -38,6 +40,7 @@ struct log_reader {
     struct hf_log *log;
     uint64_t group;
     uint64_t incarnation;
+    uint32_t group_check; /* of both */
     uint64_t rewrites;
     bool verify;
     uint64_t bytes_max; /* 0: no limit */
@@ -152,9 +155,10 @@ static int log_reader_plan(struct log_reader *reader, const struct log_group *gr
 {
     struct log_location location;
     uint64_t payload_bytes = reader->payload_bytes;
+    size_t hint = group->index.count;
     reader->planned = reader->count = 0;
     for (;; index++) {
-        if (!log_index_find(&group->index, index, &location)) {
+        if (!log_index_find_near(&group->index, index, &hint, &location)) {
             reader->ended = true;
             return reader->count + reader->entry_count > 0
                        ? 0
@@ -196,8 +200,7 @@ static int log_reader_verify(const struct log_reader *reader, const struct log_r
         record->body.size + log_record_wide_size(record->timestamp_ms) == item->location.size &&
         size == log_record_size(item->location.size) && record->index == item->index &&
         (record->kind == LOG_RECORD_APPEND || record->kind == LOG_RECORD_MOVED) &&
-        record->term_low == (uint32_t)item->location.term &&
-        record->group_check == log_format_group_check(reader->group, reader->incarnation);
+        record->term_low == (uint32_t)item->location.term && record->group_check == reader->group_check;
     if (MUTATED(LOG_INDEX_SLOT_BELIEVED) && item->probed) {
         right = result == LOG_RECORD_OK;
     }
@@ -382,18 +385,12 @@ static uint64_t log_reader_span_bodies(const struct log_reader *reader, size_t a
     return bodies;
 }
 
-/* The view keeps the span as it was read, unless most of it is not payload. */
-static bool log_reader_keeps_span(const struct log_reader *reader, size_t at, size_t end)
-{
-    return log_reader_span_bodies(reader, at, end) * 2 >= log_reader_span_size(reader, at, end);
-}
-
 static int log_reader_fetch_span(struct log_reader *reader, size_t at, size_t end)
 {
     const struct log_location *first = &reader->items[at].location;
     uint64_t size = log_reader_span_size(reader, at, end);
     uint64_t begin = first->offset;
-    bool keeps = log_reader_keeps_span(reader, at, end);
+    bool keeps = reader->items[at].keeps_span;
     size_t got = 0;
     uint8_t *bytes = NULL;
     if (keeps) {
@@ -513,11 +510,14 @@ static void log_reader_make_room(struct log_reader *reader)
 {
     uint64_t copied = 0;
     for (size_t at = 0; at < reader->count;) {
-        bool cached = reader->items[at].cached != NULL;
+        struct log_reader_item *item = &reader->items[at];
+        bool cached = item->cached != NULL;
         size_t end = cached ? at + 1 : log_reader_span(reader, at);
-        if (cached || !log_reader_keeps_span(reader, at, end)) {
-            copied += log_reader_span_bodies(reader, at, end);
-        }
+        uint64_t bodies = cached ? item->location.size : log_reader_span_bodies(reader, at, end);
+        /* Where most of a span is not payload, the view keeps copies. */
+        item->keeps_span = !cached && bodies * 2 >= log_reader_span_size(reader, at, end);
+        item->span_end = (uint32_t)end;
+        copied += item->keeps_span ? 0 : bodies;
         at = end;
     }
     size_t needed = reader->entry_count + reader->count;
@@ -546,7 +546,7 @@ static int log_reader_fetch(struct log_reader *reader)
     log_reader_make_room(reader);
     for (size_t at = 0; at < reader->count && rc == 0;) {
         struct log_reader_item *item = &reader->items[at];
-        size_t end = item->cached != NULL ? at + 1 : log_reader_span(reader, at);
+        size_t end = item->span_end;
         rc = item->cached != NULL ? log_reader_fetch_cached(reader, item) : log_reader_fetch_span(reader, at, end);
         at = end;
     }
@@ -603,6 +603,7 @@ static int log_reader_round(struct log_reader *reader, uint64_t low, uint64_t hi
     if (rc == 0) {
         uint64_t last = high == 0 || high - 1 > group->bounds.last ? group->bounds.last : high - 1;
         reader->incarnation = group->incarnation;
+        reader->group_check = log_format_group_check(reader->group, reader->incarnation);
         reader->rewrites = group->rewrites;
         rc = log_reader_plan(reader, group, low, last, count_max);
     }
