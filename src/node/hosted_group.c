@@ -107,25 +107,10 @@ static int hosted_group_apply(void *arg, const struct hf_entry *entry)
     return 0;
 }
 
-/* A new leader may not stamp below what stands in its log, applied or not. Stamps never decrease along the log, so the
- * last one counts; entries without a stamp are passed. */
+/* A new leader may not stamp below what stands in its log, applied or not. */
 static void hosted_group_see_stamps(struct hosted_group *group)
 {
-    struct hf_log_group_state state;
-    uint64_t stamp_ms = 0;
-    int rc = hf_log_group_state(group->node->log, group->id, &state);
-    uint64_t index = rc == 0 ? state.last_index : 0;
-    while (rc == 0 && stamp_ms == 0 && index > group->applied_index && index >= state.first_index) {
-        struct hf_log_view view = {0};
-        rc = hf_log_read(group->node->log, group->id, index, index + 1, 0, 1, &view);
-        if (rc == 0 && view.count == 1) {
-            stamp_ms = view.entries[0].timestamp_ms;
-        }
-        hf_log_view_close(&view);
-        index--;
-    }
-    stamp_see(&group->stamp, stamp_ms);
-    if (rc != 0) {
+    if (stamp_see_log(&group->stamp, group->node->log, group->id, group->applied_index) != 0) {
         TRACE(TRACE_WARN, "node", "group %" PRIu64 ": the stamps of its log could not be read: %s", group->id,
               hf_error_text());
     }
@@ -246,6 +231,20 @@ static int hosted_group_start(struct hosted_group *group)
     return hosted_group_start_replica(group, &snapshot);
 }
 
+/* What is wrong with one group's files stays with that group: bytes that are damaged, that the device does not give, or
+ * that a newer program wrote. */
+static bool hosted_group_is_own_trouble(int result)
+{
+    return result == HF_ECORRUPT || result == HF_EIO || result == HF_EVERSION;
+}
+
+/* Not started: it neither votes nor acknowledges, and the others of the node go on. */
+static void hosted_group_stay_closed(struct hosted_group *group)
+{
+    group->is_failed = true;
+    TRACE(TRACE_ERROR, "node", "group %" PRIu64 " is not started: %s", group->id, group->text);
+}
+
 /* Machine and replica, unless the log is damaged: then it is repaired first. */
 static int hosted_group_begin(struct hosted_group *group)
 {
@@ -258,14 +257,15 @@ static int hosted_group_begin(struct hosted_group *group)
     group->repair.is_open = repair_is_needed(group);
     if (!group->repair.is_open) {
         rc = hosted_group_start(group);
+        if (hosted_group_is_own_trouble(rc)) {
+            snprintf(group->text, sizeof(group->text), "%s: %s", hf_error_name(rc), hf_error_text());
+        }
         if (rc == HF_ECORRUPT) { /* damage that only shows when the entries are read */
-            snprintf(group->text, sizeof(group->text), "%s", hf_error_text());
             group->repair.is_open = repair_is_needed(group);
         }
     }
-    if (group->repair.is_open || rc == HF_ECORRUPT) {
-        group->is_failed = true;
-        TRACE(TRACE_ERROR, "node", "group %" PRIu64 " is not started: %s", group->id, group->text);
+    if (group->repair.is_open || hosted_group_is_own_trouble(rc)) {
+        hosted_group_stay_closed(group);
         return 0;
     }
     hosted_group_touch(group);

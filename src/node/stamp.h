@@ -12,6 +12,8 @@
 
 #include <stdint.h>
 
+#include "holdfast/log.h"
+
 struct stamp {
     uint64_t last_ms;    /* the greatest that was given out here or seen in the log */
     uint64_t applied_ms; /* the greatest of the applied entries */
@@ -19,6 +21,9 @@ struct stamp {
 
 /* A stamp was met in the log (applied or not). */
 void stamp_see(struct stamp *stamp, uint64_t stamp_ms);
+/* All stamps in a group's log above an applied index: they never decrease along it, so that the last one counts;
+ * entries without a stamp are passed. HF_EIO, HF_ECORRUPT: not all of it could be read. */
+int stamp_see_log(struct stamp *stamp, struct hf_log *log, uint64_t group, uint64_t applied_index);
 /* An entry with this stamp was applied. */
 void stamp_apply(struct stamp *stamp, uint64_t stamp_ms);
 /* The stamp of the next entry. */

@@ -11,12 +11,15 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/mutation.h"
 #include "base/trace.h"
 #include "cluster/snapshot_scene.h"
 #include "node/fetch.h"
+#include "node/group_stream.h"
 #include "node/offer.h"
+#include "snapshot/snapshot.h"
 
 /* ---- taken, compacted, started from ---- */
 
@@ -273,6 +276,105 @@ static bool has_some(void *arg)
            status.bytes_done > 16384 && status.bytes_done < status.bytes_total;
 }
 
+/* ---- a group's files are its own trouble ---- */
+
+static void others_go_on(struct scene *scene, struct scene_node *node, const char *text)
+{
+    struct hosted_group *group = scene_group(node, GROUP);
+    uint64_t value = 0;
+    assert_true(group->is_failed && group->replica == NULL); /* no vote, no acknowledgement */
+    if (strstr(group->text, text) == NULL) {
+        fail_msg("the group says: %s", group->text);
+    }
+    scene_wait_led(scene, 5000);
+    assert_ptr_not_equal(scene_leader(scene, GROUP), node);
+    assert_int_equal(scene_put(&scene->nodes[0], GROUP, 1, 70), 0);
+    assert_int_equal(scene_put(node, GROUP + 1, 1, 71), 0);
+    assert_int_equal(scene_get(node, GROUP + 1, 1, &value), 0);
+    assert_int_equal(value, 71);
+}
+
+static struct scene *open_with_snapshots(struct scene_node **out)
+{
+    struct scene *scene = scene_open(3, 2, &often);
+    struct scene_node *node = &scene->nodes[2];
+    scene_wait_led(scene, 5000);
+    for (unsigned i = 0; i < 2; i++) {
+        must_put(&scene->nodes[0], 10);
+        scene_run_ms(scene, 200);
+        assert_int_equal(take(node, GROUP), 0);
+    }
+    assert_true(first_index(node) > 1);
+    scene_power_off(node);
+    sim_host_start(node->host);
+    *out = node;
+    return scene;
+}
+
+static void a_group_without_a_good_snapshot_is_closed_and_its_neighbours_are_not(void **state)
+{
+    struct scene_node *node;
+    struct scene *scene = open_with_snapshots(&node);
+    for (unsigned i = 0; i < 40; i++) {
+        assert_int_equal(sim_disk_flip_random_bit(node->host, "/data/snapshots/0000000000000002-", NULL, NULL), 0);
+    }
+    assert_int_equal(scene_start(node), 0);
+    others_go_on(scene, node, "ECORRUPT");
+    scene_close(scene);
+}
+
+static void a_group_whose_snapshot_cannot_be_read_is_closed_until_it_can(void **state)
+{
+    bool was_closed = false;
+    for (uint64_t skip = 0; skip < 12; skip++) {
+        struct scene_node *node;
+        struct scene *scene = open_with_snapshots(&node);
+        const struct sim_disk_failure failure = {SIM_DISK_READ, skip, UINT64_MAX, HF_EIO,
+                                                 "/data/snapshots/0000000000000002-"};
+        sim_disk_fail(node->host, &failure);
+        assert_int_equal(scene_start(node), 0);
+        if (scene_group(node, GROUP)->is_failed) {
+            was_closed = true;
+            others_go_on(scene, node, "E");
+        }
+        sim_disk_fail_clear(node->host);
+        scene_power_off(node);
+        assert_int_equal(scene_start(node), 0);
+        assert_false(scene_group(node, GROUP)->is_failed);
+        scene_close(scene);
+    }
+    assert_true(was_closed);
+}
+
+static void a_group_whose_snapshot_a_newer_program_wrote_is_closed(void **state)
+{
+    struct scene_node *node;
+    struct scene *scene = open_with_snapshots(&node);
+    struct hf_snapshot_store *store = NULL;
+    struct hf_snapshot_writer *writer = NULL;
+    struct hf_snapshot_manifest manifest;
+    const struct hf_snapshot_options options = {.format = {.chunk_size_bytes = 4096}};
+    const struct group_stream_head fields = {GROUP, scene->description->groups[GROUP - 1].incarnation, 1};
+    uint8_t head[GROUP_STREAM_HEAD_SIZE];
+    assert_int_equal(snapshot_open(sim_host_io(node->host), "/data/snapshots", &options, &store), 0);
+    assert_int_equal(hf_snapshot_latest(store, GROUP, 0, &manifest), 0);
+    const struct hf_snapshot_begin begin = {.group = GROUP,
+                                            .group_incarnation = fields.incarnation,
+                                            .index = manifest.index + 1,
+                                            .term = manifest.term,
+                                            .configuration_index = manifest.configuration_index,
+                                            .configuration = {manifest.configuration, manifest.configuration_size}};
+    group_stream_encode(&fields, head);
+    bytes_put_u32(head + 8, GROUP_STREAM_VERSION + 1);
+    assert_int_equal(hf_snapshot_begin(store, &begin, &writer), 0);
+    assert_int_equal(hf_snapshot_write(writer, head, sizeof(head)), 0);
+    assert_int_equal(hf_snapshot_finish(writer, 0, NULL), 0);
+    hf_snapshot_store_close(store);
+    assert_int_equal(scene_start(node), 0);
+    others_go_on(scene, node, "EVERSION");
+    scene_close(scene);
+}
+
 /* ---- the system group ---- */
 
 static struct hf_log_group_state system_state(struct scene_node *node)
@@ -516,6 +618,9 @@ int main(void)
         cmocka_unit_test(requests_beyond_what_may_wait_are_refused),
         cmocka_unit_test(snapshots_are_taken_by_entries_and_by_time),
         cmocka_unit_test(a_member_that_is_far_behind_installs_a_snapshot),
+        cmocka_unit_test(a_group_without_a_good_snapshot_is_closed_and_its_neighbours_are_not),
+        cmocka_unit_test(a_group_whose_snapshot_cannot_be_read_is_closed_until_it_can),
+        cmocka_unit_test(a_group_whose_snapshot_a_newer_program_wrote_is_closed),
         cmocka_unit_test(the_system_group_is_compacted_and_its_snapshot_goes_to_who_lacks_its_log),
         cmocka_unit_test(the_system_group_keeps_its_log_until_every_member_knows_its_snapshots),
         cmocka_unit_test(H18_a_wiped_node_is_refused_by_what_only_a_snapshot_knows),
