@@ -72,8 +72,9 @@ test-real: build ## the log on real files and devices for many minutes: injected
 	@HOLDFAST_TEST_SCALE=large $(CTEST) --test-dir build/release -L real -V
 
 # Every night other seeds; one that fails is named, and is kept in the test's list from then on.
-nightly: build ## long runs: a million random operations against the log's model, and test-real
+nightly: build ## long runs: a million random operations against the log's model, 10 GiB of writes, and test-real
 	@HOLDFAST_TEST_SCALE=large HOLDFAST_SEED_FIRST=$$(date +%Y%m%d0000) build/release/test_log_model
+	@HOLDFAST_TEST_SCALE=large HOLDFAST_TEST_BINARY=build/release/holdfast /usr/bin/python3 tests/e2e/test_transfer.py SpaceTest
 	@HOLDFAST_SEEDS=200 $(CTEST) --test-dir build/release -R 'test_log_(collect|crash|index_files)'
 	@$(MAKE) --no-print-directory test-real
 

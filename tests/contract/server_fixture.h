@@ -23,6 +23,9 @@
 
 enum { FIXTURE_NODES_MAX = 3, FIXTURE_WAIT_MS = 20000 };
 
+/* Of the nodes that are started; zero: the defaults. */
+static struct node_snapshot_options fixture_snapshot;
+
 struct fixture_node {
     struct fixture *fixture;
     struct sim_host *host;
@@ -49,7 +52,8 @@ static inline void fixture_start_node(struct fixture *fixture, unsigned position
     struct fixture_node *node = &fixture->nodes[position];
     struct io *io = sim_host_io(node->host);
     struct loop *loop = sim_host_loop(node->host);
-    const struct node_options options = {.directory = "/data", .log = {.segment_size_bytes = 1 << 20}};
+    const struct node_options options = {
+        .directory = "/data", .log = {.segment_size_bytes = 1 << 20}, .snapshot = fixture_snapshot};
     const struct node_callbacks callbacks = {0};
     char address[128];
     snprintf(address, sizeof(address), "%s:6379", sim_host_name(node->host));
