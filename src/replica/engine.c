@@ -64,7 +64,11 @@ static void engine_end_first(struct engine *engine, enum raft_event_type type)
 int engine_step(struct engine *engine, struct raft_event *event, struct raft_update *update)
 {
     event->time = engine_now_ms(engine);
-    event->capacity = engine_capacity(engine);
+    if (event->time != engine->capacity_ms) {
+        engine->capacity = engine_capacity(engine);
+        engine->capacity_ms = event->time;
+    }
+    event->capacity = engine->capacity;
     /* The threshold is for what clients propose. In force while the core elects itself, it would refuse the core's own
      * barrier, which the core takes for a lack of memory. */
     raft_set_capacity_threshold(&engine->raft,

@@ -21,6 +21,8 @@ struct engine {
     struct raft raft;
     struct hf_log *log; /* lent, like io */
     struct io *io;
+    unsigned short capacity; /* of the log, as the core counts it, at capacity_ms */
+    uint64_t capacity_ms;
     bool is_open;
     unsigned election_timeout_ms;
     bool stands_first; /* the shorter first election timeout is in force */

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <stdio.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
@@ -71,7 +70,16 @@ int replica_configuration_decode(struct hf_bytes bytes, struct replica_member *m
 
 void replica_configuration_address(uint64_t node_id, char target[REPLICA_ADDRESS_SIZE])
 {
-    snprintf(target, REPLICA_ADDRESS_SIZE, "%" PRIu64, node_id);
+    char digits[REPLICA_ADDRESS_SIZE]; /* by hand: every message of a peer comes through here */
+    size_t count = 0;
+    do {
+        digits[count++] = (char)('0' + node_id % 10);
+        node_id /= 10;
+    } while (node_id > 0);
+    for (size_t i = 0; i < count; i++) {
+        target[i] = digits[count - 1 - i];
+    }
+    target[count] = '\0';
 }
 
 static const int raft_roles[] = {
