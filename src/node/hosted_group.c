@@ -679,8 +679,9 @@ static void hosted_group_propose_expiry(struct hosted_group *group)
         group->expire_next_ms > loop_now_ms(group->node->loop)) {
         return;
     }
-    uint64_t stamp_ms = stamp_next(&group->stamp, hosted_group_wall_ms(group));
-    if (group->ops->expire_due_ms(group->machine) > stamp_ms) {
+    uint64_t due_ms = group->ops->expire_due_ms(group->machine);
+    uint64_t stamp_ms = due_ms != UINT64_MAX ? stamp_next(&group->stamp, hosted_group_wall_ms(group)) : 0;
+    if (due_ms > stamp_ms) {
         return;
     }
     struct buffer *command = &group->node->reply;
@@ -766,10 +767,10 @@ static uint64_t hosted_group_expiry_ms(struct hosted_group *group, uint64_t now_
         return UINT64_MAX;
     }
     uint64_t due_ms = group->ops->expire_due_ms(group->machine);
-    uint64_t wall_ms = hosted_group_wall_ms(group);
     if (due_ms == UINT64_MAX) {
         return UINT64_MAX;
     }
+    uint64_t wall_ms = hosted_group_wall_ms(group);
     uint64_t wait_ms = due_ms > wall_ms ? due_ms - wall_ms : 0;
     if (wait_ms > HOSTED_GROUP_DUE_CHECK_MS) {
         wait_ms = HOSTED_GROUP_DUE_CHECK_MS;

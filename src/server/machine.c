@@ -269,13 +269,25 @@ int machine_scan_ordinal(const struct arguments *arguments, uint32_t *routed_ord
     return 0;
 }
 
+uint64_t machine_data_bytes(const struct keyspace *keyspace)
+{
+    uint64_t sum = 0;
+    for (uint32_t tree = 0; tree < KEYSPACE_TREE_COUNT; tree++) {
+        struct hf_store_tree_stat stat;
+        if (hf_store_tree_stat(keyspace->store, tree, &stat) == 0) {
+            sum += stat.key_bytes + stat.value_bytes;
+        }
+    }
+    return sum;
+}
+
 void machine_stat(struct keyspace *keyspace, struct machine_stat *out)
 {
     struct hf_store_stat store;
     struct hf_store_tree_stat tree;
     *out = (struct machine_stat){0};
     hf_store_stat(keyspace->store, &store);
-    out->data_bytes = store.key_bytes + store.value_bytes;
+    out->data_bytes = machine_data_bytes(keyspace);
     out->memory_bytes = store.memory_bytes;
     if (hf_store_tree_stat(keyspace->store, KEYSPACE_TREE_KEYS, &tree) == 0) {
         out->keys = tree.entries;

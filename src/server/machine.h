@@ -96,6 +96,7 @@ struct machine_stat {
     uint64_t deadline_next_ms; /* 0: none */
 };
 void machine_stat(struct keyspace *keyspace, struct machine_stat *out);
+uint64_t machine_data_bytes(const struct keyspace *keyspace); /* the same figure, for every turn */
 
 /* Work to do between entries: frees memory of flushed data. Returns whether more is waiting. */
 bool machine_reclaim(struct keyspace *keyspace);

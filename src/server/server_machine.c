@@ -103,9 +103,7 @@ static void server_machine_digest(void *arg, uint64_t digest[2])
 
 static uint64_t server_machine_data_bytes(void *arg)
 {
-    struct machine_stat stat;
-    server_machine_stat(arg, &stat);
-    return stat.data_bytes;
+    return machine_data_bytes(((struct server_machine *)arg)->keyspace);
 }
 
 static bool server_machine_may_grow(void *arg, struct hf_bytes command)
