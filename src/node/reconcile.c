@@ -147,8 +147,8 @@ static bool reconcile_is_named(const struct node *node, uint32_t first, uint64_t
 {
     for (uint32_t i = first; i < node->groups_open; i++) {
         struct replica_status status;
-        if (node->groups[i].replica == NULL) {
-            return true; /* nobody can say */
+        if (node->groups[i].replica == NULL || node->groups[i].is_failed) {
+            return true; /* nobody here can say */
         }
         replica_status(node->groups[i].replica, &status);
         for (unsigned k = 0; k < status.member_count; k++) {

@@ -302,6 +302,59 @@ static void a_voter_becomes_a_standby_and_a_voter_again(void **state)
     scene_close(scene);
 }
 
+/* Has the system group led by this node as far as that can be had. */
+static bool lead_system(struct scene *scene, struct scene_node *node, uint64_t limit_ms)
+{
+    for (uint64_t waited_ms = 0; waited_ms < limit_ms && scene_leader(scene, NODE_SYSTEM_GROUP) != node;
+         waited_ms += 50) {
+        struct scene_node *leader = scene_leader(scene, NODE_SYSTEM_GROUP);
+        if (leader != NULL) {
+            (void)node_transfer(leader->node, NODE_SYSTEM_GROUP, node->id);
+        }
+        scene_run_ms(scene, 50);
+    }
+    return scene_leader(scene, NODE_SYSTEM_GROUP) == node;
+}
+
+/* Node 5 leads the system group and knows of the other group what the description says, which is that node 4 is none of
+ * its members; the group itself stands still, and needs the vote of node 4 to go on. */
+static void nobody_is_forgotten_by_what_one_node_happens_to_know(void **state)
+{
+    char why[256] = "";
+    struct scene *scene = scene_open(3, 1, NULL);
+    scene_wait_led(scene, 4000);
+    assert_non_null(scene_join(scene, &scene->nodes[0], MEMBERSHIP_VOTER, why));
+    assert_int_equal(scene_start(&scene->nodes[3]), 0);
+    scene_wait_role(scene, 4, REPLICA_ROLE_VOTER, 8000);
+    hosted_group_fail(scene_group(&scene->nodes[0], FIRST), "stands still");
+    hosted_group_fail(scene_group(&scene->nodes[3], FIRST), "stands still");
+    scene_run_ms(scene, 3000);
+    struct scene_node *fifth = scene_join(scene, &scene->nodes[1], MEMBERSHIP_VOTER, why);
+    assert_non_null(fifth);
+    assert_int_equal(scene_start(fifth), 0);
+    scene_run_ms(scene, 3000);
+    assert_int_equal(scene_role(fifth, FIRST, 4), NONE);
+    assert_true(lead_system(scene, fifth, 5000));
+    assert_int_equal(scene_set_role(fifth, 4, MEMBERSHIP_LEAVING, false), 0);
+    for (unsigned i = 0; i < 20; i++) {
+        (void)lead_system(scene, fifth, 2000);
+        scene_run_ms(scene, 200);
+        assert_non_null(membership_find(node_membership(scene->nodes[1].node), 4));
+    }
+    /* The group goes on, lets node 4 go, and only then it is forgotten. */
+    for (unsigned i = 0; i < 4; i += 3) {
+        scene_kill(&scene->nodes[i]);
+        assert_int_equal(scene_start(&scene->nodes[i]), 0);
+    }
+    for (unsigned i = 0; i < 200 && membership_find(node_membership(scene->nodes[1].node), 4) != NULL; i++) {
+        scene_run_ms(scene, 100);
+    }
+    assert_null(membership_find(node_membership(scene->nodes[1].node), 4));
+    assert_int_equal(scene_role(&scene->nodes[1], FIRST, 4), NONE);
+    write_some(&scene->nodes[1], 1, 2);
+    scene_close(scene);
+}
+
 /* Of three clocks that are far apart the one in the middle is right, and its node the only one that is fit to lead. */
 static void H14_a_leader_loses_its_vote_though_nobody_else_has_a_good_clock(void **state)
 {
@@ -493,6 +546,7 @@ int main(void)
         cmocka_unit_test(H14_down_to_one_voter_by_force_and_up_again),
         cmocka_unit_test(a_voter_becomes_a_standby_and_a_voter_again),
         cmocka_unit_test(H14_a_leader_loses_its_vote_though_nobody_else_has_a_good_clock),
+        cmocka_unit_test(nobody_is_forgotten_by_what_one_node_happens_to_know),
         cmocka_unit_test(H18_a_wiped_node_comes_back_as_another_one),
         cmocka_unit_test(a_cluster_of_an_older_release_takes_changes_once_every_node_knows_them),
         cmocka_unit_test(a_node_moves_to_another_address_under_its_id),

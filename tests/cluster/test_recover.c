@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/rng.h"
 #include "base/trace.h"
 #include "cluster/cluster_scene.h"
 #include "node/rebuild.h"
@@ -112,13 +113,9 @@ static struct io *ruin_io(const struct ruin *ruin)
     return sim_host_io(ruin->survivor->host);
 }
 
-static int ruin_rebuild(struct ruin *ruin)
+static int ruin_rebuild_from(struct ruin *ruin, const struct description *old, const struct rebuild_group *groups)
 {
-    struct survivor *survivor = NULL;
-    struct survivor_copy copies[GROUPS];
-    struct rebuild_group groups[GROUPS];
     struct description *description = NULL;
-    int rc = survivor_open(ruin_io(ruin), OLD, NULL, &survivor);
     ruin->owner = (struct cluster_machine_owner){ruin_ignore, NULL};
     ruin->machine = cluster_machine_ops(&ruin->owner);
     ruin->rebuild = (struct rebuild_options){.path = NEW,
@@ -129,18 +126,29 @@ static int ruin_rebuild(struct ruin *ruin)
                                              .turn = ruin_turn,
                                              .arg = ruin};
     snprintf(ruin->rebuild.node.peer_address, sizeof(ruin->rebuild.node.peer_address), "%s:7000", ruin->survivor->name);
+    int rc = rebuild_run(ruin_io(ruin), &ruin->rebuild, old, groups, NULL, &description);
+    if (rc == 0) {
+        struct description *before = ruin->scene->description;
+        ruin->scene->description = description;
+        description_close(before);
+    }
+    return rc;
+}
+
+/* From the one that is left. */
+static int ruin_rebuild(struct ruin *ruin)
+{
+    struct survivor *survivor = NULL;
+    struct survivor_copy copies[GROUPS];
+    struct rebuild_group groups[GROUPS];
+    int rc = survivor_open(ruin_io(ruin), OLD, NULL, &survivor);
     for (uint32_t i = 0; rc == 0 && i < GROUPS; i++) {
         survivor_examine(survivor, GROUP + i, &copies[i]);
         groups[i] = (struct rebuild_group){survivor, &copies[i]};
         rc = copies[i].is_good ? 0 : error_raise(HF_ECORRUPT, "%s", copies[i].reason);
     }
-    rc = rc == 0 ? rebuild_run(ruin_io(ruin), &ruin->rebuild, survivor->description, groups, NULL, &description) : rc;
+    rc = rc == 0 ? ruin_rebuild_from(ruin, survivor->description, groups) : rc;
     survivor_close(survivor);
-    if (rc == 0) {
-        struct description *old = ruin->scene->description;
-        ruin->scene->description = description;
-        description_close(old);
-    }
     return rc;
 }
 
@@ -316,6 +324,162 @@ static void damage_is_named_and_never_passed_over(void **state)
     ruin_close(&ruin);
 }
 
+/* ---- Many histories ---- */
+
+#define LIVES       40u
+#define LIVES_SMALL 10u
+
+/* One register that is written again and again, one value after the other. */
+struct writes {
+    struct scene_answer answer;
+    bool is_waiting;
+    bool is_loose; /* what was indeterminate once may have come at any time */
+    uint64_t sent;
+    uint64_t acknowledged;
+};
+
+struct life {
+    struct ruin ruin;
+    struct rng rng;
+    struct writes writes[GROUPS][CLUSTER_REGISTERS];
+    uint64_t counter;
+    struct scene_node *alone; /* cut off from the others: what it appends as a leader, they will overrule */
+};
+
+static void life_settle(struct writes *writes)
+{
+    if (writes->is_waiting && writes->answer.is_done) {
+        writes->is_waiting = false;
+        writes->acknowledged = writes->answer.result == 0 ? writes->sent : writes->acknowledged;
+        writes->is_loose = writes->is_loose || writes->answer.result == HF_EINDETERMINATE;
+    }
+}
+
+static void life_write(struct life *life, struct scene_node *node)
+{
+    uint64_t group = rng_below(&life->rng, GROUPS);
+    uint32_t key = (uint32_t)rng_below(&life->rng, CLUSTER_REGISTERS);
+    struct writes *writes = &life->writes[group][key];
+    life_settle(writes);
+    if (node->node != NULL && !writes->is_waiting) {
+        struct cluster_command command = {.verb = CLUSTER_PUT, .key = key, .value = ++life->counter};
+        writes->sent = command.value;
+        writes->is_waiting = true;
+        scene_propose(node, group + GROUP, &command, &writes->answer);
+    }
+}
+
+/* Long enough that the others elect another leader, most times. */
+static void life_part(struct life *life)
+{
+    struct scene *scene = life->ruin.scene;
+    if (life->alone == NULL) {
+        life->alone = scene_leader(scene, GROUP + rng_below(&life->rng, GROUPS));
+        if (life->alone != NULL) {
+            sim_network_partition(scene->sim, &life->alone->host, 1);
+        }
+    } else if (rng_chance(&life->rng, 1, 6)) {
+        sim_network_heal(scene->sim);
+        life->alone = NULL;
+    }
+}
+
+static void life_step(struct life *life)
+{
+    static int ignored;
+    struct scene *scene = life->ruin.scene;
+    bool is_alone = life->alone != NULL && rng_chance(&life->rng, 1, 2);
+    struct scene_node *node = is_alone ? life->alone : &scene->nodes[rng_below(&life->rng, 3)];
+    uint64_t choice = rng_below(&life->rng, 100);
+    if (choice < 88) {
+        life_write(life, node);
+    } else if (choice < 91 && node->node != NULL) {
+        scene_kill(node);
+    } else if (choice < 95 && node->node == NULL) {
+        assert_int_equal(scene_start(node), 0);
+    } else if (choice < 96) {
+        life_part(life);
+    } else if (choice < 98 && node->node != NULL) {
+        node_snapshot(node->node, 0, snapshot_done, &ignored);
+    } else if (node->node != NULL) {
+        (void)node_transfer(node->node, GROUP, 0);
+    }
+    sim_run_for(scene->sim, rng_below(&life->rng, 30 * SCENE_MS));
+}
+
+/* Two of the three disks are left; which, and what of the last writes is on them, chance decides. */
+static void life_recover(struct life *life)
+{
+    struct survivor *survivors[2] = {0};
+    struct survivor_copy copies[GROUPS][2];
+    struct rebuild_group groups[GROUPS];
+    const struct recover_wishes none = {0};
+    struct scene *scene = life->ruin.scene;
+    uint64_t lost = rng_below(&life->rng, 3);
+    for (uint32_t i = 0, k = 0; i < 3; i++) {
+        if (i != lost) {
+            sim_host_start(scene->nodes[i].host);
+            assert_int_equal(survivor_open(sim_host_io(scene->nodes[i].host), OLD, NULL, &survivors[k++]), 0);
+            life->ruin.survivor = &scene->nodes[i];
+        }
+    }
+    for (uint32_t g = 0; g < GROUPS; g++) {
+        struct recover_candidate candidates[2];
+        struct recover_choice choice;
+        for (uint32_t i = 0; i < 2; i++) {
+            survivor_examine(survivors[i], GROUP + g, &copies[g][i]);
+            candidates[i] = (struct recover_candidate){survivors[i]->node_id, false, &copies[g][i]};
+        }
+        recover_plan_choose(candidates, 2, &none, &choice);
+        assert_int_equal(choice.result, 0);
+        assert_true(choice.is_complete);
+        groups[g] = (struct rebuild_group){survivors[choice.candidate], &copies[g][choice.candidate]};
+    }
+    assert_int_equal(ruin_rebuild_from(&life->ruin, survivors[0]->description, groups), 0);
+    survivor_close(survivors[0]);
+    survivor_close(survivors[1]);
+    assert_int_equal(ruin_start(&life->ruin), 0);
+    scene_wait_led(scene, 5000);
+}
+
+static void P1_two_of_three_directories_hold_everything_that_was_acknowledged(void **state)
+{
+    const char *scale = getenv("HOLDFAST_TEST_SCALE");
+    uint64_t lives = scale != NULL && strcmp(scale, "small") == 0 ? LIVES_SMALL : LIVES;
+    uint64_t acknowledged = 0;
+    for (uint64_t seed = 1; seed <= lives; seed++) {
+        struct life life = {.ruin = {.scene = scene_open(3, GROUPS, &often)}};
+        rng_seed(&life.rng, seed);
+        scene_wait_led(life.ruin.scene, 5000);
+        uint64_t steps = 50 + rng_below(&life.rng, 400);
+        for (uint64_t i = 0; i < steps; i++) {
+            life_step(&life);
+        }
+        for (uint32_t i = 0; i < 3; i++) {
+            if (life.ruin.scene->nodes[i].node != NULL) {
+                scene_power_off(&life.ruin.scene->nodes[i]);
+            } else {
+                sim_host_power_off(life.ruin.scene->nodes[i].host);
+            }
+        }
+        sim_network_heal(life.ruin.scene->sim);
+        life_recover(&life);
+        for (uint32_t g = 0; g < GROUPS; g++) {
+            for (uint32_t key = 0; key < CLUSTER_REGISTERS; key++) {
+                struct writes *writes = &life.writes[g][key];
+                uint64_t value = 0;
+                life_settle(writes);
+                acknowledged += writes->acknowledged > 0;
+                assert_int_equal(scene_get(life.ruin.survivor, GROUP + g, key, &value), 0);
+                assert_true(value <= writes->sent);
+                assert_true(value >= writes->acknowledged || (writes->is_loose && value > 0));
+            }
+        }
+        ruin_close(&life.ruin);
+    }
+    assert_true(acknowledged > lives * GROUPS);
+}
+
 /* ---- The power goes ---- */
 
 /* One attempt that ends at the k-th crash point. True: the point was reached. Afterwards the target either cannot be
@@ -398,6 +562,7 @@ int main(void)
         cmocka_unit_test(entries_that_nobody_knows_to_be_committed_are_kept),
         cmocka_unit_test(a_directory_in_use_and_a_used_target_are_refused),
         cmocka_unit_test(damage_is_named_and_never_passed_over),
+        cmocka_unit_test(P1_two_of_three_directories_hold_everything_that_was_acknowledged),
         cmocka_unit_test(H4_a_crash_at_any_step_leaves_the_target_whole_or_unopenable),
         cmocka_unit_test(a_failing_or_full_disk_leaves_the_target_whole_or_unopenable),
     };

@@ -49,7 +49,8 @@ class RecoverTest(cluster.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
 
     def serve(self, data, *options):
-        return self.open(Process, 'serve', '--data', data, '--set', 'log.segment_size=1MiB', *options)
+        return self.open(Process, 'serve', '--data', data, '--set', 'log.segment_size=1MiB',
+                         '--set', 'snapshot.trail=1', *options)
 
     def wait_writable(self, address):
         def writable():
@@ -74,14 +75,17 @@ class RecoverTest(cluster.TestCase):
         later = int(time.time() * 1000) + 3600_000
         held = {}
         with Client(self.address(2), timeout=30) as client:
-            for half in range(2):
+            for turn in range(3):
+                if turn == 2:
+                    snapshots = False  # the last of it is in the log only
                 for i in range(KEYS):
-                    held[b'key:%d' % i] = (b'value %d of half %d' % (i, half), later + i if i % 3 == half else 0)
+                    held[b'key:%d' % i] = (b'value %d, round %d' % (i, turn), later + i if i % 3 == turn else 0)
                 items = list(held.items())
                 replies = client.pipeline([('SET', key, value) + (('PXAT', deadline) if deadline else ())
                                            for key, (value, deadline) in items])
                 self.assertTrue(all(reply == Status('OK') for reply in replies))
-                if half == 0 and snapshots:
+                if snapshots:
+                    # Twice: from the second on the log begins behind the first.
                     with Client(self.address(3), timeout=30) as survivor:
                         self.assertFalse(isinstance(survivor('RAFT.SNAPSHOT'), cluster.ReplyError))
         # Acknowledged by a majority is not yet on the third: it is, once all have applied the same.
@@ -123,7 +127,15 @@ class RecoverTest(cluster.TestCase):
         self.assertEqual([group['from'] for group in said['groups']], [3] * GROUPS)
         self.assertEqual([(group['voters'], group['voters_here'], group['is_complete']) for group in said['groups']],
                          [(3, 1, False)] * GROUPS)
+        self.assertTrue(all(1 < copy['first'] <= copy['snapshot'] < copy['last']
+                            for group in said['groups'] for copy in group['copies']))
         self.assertIsNone(said['made'])
+        self.assertEqual(tree(old), before)
+        # A node that kept its snapshots elsewhere.
+        (old / 'snapshots').rename(self.at / 'elsewhere')
+        self.assertIn('no good snapshot reaches', self.recover(old, code=4).stdout)
+        self.recover(old, '--snapshots', f'3={self.at / "elsewhere"}')
+        (self.at / 'elsewhere').rename(old / 'snapshots')
         self.assertEqual(tree(old), before)
         # Carried out, with the peer address of a node that is lost.
         made = json.loads(self.recover(old, '--apply', '--out', new, *self.where(), '--json').stdout)['made']
