@@ -24,7 +24,8 @@ struct log_preparation {
 
 /* A file under its temporary name: allocated and written, nothing synced. */
 int log_prepare_create(struct log_preparation *preparation);
-/* Syncs it, gives it its name (replacing a left-over of that name) and syncs the directory. */
+/* Syncs it when that is not done yet, gives it its name (replacing a left-over of that name) and syncs the directory.
+ */
 int log_prepare_publish(struct log_preparation *preparation);
 /* Closes and removes the temporary file. */
 void log_prepare_abandon(struct log_preparation *preparation);
