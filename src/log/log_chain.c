@@ -192,7 +192,7 @@ static int log_chain_find_oldest(struct log_chain *chain)
     return 0;
 }
 
-/* All trailers that can be read. */
+/* All trailers that can be read, also in a segment whose header is lost: its frames name it and the log. */
 static int log_chain_find_oldest_surely(struct log_chain *chain)
 {
     for (size_t i = 0; i < chain->segment_count; i++) {
@@ -201,8 +201,9 @@ static int log_chain_find_oldest_surely(struct log_chain *chain)
         struct log_trailer trailer;
         uint64_t offset = LOG_FORMAT_SEGMENT_HEADER_SIZE;
         int rc = 0;
-        while (segment->header_good && (rc = log_chain_search(chain, segment, offset, &header)) == 0) {
-            rc = log_chain_trailer(chain, segment, &header, &trailer);
+        while (!segment->other_log && (rc = log_chain_search(chain, segment, offset, &header)) == 0) {
+            bool ours = segment->header_good || header.place.log_id == chain->log_id;
+            rc = ours ? log_chain_trailer(chain, segment, &header, &trailer) : HF_ENOTFOUND;
             if (rc != 0 && rc != HF_ENOTFOUND) {
                 return rc;
             }

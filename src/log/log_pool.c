@@ -51,6 +51,12 @@ uint64_t log_pool_ready_bytes(const struct log_pool *pool)
     return bytes;
 }
 
+uint64_t log_pool_coming_bytes(const struct log_pool *pool)
+{
+    bool coming = pool->allocated && pool->target != NULL;
+    return coming ? pool->target->header.size_bytes - LOG_FORMAT_SEGMENT_HEADER_SIZE : 0;
+}
+
 uint64_t log_pool_free_bytes(struct log_pool *pool)
 {
     uint64_t now_ns = io_monotonic_ns(pool->io);
@@ -72,6 +78,9 @@ bool log_pool_can_extend(struct log_pool *pool, uint64_t frame_length, uint64_t 
 {
     uint64_t size = frame_length + LOG_FORMAT_SEGMENT_HEADER_SIZE;
     size = size < log_pool_size_min(pool) ? log_pool_size_min(pool) : size;
+    if (pool->upcoming_count > 0 && pool->upcoming[0] == pool->target && log_pool_coming_bytes(pool) >= frame_length) {
+        return true;
+    }
     if (pool->no_space) {
         return false;
     }
@@ -119,6 +128,7 @@ static void log_pool_drop_preparation(struct log_pool *pool)
     if (!pool->busy) {
         file_close(pool->preparation.file);
         pool->preparation.file = NULL;
+        pool->allocated = false;
     }
 }
 
@@ -353,10 +363,12 @@ int log_pool_finish(struct log_pool *pool, uint64_t now_ns)
     if (rc == 0 && target == NULL) { /* a left-over: the next file of its number replaces it, or the next open */
         file_close(preparation->file);
         preparation->file = NULL;
+        pool->allocated = false;
         return 0;
     }
     if (rc == 0) {
         pool->no_space = false;
+        pool->allocated = !preparation->published;
         if (preparation->published) {
             pool->recycled_count += preparation->recycled_number != 0;
             pool->target = NULL;
@@ -365,6 +377,7 @@ int log_pool_finish(struct log_pool *pool, uint64_t now_ns)
         return 0;
     }
     pool->target = NULL;
+    pool->allocated = false;
     if (target != NULL) {
         target->state = LOG_SEGMENT_PLANNED;
     }

@@ -58,6 +58,7 @@ struct log_pool {
     struct io_operation operation;
     struct log_preparation preparation; /* under way while it has a file, or while busy */
     bool busy;                          /* with a step of it */
+    bool allocated;                     /* it has its blocks */
     struct log_segment *target;         /* of the preparation; NULL: nobody wants it any more */
 
     bool no_space; /* the last preparation found the device full */
@@ -75,6 +76,8 @@ uint64_t log_pool_size_min(const struct log_pool *pool);
 uint64_t log_pool_size(const struct log_pool *pool, uint64_t log_bytes);
 /* Bytes in segments that are ready, headers subtracted. */
 uint64_t log_pool_ready_bytes(const struct log_pool *pool);
+/* Bytes in the segment that is being made, once it has its blocks: it will be ready before it is needed. */
+uint64_t log_pool_coming_bytes(const struct log_pool *pool);
 /* Free bytes of the device, looked up when the last look is too old. */
 uint64_t log_pool_free_bytes(struct log_pool *pool);
 void log_pool_forget_free_bytes(struct log_pool *pool);

@@ -14,8 +14,12 @@
 #include "log/log_reserve.h"
 #include "log/log_scan.h"
 
-/* What the new segment offers beyond what is copied, at least. */
+/* What the new segment offers beyond what is copied: on a full device as much as there is of this, so that every group
+ * can elect a leader and commit its first entry there. */
+#define LOG_RECOVERY_ROOM_MAX (256u * 1024u)
 #define LOG_RECOVERY_ROOM_MIN (64u * 1024u)
+/* Smallest segments whose blocks are set aside: one for each of some opens on a full device. */
+#define LOG_RECOVERY_SET_ASIDE 2u
 
 /* A frame that nobody declared durable, to be copied. */
 struct log_recovery_copy {
@@ -41,6 +45,7 @@ struct log_recovery {
     struct log_preparation preparation;
     struct log_segment *fresh;
     bool device_full;      /* the new segment has to be as small as possible */
+    uint64_t room_bytes;   /* of the new segment; 0: as little as is useful */
     uint64_t position_end; /* behind everything in the fresh segment */
     uint64_t offset_end;
     uint64_t sequence_end;
@@ -220,7 +225,8 @@ static void log_recovery_give_up_left_over(struct log_recovery *recovery)
 
 static uint64_t log_recovery_size(const struct log_recovery *recovery)
 {
-    uint64_t size = LOG_FORMAT_SEGMENT_HEADER_SIZE + 2 * LOG_FORMAT_BLOCK_SIZE + LOG_RECOVERY_ROOM_MIN;
+    uint64_t room = recovery->room_bytes != 0 ? recovery->room_bytes : LOG_RECOVERY_ROOM_MIN;
+    uint64_t size = LOG_FORMAT_SEGMENT_HEADER_SIZE + 2 * LOG_FORMAT_BLOCK_SIZE + room;
     for (size_t i = 0; i < recovery->copy_count; i++) {
         size += recovery->copies[i].header.length;
     }
@@ -400,11 +406,12 @@ static int log_recovery_give_up_spares(struct log_recovery *recovery)
     return 0;
 }
 
-/* The new segment, as small as need be: in what old spares took, else in what was set aside. */
+/* The new segment, smaller where it must be: in what old spares took, else in what was set aside. */
 static int log_recovery_make_segment_on_full_device(struct log_recovery *recovery)
 {
     struct hf_log *log = recovery->log;
     recovery->device_full = true;
+    recovery->room_bytes = LOG_RECOVERY_ROOM_MAX;
     int rc = log_recovery_give_up_spares(recovery);
     if (rc == 0) {
         rc = log_recovery_make_segment(recovery);
@@ -413,6 +420,10 @@ static int log_recovery_make_segment_on_full_device(struct log_recovery *recover
         uint64_t needed = log_recovery_size(recovery) + 4 * LOG_FORMAT_BLOCK_SIZE; /* the name takes some, too */
         rc = log_reserve_release(log->io, log->directory, needed);
         rc = rc == 0 ? log_recovery_make_segment(recovery) : rc;
+    }
+    while (rc == HF_ENOSPACE && recovery->room_bytes > LOG_RECOVERY_ROOM_MIN) {
+        recovery->room_bytes /= 2;
+        rc = log_recovery_make_segment(recovery);
     }
     return rc;
 }
@@ -478,7 +489,7 @@ static int log_recovery_continue(struct log_recovery *recovery)
         recovery->segments[i] = NULL;
     }
     log_recovery_set_tail(recovery);
-    uint64_t set_aside = log_pool_size_min(&log->pool);
+    uint64_t set_aside = LOG_RECOVERY_SET_ASIDE * log_pool_size_min(&log->pool);
     log_pool_forget_free_bytes(&log->pool);
     if (log_pool_free_bytes(&log->pool) >= set_aside + log->options.reserve_bytes) {
         log_reserve_fill(log->io, log->directory, set_aside);

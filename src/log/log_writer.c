@@ -99,7 +99,8 @@ static uint64_t log_writer_small_reserve(const struct log_writer *writer, enum l
 
 uint64_t log_writer_capacity(const struct log_writer *writer)
 {
-    uint64_t room = log_writer_tail_rest(writer) + log_pool_ready_bytes(writer->pool);
+    uint64_t room =
+        log_writer_tail_rest(writer) + log_pool_ready_bytes(writer->pool) + log_pool_coming_bytes(writer->pool);
     if (writer->gathering != NULL) {
         uint64_t used = log_format_align_block(writer->gathering->builder.used + LOG_FORMAT_TRAILER_SIZE);
         room = room > used ? room - used : 0;
@@ -181,7 +182,7 @@ static uint64_t log_writer_growth(struct log_writer *writer)
 {
     uint64_t rest = log_writer_tail_rest(writer);
     uint64_t kept = log_writer_small_reserve(writer, LOG_WRITER_ORDINARY);
-    uint64_t usable = rest + log_pool_ready_bytes(writer->pool);
+    uint64_t usable = rest + log_pool_ready_bytes(writer->pool) + log_pool_coming_bytes(writer->pool);
     if (usable - rest >= kept || log_pool_can_extend(writer->pool, kept, writer->reserve_bytes)) {
         return rest;
     }
@@ -384,7 +385,8 @@ uint64_t log_writer_placed_position(const struct log_writer *writer)
 
 uint64_t log_writer_room(struct log_writer *writer)
 {
-    uint64_t room = log_writer_tail_rest(writer) + log_pool_ready_bytes(writer->pool);
+    uint64_t room =
+        log_writer_tail_rest(writer) + log_pool_ready_bytes(writer->pool) + log_pool_coming_bytes(writer->pool);
     uint64_t free_bytes = writer->pool->no_space ? 0 : log_pool_free_bytes(writer->pool);
     return free_bytes > UINT64_MAX - room ? UINT64_MAX : room + free_bytes;
 }
