@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Line and branch coverage per room, from the counters that a coverage build left behind.
 
-    coverage.py BUILD_DIR [--files]
+    coverage.py BUILD_DIR [--files] [--missing ROOM]
 
 BUILD_DIR is a build with -DHF_COVERAGE=ON whose tests ran. Only src/ counts. A line counts as covered when any of the
 programs ran it; a branch when it was taken and not only reached. Needs nothing but gcov of the compiler.
@@ -82,12 +82,31 @@ def row(name, counts):
             f'{percent(*branches)} {branches[0]:7} of {branches[1]}')
 
 
+def print_missing(files, room):
+    """Every line of the room with a branch that no program took, as `file:line: taken of all: text`."""
+    for path in sorted(files):
+        if path.split('/')[1] != room:
+            continue
+        text = (ROOT / path).read_text().splitlines()
+        lines = collections.defaultdict(list)
+        for (number, _), count in files[path].branches.items():
+            lines[number].append(count)
+        for number in sorted(lines):
+            taken, total = share(lines[number])
+            if taken < total:
+                print(f'{path}:{number}: {taken} of {total}: {text[number - 1].strip()}')
+
+
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('build', nargs='?', default=ROOT / 'build' / 'coverage', type=pathlib.Path)
     parser.add_argument('--files', action='store_true', help='a row for every file too')
+    parser.add_argument('--missing', metavar='ROOM', help='the lines of a room with branches that were not taken')
     options = parser.parse_args(arguments)
     files = measure(options.build.resolve())
+    if options.missing:
+        print_missing(files, options.missing)
+        return 0
     rooms = collections.defaultdict(dict)
     for path, counts in files.items():
         rooms[path.split('/')[1]][path] = counts

@@ -29,12 +29,6 @@ void log_memory_close(struct log_memory *memory)
     }
 }
 
-uint64_t log_memory_capacity(const struct hf_log *log)
-{
-    uint64_t bytes = log->memory->bytes;
-    return bytes < log->options.memory_bytes_max ? log->options.memory_bytes_max - bytes : 0;
-}
-
 /* ---- arenas ---- */
 
 static struct log_segment *log_memory_tail(const struct log_memory *memory)
@@ -46,6 +40,15 @@ static uint64_t log_memory_rest(const struct log_memory *memory)
 {
     const struct log_segment *tail = log_memory_tail(memory);
     return tail != NULL ? tail->header.size_bytes - tail->used_bytes : 0;
+}
+
+/* What one append may still bring: it goes into the rest of the last arena, or into a new one. */
+uint64_t log_memory_capacity(const struct hf_log *log)
+{
+    uint64_t bytes = log->memory->bytes;
+    uint64_t left = bytes < log->options.memory_bytes_max ? log->options.memory_bytes_max - bytes : 0;
+    uint64_t rest = log_memory_rest(log->memory);
+    return rest > left ? rest : left;
 }
 
 static void log_memory_add_arena(struct hf_log *log, uint64_t size)

@@ -507,15 +507,22 @@ static void L57_files_that_come_back_are_ignored_and_removed(void **unused)
     script_end(&script);
 }
 
-/* What collection finds damaged is named, keeps its file, and is still named after a restart. */
-static void P2_damage_that_collection_meets_closes_its_group_and_keeps_the_file(void **unused)
+/* In the payload of the idle group's first entry. */
+static void damage_idle(struct run *run)
 {
-    (void)unused;
+    assert_int_equal(sim_disk_flip_bit(run->host, DIRECTORY "/0000000000000001.log", 4096 + 96 + 64 + 40, 3), 0);
+}
+
+/* What is found damaged is named, keeps its file, and is still named after a restart. indexed: the damage comes when
+ * the segment's index file is there already, so that collection is who meets it, and not whoever makes that file. */
+static void expect_damage_is_named(bool indexed)
+{
     struct script script;
     struct run run;
     struct hf_log_group_state state;
     struct hf_log_damage damage;
     size_t position = 0;
+    bool damaged = false;
     script_begin(&script);
     run_begin(&run, &script, 11);
     assert_int_equal(run_open(&run), 0);
@@ -524,12 +531,14 @@ static void P2_damage_that_collection_meets_closes_its_group_and_keeps_the_file(
         run.appended++;
         while (run.acknowledged < run.appended) {
             run_step(&run);
-        }
-        if (run.appended == 3) { /* in the payload of the idle group's first entry */
-            assert_int_equal(sim_disk_flip_bit(run.host, DIRECTORY "/0000000000000001.log", 4096 + 96 + 64 + 40, 3), 0);
+            if (!damaged && (indexed ? is_there(&run, "0000000000000001.idx") : run.appended == 3)) {
+                damage_idle(&run);
+                damaged = true;
+            }
         }
     }
     run_idle(&run, 300);
+    assert_true(damaged);
     hf_log_group_state(run.log, model_group_id(IDLE), &state);
     assert_true(state.damaged);
     bool named = false; /* and the frame itself, by whoever read it back */
@@ -543,10 +552,26 @@ static void P2_damage_that_collection_meets_closes_its_group_and_keeps_the_file(
     run_close(&run);
     assert_int_equal(run_open(&run), 0);
     hf_log_group_state(run.log, model_group_id(IDLE), &state);
-    assert_true(state.damaged);
+    assert_int_equal(state.damaged, !indexed); /* an open does not read what an index file tells */
+    if (indexed) {
+        struct hf_log_view view = {0};
+        assert_int_equal(hf_log_read(run.log, model_group_id(IDLE), 1000, 1001, 0, 0, &view), HF_ECORRUPT);
+    }
     run_close(&run);
     sim_close(run.sim);
     script_end(&script);
+}
+
+static void P2_damage_that_making_an_index_file_meets_closes_its_group_and_keeps_the_file(void **unused)
+{
+    (void)unused;
+    expect_damage_is_named(false);
+}
+
+static void P2_damage_that_collection_meets_closes_its_group_and_keeps_the_file(void **unused)
+{
+    (void)unused;
+    expect_damage_is_named(true);
 }
 
 static void append_to(struct run *run, struct hf_log_batch *batch)
@@ -639,6 +664,7 @@ int main(void)
         cmocka_unit_test(L57_every_call_of_collection_fails_once),
         cmocka_unit_test(L23_collection_gives_space_back_on_a_device_without_a_free_byte),
         cmocka_unit_test(L57_files_that_come_back_are_ignored_and_removed),
+        cmocka_unit_test(P2_damage_that_making_an_index_file_meets_closes_its_group_and_keeps_the_file),
         cmocka_unit_test(P2_damage_that_collection_meets_closes_its_group_and_keeps_the_file),
         cmocka_unit_test(L57_a_bad_frame_that_nobody_needs_keeps_no_file),
         cmocka_unit_test(H19_a_segment_that_is_needed_is_missing_and_the_log_says_so),
