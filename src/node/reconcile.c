@@ -163,6 +163,28 @@ static bool reconcile_is_named(const struct node *node, uint32_t first, uint64_t
     return false;
 }
 
+/* Whether this node can say of every group who its members are. */
+static bool reconcile_knows_all(const struct node *node)
+{
+    for (uint32_t i = 0; i < node->groups_open; i++) {
+        if (node->groups[i].replica == NULL || node->groups[i].is_failed) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Where a group is closed nobody can ever be let go of: another node leads the system group then. */
+static void reconcile_hand_over(struct node *node)
+{
+    struct reconcile_round *round = &node->reconcile_round;
+    uint64_t now_ms = loop_now_ms(node->loop);
+    if (round->retry_ms <= now_ms) {
+        round->retry_ms = now_ms + RECONCILE_RETRY_MS;
+        (void)node_transfer(node, NODE_SYSTEM_GROUP, 0);
+    }
+}
+
 static void reconcile_confirmed(void *arg, int result, struct hf_bytes reply, uint64_t index)
 {
     struct node *node = arg;
@@ -278,8 +300,14 @@ void reconcile_system(struct node *node, struct buffer *command)
     }
     for (uint32_t i = 0; i < membership->count; i++) {
         const struct membership_member *member = &membership->members[i];
-        if (member->role == MEMBERSHIP_LEAVING && member->node.id != node->id &&
-            !reconcile_is_named(node, 0, member->node.id) && reconcile_is_confirmed(node)) {
+        if (member->role != MEMBERSHIP_LEAVING || member->node.id == node->id) {
+            continue;
+        }
+        if (!reconcile_knows_all(node)) {
+            reconcile_hand_over(node);
+            return;
+        }
+        if (!reconcile_is_named(node, 0, member->node.id) && reconcile_is_confirmed(node)) {
             change = (struct membership_change){.kind = MEMBERSHIP_FORGET, .node = {.id = member->node.id}};
             system_group_change(&change, command);
             return;

@@ -14,8 +14,8 @@
  * The system group lets go of a member last, once no other group names it: until then the member hears that it leaves,
  * and hands over what it leads. Then it is forgotten. Both are decided by the system group's leader, which looks at its
  * own replicas of the groups; since any of them may lag behind, or not be a member yet, every group is asked first (a
- * barrier each), so that what was committed before is seen. A member that is forgotten while a group still counts on
- * its vote would be called by nobody any more.
+ * barrier each), so that what was committed before is seen. Where a group is closed, the system group is handed over. A
+ * member that is forgotten while a group still counts on its vote would be called by nobody any more.
  *
  * Thread: the loop's. */
 #ifndef NODE_RECONCILE_H

@@ -355,6 +355,29 @@ static void nobody_is_forgotten_by_what_one_node_happens_to_know(void **state)
     scene_close(scene);
 }
 
+/* The node that leads the system group cannot say who the members of a group are that is closed there; others can. */
+static void who_leaves_is_forgotten_though_a_group_is_closed_on_the_leaders_node(void **state)
+{
+    for (uint32_t closed = 0; closed < 3; closed++) {
+        char why[256] = "";
+        struct scene *scene = scene_open(3, 1, NULL);
+        struct scene_node *node = &scene->nodes[closed];
+        scene_wait_led(scene, 4000);
+        assert_non_null(scene_join(scene, &scene->nodes[0], MEMBERSHIP_VOTER, why));
+        assert_int_equal(scene_start(&scene->nodes[3]), 0);
+        scene_wait_role(scene, 4, REPLICA_ROLE_VOTER, 8000);
+        hosted_group_fail(scene_group(node, FIRST), "stands still");
+        scene_run_ms(scene, 2000);
+        assert_true(lead_system(scene, node, 5000));
+        assert_int_equal(scene_set_role(node, 4, MEMBERSHIP_LEAVING, false), 0);
+        for (unsigned i = 0; i < 200 && membership_find(node_membership(node->node), 4) != NULL; i++) {
+            scene_run_ms(scene, 100);
+        }
+        assert_null(membership_find(node_membership(node->node), 4));
+        scene_close(scene);
+    }
+}
+
 /* Of three clocks that are far apart the one in the middle is right, and its node the only one that is fit to lead. */
 static void H14_a_leader_loses_its_vote_though_nobody_else_has_a_good_clock(void **state)
 {
@@ -547,6 +570,7 @@ int main(void)
         cmocka_unit_test(a_voter_becomes_a_standby_and_a_voter_again),
         cmocka_unit_test(H14_a_leader_loses_its_vote_though_nobody_else_has_a_good_clock),
         cmocka_unit_test(nobody_is_forgotten_by_what_one_node_happens_to_know),
+        cmocka_unit_test(who_leaves_is_forgotten_though_a_group_is_closed_on_the_leaders_node),
         cmocka_unit_test(H18_a_wiped_node_comes_back_as_another_one),
         cmocka_unit_test(a_cluster_of_an_older_release_takes_changes_once_every_node_knows_them),
         cmocka_unit_test(a_node_moves_to_another_address_under_its_id),
