@@ -134,6 +134,7 @@ int recover_survey_open(struct io *io, const struct recover_survey_options *opti
     for (uint32_t ordinal = 0; ordinal < out->group_count; ordinal++) {
         uint64_t id = out->description->groups[ordinal + 1].id;
         struct recover_survey_group *group = memory_new(sizeof(*group));
+        group->copies = memory_new(out->count * sizeof(*group->copies));
         out->groups[ordinal] = group;
         for (uint32_t i = 0; i < out->count; i++) {
             survivor_examine(out->sources[i], id, &group->copies[i]);
@@ -147,6 +148,7 @@ int recover_survey_open(struct io *io, const struct recover_survey_options *opti
 void recover_survey_close(struct recover_survey *survey)
 {
     for (uint32_t i = 0; survey->groups != NULL && i < survey->group_count; i++) {
+        free(survey->groups[i]->copies);
         free(survey->groups[i]);
     }
     free(survey->groups);

@@ -25,7 +25,7 @@ struct recover_survey_options {
 };
 
 struct recover_survey_group {
-    struct survivor_copy copies[RECOVER_SURVEY_SOURCES_MAX]; /* by source */
+    struct survivor_copy *copies; /* by source */
     struct recover_choice choice;
 };
 

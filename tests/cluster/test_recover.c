@@ -554,6 +554,29 @@ static void a_failing_or_full_disk_leaves_the_target_whole_or_unopenable(void **
     }
 }
 
+/* What cannot be read is no copy, or the same copy: never a shorter one. */
+static void a_source_that_cannot_be_read_is_refused_or_whole(void **state)
+{
+    unsigned refused = 0;
+    for (uint64_t skip = 0; skip < 40; skip++) {
+        struct ruin ruin = ruin_make(1);
+        struct sim_disk_failure failure = {SIM_DISK_READ, skip, skip % 2 == 0 ? 1 : UINT64_MAX, HF_EIO, OLD};
+        ruin_fall(&ruin);
+        sim_disk_fail(ruin.survivor->host, &failure);
+        int rebuilt = ruin_rebuild(&ruin);
+        sim_disk_fail_clear(ruin.survivor->host);
+        int opened = ruin_start(&ruin);
+        assert_true(opened == (rebuilt == 0 ? 0 : HF_ENOTFOUND));
+        refused += rebuilt != 0;
+        if (opened == 0) {
+            scene_wait_led(ruin.scene, 5000);
+            assert_values(&ruin, ruin.survivor);
+        }
+        ruin_close(&ruin);
+    }
+    assert_true(refused > 0 && refused < 40);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -564,6 +587,7 @@ int main(void)
         cmocka_unit_test(damage_is_named_and_never_passed_over),
         cmocka_unit_test(P1_two_of_three_directories_hold_everything_that_was_acknowledged),
         cmocka_unit_test(H4_a_crash_at_any_step_leaves_the_target_whole_or_unopenable),
+        cmocka_unit_test(a_source_that_cannot_be_read_is_refused_or_whole),
         cmocka_unit_test(a_failing_or_full_disk_leaves_the_target_whole_or_unopenable),
     };
     planted_prepare();
