@@ -31,18 +31,9 @@ static void receive_prove_change(struct replica *replica, const struct raft_appe
     if (index == 0) {
         return;
     }
-    struct hf_log_view view = {0};
+    /* From the engine, which goes by it since it accepted it: our log may still wait for room to take it in. */
     struct replica_member members[REPLICA_MEMBERS_MAX];
-    unsigned count;
-    int rc = hf_log_read(replica->options.log, replica->options.group, index, index + 1, 0, 0, &view);
-    if (rc == 0) {
-        rc = replica_configuration_decode(view.entries[0].payload, members, &count);
-    }
-    hf_log_view_close(&view);
-    if (rc != 0) {
-        step_freeze(replica, rc, "reading a configuration");
-        return;
-    }
+    unsigned count = replica_configuration_from_raft(&replica->engine.raft.configuration, members);
     struct raft_event event = {.type = RAFT_CONFIGURATION, .configuration = {.index = index}};
     replica_configuration_to_raft(members, count, &event.configuration.conf);
     step_event(replica, &event, NULL, NULL);

@@ -171,6 +171,57 @@ static void R18_a_full_queue_of_the_log_is_waited_for(void **state)
     lab_close(lab);
 }
 
+/* Two changes in one message, of which the log has no room for the first yet: the engine goes by it since it accepted
+ * it. True when it came to that. */
+static bool receive_two_changes(uint64_t queued)
+{
+    static const struct replica_member first[] = {
+        {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_STANDBY}};
+    static const struct replica_member second[] = {
+        {1, REPLICA_ROLE_STANDBY}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_STANDBY}};
+    struct replica_host_options options = {.members = voters_3,
+                                           .member_count = 3,
+                                           .election_timeout_ms = LAB_ELECTION_MS,
+                                           .heartbeat_timeout_ms = LAB_HEARTBEAT_MS,
+                                           .queue_entries_max = 10};
+    struct lab *lab = lab_open_with(2, &options);
+    struct buffer buffers[2] = {0};
+    struct hf_log_group_state log;
+    uint64_t index = 2;
+    lab_run_ms(lab, 20);
+    stall(lab, 100);
+    for (; index < 2 + queued; index++) {
+        struct hf_entry entry = lab_normal(index, 2, "a");
+        lab_append(lab, 1, 2, index - 1, index == 2 ? 1 : 2, 1, &entry, 1);
+    }
+    struct hf_entry changes[] = {lab_change(index, 2, first, 3, &buffers[0]),
+                                 lab_change(index + 1, 2, second, 3, &buffers[1])};
+    lab_append(lab, 1, 2, index - 1, index == 2 ? 1 : 2, 1, changes, 2);
+    assert_int_equal(hf_log_group_state(lab->host.log, REPLICA_HOST_GROUP, &log), 0);
+    bool has_waited = log.last_index == index - 1 && lab_role(lab, 1) == REPLICA_ROLE_STANDBY;
+    assert_int_equal(lab->failed, 0);
+    if (has_waited) {
+        lab_run_ms(lab, 150);
+        assert_int_equal(lab->failed, 0);
+        assert_true(replica_host_status(&lab->host).last_index == index + 1);
+        assert_int_equal(lab_role(lab, 1), REPLICA_ROLE_STANDBY);
+        assert_int_equal(lab_role(lab, 3), REPLICA_ROLE_STANDBY);
+    }
+    buffer_close(&buffers[0]);
+    buffer_close(&buffers[1]);
+    lab_close(lab);
+    return has_waited;
+}
+
+static void GG_a_second_change_comes_while_the_first_waits_for_room_in_the_log(void **state)
+{
+    bool has_waited = false;
+    for (uint64_t queued = 0; queued < 16; queued++) {
+        has_waited = receive_two_changes(queued) || has_waited;
+    }
+    assert_true(has_waited);
+}
+
 static void R18_a_leader_whose_own_barrier_finds_no_space_waits_for_it(void **state)
 {
     struct lab *lab = lab_open(1, voters_3, 3);
@@ -595,6 +646,7 @@ int main(void)
         cmocka_unit_test(R18_a_full_disk_refuses_proposals_and_takes_them_again_when_there_is_space),
         cmocka_unit_test(R18_a_follower_without_space_keeps_its_leader_and_says_that_it_is_short),
         cmocka_unit_test(R18_a_full_queue_of_the_log_is_waited_for),
+        cmocka_unit_test(GG_a_second_change_comes_while_the_first_waits_for_room_in_the_log),
         cmocka_unit_test(R18_a_leader_whose_own_barrier_finds_no_space_waits_for_it),
         cmocka_unit_test(H1_a_failed_sync_freezes_the_replica_for_good),
         cmocka_unit_test(a_second_leader_of_the_term_freezes_the_replica),
