@@ -174,6 +174,7 @@ static int remote_refused(const char *line)
     } rows[] = {{"UNSAFE ", HF_EUNSAFE},
                 {"CLUSTERDOWN ", HF_ENOLEADER},
                 {"INDETERMINATE ", HF_EINDETERMINATE},
+                {"BUSY ", HF_EBUSY},
                 {"ERR ", HF_ECONFLICT}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         size_t size = strlen(rows[i].prefix);

@@ -1,5 +1,6 @@
 /* holdfast member …: who belongs to the cluster. Each verb asks one node, which asks the cluster. */
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,9 @@
 #include "cli/quantity.h"
 #include "cli/remote.h"
 #include "cli/verbs.h"
+
+#define MEMBER_TRANSFER_TRIES    20u
+#define MEMBER_TRANSFER_PAUSE_MS 100
 
 enum member_key { KEY_ADDRESS = 'a', KEY_FORCE = 0x100, KEY_DRY_RUN, KEY_PEER, KEY_CLIENT, KEY_HTTP, KEY_GROUP };
 
@@ -242,6 +246,18 @@ static int member_move_run(const struct verb_common *common)
     return member_finish(common, rc, "has its new address");
 }
 
+/* Balancing may be handing the group over just now; that is over in a moment. */
+static int member_transfer_group(const char *group)
+{
+    const char *words[3] = {"RAFT.TRANSFER", group, member.node};
+    int rc = remote_change(member.address, words, 3);
+    for (unsigned i = 0; i < MEMBER_TRANSFER_TRIES && rc == HF_EBUSY; i++) {
+        (void)poll(NULL, 0, MEMBER_TRANSFER_PAUSE_MS);
+        rc = remote_change(member.address, words, 3);
+    }
+    return rc;
+}
+
 static int member_transfer_run(const struct verb_common *common)
 {
     json_t *status = NULL;
@@ -252,9 +268,8 @@ static int member_transfer_run(const struct verb_common *common)
     {
         char group[24];
         snprintf(group, sizeof(group), "%lld", (long long)member_number(row, "group"));
-        const char *words[3] = {"RAFT.TRANSFER", group, member.node};
         if (rc == 0 && !member.is_dry && (member.group == NULL || strcmp(member.group, group) == 0)) {
-            rc = remote_change(member.address, words, 3);
+            rc = member_transfer_group(group);
         }
     }
     json_decref(status);

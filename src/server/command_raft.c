@@ -429,7 +429,7 @@ static void command_raft_say_transfer(uint64_t group, int rc, struct reply *repl
         struct outcome outcome = {rc, group, 0, false};
         outcome_reply(reply, &outcome);
     } else {
-        reply_error(reply, "ERR %s", hf_error_text());
+        reply_error(reply, "%s %s", rc == HF_EBUSY ? "BUSY" : "ERR", hf_error_text());
     }
 }
 

@@ -92,7 +92,7 @@ static void a_second_transfer_while_one_is_under_way_is_refused_and_harms_nobody
     char line[64];
     snprintf(line, sizeof(line), "RAFT.TRANSFER 2 %d", (leader + 1) % 3 + 1);
     client_expect(&client, line, OK);
-    client_expect(&client, line, "-ERR leadership of group 2 is being handed over already\r\n");
+    client_expect(&client, line, "-BUSY leadership of group 2 is being handed over already\r\n");
     client_expect(&client, "GET a", "$1\r\n1\r\n");
     client_close(&client);
     fixture_close(&fixture);
