@@ -57,11 +57,16 @@ test-sanitizers: setup build/sanitizers/build.ninja ## everything under the addr
 	@ninja -C build/sanitizers
 	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/sanitizers -LE 'e2e|real'
 
-# The simulator has no threads: what runs only in it shows nothing here.
-test-threads: setup build/threads/build.ninja ## io, log, net, node and snapshot under the thread sanitizer
+# The simulator has no threads: what runs only in it shows nothing here. Snapshots in the life of a node therefore run in
+# the real program, slowly: elections take longer.
+test-threads: setup build/threads/build.ninja ## io, log, net, node, snapshot and transfers under the thread sanitizer
 	@ninja -C build/threads
 	@HOLDFAST_TEST_SCALE=small $(NO_RANDOM_LAYOUT) $(CTEST) --test-dir build/threads -L 'io|log|net|node|snapshot|contract' \
 		-E 'test_log_items|test_sim_contract|test_session'
+	@for test in 'test_transfer.py TransferTest' \
+		'test_snapshot.py SnapshotTest.test_each_side_is_killed_in_the_middle_of_an_install'; do \
+		TSAN_OPTIONS=suppressions=$(CURDIR)/tests/threads.suppressions HOLDFAST_RAFT_ELECTION_TIMEOUT=5s \
+		HOLDFAST_TEST_BINARY=$(CURDIR)/build/threads/holdfast $(NO_RANDOM_LAYOUT) /usr/bin/python3 tests/e2e/$$test || exit 1; done
 
 test-asserts: setup build/asserts/build.ninja ## the cluster simulation on libraft with its assertions on
 	@ninja -C build/asserts
