@@ -41,6 +41,8 @@ struct fetch {
     bool is_built;
     bool is_gone; /* the source no longer has it */
     bool is_installed;
+    uint32_t window;   /* that may be asked for at a time */
+    uint64_t quick_ms; /* the least that an answer took; UINT64_MAX: none came yet */
     uint64_t heard_ms; /* when a chunk came last */
     uint64_t retry_ms; /* FETCH_RETRY_MS … FETCH_RETRY_MAX_MS */
     uint64_t progress_ms;
@@ -289,20 +291,20 @@ static void fetch_ask(struct fetch *fetch, struct fetch_slot *slot, uint32_t chu
     node_send(fetch_node(fetch), fetch->source, &own->message);
 }
 
-static bool fetch_is_asking(const struct fetch *fetch)
+static uint32_t fetch_asking(const struct fetch *fetch)
 {
+    uint32_t count = 0;
     for (unsigned i = 0; i < CHUNK_FRAME_WINDOW; i++) {
-        if (fetch->slots[i].state != FETCH_FREE) {
-            return true;
-        }
+        count += fetch->slots[i].state != FETCH_FREE;
     }
-    return false;
+    return count;
 }
 
 /* While the node's memory is short, one chunk at a time. */
 static bool fetch_may_ask(const struct fetch *fetch)
 {
-    return !ledger_is_exhausted(&fetch_node(fetch)->ledger) || !fetch_is_asking(fetch);
+    uint32_t window = ledger_is_exhausted(&fetch_node(fetch)->ledger) ? 1 : fetch->window;
+    return fetch_asking(fetch) < window;
 }
 
 static int fetch_put_work(void *arg)
@@ -342,7 +344,7 @@ static void fetch_continue(struct fetch *fetch)
             }
         }
     }
-    if (!fetch_is_asking(fetch)) {
+    if (fetch_asking(fetch) == 0) {
         fetch->next = 0; /* some may have to be asked for again */
         if (hf_snapshot_receiver_missing(fetch->receiver, 0) == fetch->manifest.chunk_count) {
             fetch_build(fetch);
@@ -374,10 +376,25 @@ static void fetch_put(void *arg, int result)
     fetch_continue(fetch);
 }
 
+/* How much longer than the quickest an answer takes is what stands in the queue on its way. */
+static void fetch_set_window(struct fetch *fetch, uint64_t took_ms)
+{
+    fetch->quick_ms = took_ms < fetch->quick_ms ? took_ms : fetch->quick_ms;
+    uint64_t queued_ms = took_ms - fetch->quick_ms;
+    if (queued_ms > FETCH_QUEUE_MAX_MS && fetch->window > 1) {
+        fetch->window--;
+    } else if (queued_ms < FETCH_QUEUE_MIN_MS && fetch->window < CHUNK_FRAME_WINDOW) {
+        fetch->window++;
+    }
+}
+
 /* A chunk came: the next may take as long. */
-static void fetch_note_pace(struct fetch *fetch)
+static void fetch_note_pace(struct fetch *fetch, const struct fetch_slot *slot)
 {
     uint64_t now_ms = loop_now_ms(fetch_node(fetch)->loop);
+    if (slot->asked_ms != 0) {
+        fetch_set_window(fetch, now_ms - slot->asked_ms);
+    }
     uint64_t pace_ms = 2 * (now_ms - fetch->heard_ms);
     pace_ms = pace_ms < FETCH_RETRY_MS ? FETCH_RETRY_MS : pace_ms;
     fetch->retry_ms = pace_ms < FETCH_RETRY_MAX_MS ? pace_ms : FETCH_RETRY_MAX_MS;
@@ -405,7 +422,7 @@ int fetch_receive_chunk(struct hosted_group *group, uint64_t from, struct hf_byt
             slot->state = FETCH_ARRIVED;
             buffer_append_bytes(&slot->bytes, frame.bytes);
             fetch_node(fetch)->transfer_bytes += slot->bytes.size;
-            fetch_note_pace(fetch);
+            fetch_note_pace(fetch, slot);
             fetch_continue(fetch);
             break;
         }
@@ -461,6 +478,8 @@ static void fetch_start(struct hosted_group *group, uint64_t from_node, uint64_t
     fetch->manifest = *manifest;
     fetch->started_ms = fetch->progress_ms = fetch->offered_ms = loop_now_ms(node->loop);
     fetch->retry_ms = FETCH_RETRY_MS;
+    fetch->window = FETCH_WINDOW_FIRST;
+    fetch->quick_ms = UINT64_MAX;
     group->fetch = fetch;
     node->fetch_count++;
     TRACE(TRACE_INFO, "node",
@@ -543,6 +562,8 @@ void fetch_peer_changed(struct node *node, uint64_t node_id)
         }
         fetch->heard_ms = loop_now_ms(node->loop);
         fetch->retry_ms = FETCH_RETRY_MS;
+        fetch->window = FETCH_WINDOW_FIRST; /* it may be another link */
+        fetch->quick_ms = UINT64_MAX;
         for (unsigned i = 0; i < CHUNK_FRAME_WINDOW; i++) {
             fetch->slots[i].asked_ms = 0; /* answers of the old connection do not come any more */
         }

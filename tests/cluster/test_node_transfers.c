@@ -86,6 +86,32 @@ static void a_transfer_that_is_cut_ten_times_sends_again_only_what_was_on_its_wa
     close_caught_up(scene);
 }
 
+/* What waits in a slow link's queue, heartbeats and entries of other groups wait for, too. */
+static void little_of_a_transfer_waits_in_the_queue_of_a_slow_link(void **state)
+{
+    static const uint64_t rates[] = {20000, 100000};
+    for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+        struct fetch_status fetch;
+        struct scene *scene = open_in_the_middle(rates[i], &fetch);
+        struct scene_node *source = &scene->nodes[fetch.node_id - 1];
+        struct node_snapshot_status status = {0};
+        uint64_t most = 0;
+        while (fetch_status(scene->nodes[2].node, 0, &fetch) == 0 && fetch.phase == FETCH_RECEIVING) {
+            struct offer_status offer;
+            assert_int_equal(offer_status(source->node, 0, &offer), 0);
+            uint64_t waiting = offer.bytes_sent - fetch.bytes_done;
+            most = fetch.bytes_done > 3 * 4096 && waiting > most ? waiting : most; /* once the pace is known */
+            scene_run_ms(scene, 1);
+        }
+        /* One chunk that is on its way, or what the link takes in FETCH_QUEUE_MAX_MS, and one more of each. */
+        assert_true(most > 0 && most <= 2 * (4096 + 64) + rates[i] * 2 * FETCH_QUEUE_MAX_MS / 1000);
+        assert_true(sim_run_until(scene->sim, is_caught_up, scene, 60000 * SCENE_MS));
+        node_snapshot_status(scene->nodes[2].node, &status);
+        assert_true(status.installed == 1);
+        close_caught_up(scene);
+    }
+}
+
 struct feed {
     struct scene_node *node;
     uint64_t from;
@@ -243,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_transfer_that_is_cut_ten_times_sends_again_only_what_was_on_its_way),
+        cmocka_unit_test(little_of_a_transfer_waits_in_the_queue_of_a_slow_link),
         cmocka_unit_test(H15_chunks_that_come_twice_or_out_of_order_change_nothing),
         cmocka_unit_test(H15_two_snapshots_in_quick_succession_do_not_replace_the_one_that_is_fetched),
         cmocka_unit_test(an_install_races_with_writes_and_with_a_change_of_leaders),
