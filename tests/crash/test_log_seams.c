@@ -3,8 +3,10 @@
  * can get wrong. */
 #include "unit/log/log_model.h"
 
+#include "base/rng.h"
 #include "base/trace.h"
 #include "log/log_state.h"
+#include "planted.h"
 #include "sim/sim.h"
 
 #define DIRECTORY "/log"
@@ -272,6 +274,76 @@ static void L57_one_bad_block_never_makes_the_front_missing(void **unused)
     }
 }
 
+/* ---- a frame that lands before the one that it builds upon ---- */
+
+static void world_start(struct world *world)
+{
+    assert_int_equal(hf_log_append(world->log, world->batch, NULL, NULL), 0);
+    hf_log_batch_clear(world->batch);
+    hf_log_turn(world->log);
+}
+
+/* Two frames in flight: the first one makes all segments but the tail dead, the second one begins the next segment.
+ * True when both were in flight at the end. */
+static bool lose_the_first_of_two(uint64_t seed)
+{
+    struct rng rng;
+    rng_seed(&rng, seed);
+    struct world *world = world_open(seed);
+    struct sim_profile profile = sim_profile_calm();
+    profile.write_ns = (struct sim_span){MS / 100, 3 * MS};
+    world->options.segment_size_bytes = 64 << 10;
+    world->options.write_size_max_bytes = 64 << 10;
+    world_reopen(world);
+    for (uint64_t i = 1; i <= 12; i++) {
+        world_put(world, 0, i, 10000);
+        world_append(world);
+    }
+    world_turns(world, 100);
+    struct model *models = memory_new(3 * sizeof(*models));
+    models[0] = world->model;
+    sim_set_profile(world->sim, &profile);
+    model_compact(&world->model.groups[0], world->batch, model_group_id(0), 12);
+    model_hard_state(&world->model.groups[0], world->batch, model_group_id(0), (struct hf_hard_state){.term = 1});
+    world_put(world, 1, 1, (uint32_t)(1000 + rng_below(&rng, 25000)));
+    models[1] = world->model;
+    world_start(world);
+    world_put(world, 1, 2, (uint32_t)(34000 + rng_below(&rng, 20000)));
+    models[2] = world->model;
+    world_start(world);
+    bool both = world->log->writer.in_flight == 2;
+    for (uint64_t steps = rng_below(&rng, 4); steps > 0; steps--) {
+        sim_step(world->sim);
+    }
+    sim_host_power_off(world->host);
+    hf_log_close(world->log);
+    sim_host_start(world->host);
+    world_reopen(world);
+    struct model_difference difference;
+    bool found = false;
+    for (size_t i = 0; i < 3; i++) {
+        found |= model_is(world->log, &models[i], &difference);
+    }
+    free(models);
+    if (!found) {
+        fail_msg("seed %llu: %s", (unsigned long long)seed, difference.text);
+    }
+    world_close(world);
+    return both;
+}
+
+/* What makes a segment dead has to be durable before a trailer says that nobody needs it: the trailer may land, and
+ * what it relies on may not. */
+static void L57_a_trailer_never_lands_before_what_it_relies_on(void **unused)
+{
+    (void)unused;
+    unsigned both = 0;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        both += lose_the_first_of_two(seed);
+    }
+    assert_true(both > 20);
+}
+
 /* ---- an index file as a witness ---- */
 
 /* Its segment was durable to its end, though no frame that says so landed behind it: a bad frame in it is not torn. */
@@ -314,12 +386,14 @@ static void say_nothing(void *arg, enum trace_level level, const char *line)
 
 int main(void)
 {
+    planted_prepare();
     trace_set_sink(say_nothing, NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_log_that_gave_up_segments_lets_its_driver_sleep),
         cmocka_unit_test(a_log_without_a_block_for_a_trailer_lets_its_driver_sleep),
         cmocka_unit_test(a_file_that_waits_to_be_recycled_may_be_gone),
         cmocka_unit_test(entries_leave_a_block_whose_sums_are_estimated),
+        cmocka_unit_test(L57_a_trailer_never_lands_before_what_it_relies_on),
         cmocka_unit_test(H19_an_index_file_tells_damage_from_a_torn_end),
         cmocka_unit_test(L57_one_bad_block_never_makes_the_front_missing),
     };
