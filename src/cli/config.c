@@ -118,7 +118,7 @@ static const struct setting settings[] = {
     {"log.io", SETTING_CHOICE, AT(log.io, io), 0, 0, "auto", io_choices,
      "auto takes io_uring where it is allowed, else pwritev2 threads"},
     {"log.wait", SETTING_CHOICE, AT(log.wait, wait), 0, 0, "auto", wait_choices,
-     "auto: with hardly anything else to do the loop waits for a small write itself, which is quicker; never: not"},
+     "auto: the loop waits for a small write itself while the device is quick; never: not"},
     {"snapshot.directory", SETTING_TEXT, AT(snapshot.directory, snapshot_directory), 0, 0, "", NULL,
      "where snapshots are kept; empty: snapshots/ in the data directory"},
     {"snapshot.compression", SETTING_CHOICE, AT(snapshot.compression, snapshot_compression), 0, 0, "lz4",

@@ -407,7 +407,7 @@ unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_k
     uint64_t now_ns = io_monotonic_ns(log->io);
     log_reap(log, &done, now_ns);
     log_writer_advance(&log->writer, now_ns);
-    if (kind == LOG_TURN_MAY_BLOCK && log_alone_write(log, LOG_ALONE_DRIVER)) {
+    if (kind != LOG_TURN_POLLS && log_alone_write(log, kind == LOG_TURN_HERE ? LOG_ALONE_LOOP : LOG_ALONE_DRIVER)) {
         now_ns = io_monotonic_ns(log->io);
     }
     log_step(log, now_ns);
@@ -443,10 +443,7 @@ unsigned log_turn_here(struct hf_log *log)
     if (log->queue == NULL || log->turning) {
         return 0;
     }
-    mutex_lock(&log->mutex);
-    (void)log_alone_write(log, LOG_ALONE_LOOP);
-    mutex_unlock(&log->mutex);
-    return log_drive_turn(log, 0, LOG_TURN_POLLS);
+    return log_drive_turn(log, 0, LOG_TURN_HERE);
 }
 
 unsigned hf_log_turn(struct hf_log *log)

@@ -13,9 +13,10 @@ int log_open(struct io *io, const char *directory, const struct hf_log_options *
 /* For loop_watch_queue: the queue on which the writer's operations complete. */
 struct io_queue *log_queue(struct hf_log *log);
 
-/* hf_log_turn for a driver that has nothing else to do just now: when one small write is due, nothing is in flight and
- * the device has been quick, it is written in this thread, which costs no switch to another and back. Blocks for as
- * long as the device takes; after a slow write (1 ms) not again for twenty times as long. Driver. */
+/* hf_log_turn for a driver whose thread may wait for the device: a small frame that is due while nothing is in flight
+ * is written in this thread, which costs no switch to another and back; what arrives meanwhile makes up the next frame.
+ * Blocks for as long as the device takes. While the device is slow (log_pace.h) only one write in twenty times its
+ * duration is waited for. Driver. */
 unsigned log_turn_here(struct hf_log *log);
 
 /* The next time (io_monotonic_ns) at which a turn has something to do without a completion (an idle trailer, a sync

@@ -9,7 +9,7 @@ static bool log_alone_may(const struct hf_log *log, enum log_alone_by by, uint64
     case LOG_ALONE_DRIVER:
         return log->stall.threshold_ns == 0;
     case LOG_ALONE_LOOP:
-        return now_ns >= log->alone_after_ns && writer->gathering->waiter_count <= LOG_ALONE_LOOP_WAITERS_MAX;
+        return log_pace_allows(&log->pace, now_ns);
     }
     return false;
 }
@@ -26,9 +26,7 @@ bool log_alone_write(struct hf_log *log, enum log_alone_by by)
     log_writer_write_alone(write, log->io);
     mutex_lock(&log->mutex);
     uint64_t now_ns = write->operation.completed_ns;
-    if (by == LOG_ALONE_LOOP && now_ns - began_ns > LOG_ALONE_SLOW_NS) {
-        log->alone_after_ns = now_ns + (now_ns - began_ns) * LOG_ALONE_REST_FACTOR;
-    }
+    log_pace_note(&log->pace, now_ns - began_ns, now_ns);
     log_writer_complete(writer, &write->operation, now_ns);
     log_writer_advance(writer, now_ns);
     return true;

@@ -6,16 +6,13 @@
 
 #include "log/log_state.h"
 
-#define LOG_ALONE_SIZE_MAX         (32u << 10)       /* larger frames gain from two writes in flight */
-#define LOG_ALONE_LOOP_WAITERS_MAX 2u                /* more of them: let the next ones gather meanwhile */
-#define LOG_ALONE_SLOW_NS          UINT64_C(1000000) /* a loop that was held up for so long */
-#define LOG_ALONE_REST_FACTOR      20u               /* stays free for so many times as long */
+#define LOG_ALONE_SIZE_MAX (32u << 10) /* larger frames gain from two writes in flight */
 
 enum log_alone_by {
     LOG_ALONE_APPENDER, /* who waits for its own batch, while the log's thread sleeps */
     LOG_ALONE_DRIVER,   /* in a turn that may block; not when the owner wants to hear of stalls, which it would not then
                          */
-    LOG_ALONE_LOOP      /* an event loop that has nothing else to do */
+    LOG_ALONE_LOOP      /* an event loop, while the device is quick (log_pace.h) */
 };
 /* Writes what gathers, when it is small, nothing comes before it and the rules above allow it. True: it was written, or
  * the log is poisoned; callbacks are ready. The mutex is held, and let go during the write. */

@@ -4,7 +4,8 @@
 
 #include "log/log_state.h"
 
-enum log_turn_kind { LOG_TURN_POLLS, LOG_TURN_MAY_BLOCK }; /* for a write that it makes by itself */
+/* May block for a write that it makes by itself: a driver of its own, or an event loop. */
+enum log_turn_kind { LOG_TURN_POLLS, LOG_TURN_MAY_BLOCK, LOG_TURN_HERE };
 /* One turn; waits up to timeout_ns for something to reap. Returns how many callbacks ran. Driver. */
 unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_kind kind);
 /* How long the driver may sleep; notes that it does. Driver. */

@@ -14,6 +14,7 @@
 #include "log/log_damage.h"
 #include "log/log_group.h"
 #include "log/log_memory.h"
+#include "log/log_pace.h"
 #include "log/log_pool.h"
 #include "log/log_release.h"
 #include "log/log_retain.h"
@@ -47,7 +48,7 @@ struct hf_log {
     struct log_completions completions;
     struct log_stages stages;
     struct log_stall stall;
-    uint64_t alone_after_ns; /* the device was slow: an event loop makes no write itself before */
+    struct log_pace pace; /* of the writes made alone */
     uint64_t check_turn;
     uint64_t reserved_bytes;
     struct condition changed; /* told of every append and turn while somebody waits: for space, or for entries */

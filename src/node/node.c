@@ -23,8 +23,7 @@
 #include "node/snapshot_job.h"
 #include "node/upkeep.h"
 
-#define NODE_TURN_PASSES_MAX    4u /* what completes in a turn's end may start more; the rest waits for the next turn */
-#define NODE_QUIET_ARRIVALS_MAX 2u /* commands and frames of a turn that leave the loop time to wait for the device */
+#define NODE_TURN_PASSES_MAX 4u /* what completes in a turn's end may start more; the rest waits for the next turn */
 
 struct node_peer *node_peer(struct node *node, uint64_t node_id)
 {
@@ -103,7 +102,6 @@ static void node_peer_up(void *arg, uint64_t node_id, uint64_t epoch)
 {
     struct node *node = arg;
     struct node_peer *peer = node_peer(node, node_id);
-    node->turn_arrivals++;
     if (peer == NULL || node->phase != NODE_RUNNING) {
         return;
     }
@@ -285,12 +283,11 @@ static void node_count_memory(struct node *node)
     ledger_set(&node->ledger, LEDGER_PEERS, node->hub != NULL ? peer_hub_memory_bytes(node->hub) : 0);
 }
 
-/* In a turn that brought hardly anything this thread may wait for the device itself: handing a write to the kernel's
- * threads and being woken costs more than the write. What the others wait for leaves first. */
+/* This thread may wait for the device itself: handing a write to the kernel's threads and being woken costs more than a
+ * quick device takes. What the others wait for leaves first. */
 static void node_drive_log(struct node *node)
 {
-    bool is_quiet = node->turn_arrivals <= NODE_QUIET_ARRIVALS_MAX;
-    if (!is_quiet || !node->options.log_here) {
+    if (!node->options.log_here) {
         hf_log_turn(node->log);
         return;
     }
@@ -323,7 +320,6 @@ static void node_end_turn(void *arg)
     if (node->phase == NODE_RUNNING) {
         node_arm_timers(node);
     }
-    node->turn_arrivals = 0;
     if (node_has_work(node) && !node->is_turn_posted) {
         node->is_turn_posted = true;
         loop_post(node->loop, node_turn_done, node);
@@ -333,7 +329,9 @@ static void node_end_turn(void *arg)
 static void node_log_ready(void *arg)
 {
     struct node *node = arg;
-    if (node->phase == NODE_RUNNING) {
+    /* Where this thread waits for the device the turn's end does it all: what arrived in this turn is one frame then.
+     */
+    if (node->phase == NODE_RUNNING && !node->options.log_here) {
         hf_log_turn(node->log);
     }
 }
@@ -604,7 +602,6 @@ static void node_propose_at(struct node *node, uint64_t group_id, struct hf_byte
                             bool is_forwarded)
 {
     struct hosted_group *group = node_hosted_group(node, group_id);
-    node->turn_arrivals++;
     int rc = node_check_group(node, group, group_id);
     if (rc == 0 && group_id == NODE_SYSTEM_GROUP) {
         rc = HF_EINVALID;
@@ -642,7 +639,6 @@ void node_read(struct node *node, uint64_t group_id, enum node_read_mode mode, s
 {
     struct hosted_group *group = node_hosted_group(node, group_id);
     struct proposal_owner owner = {done, arg};
-    node->turn_arrivals++;
     int rc = node_check_group(node, group, group_id);
     if (rc == 0 && group_id == NODE_SYSTEM_GROUP) {
         rc = HF_EINVALID;
@@ -661,7 +657,6 @@ void node_barrier(struct node *node, uint64_t group_id, node_done *done, void *a
 {
     struct hosted_group *group = node_hosted_group(node, group_id);
     struct proposal_owner owner = {done, arg};
-    node->turn_arrivals++;
     int rc = node_check_group(node, group, group_id);
     if (rc == 0) {
         rc = hosted_group_read(group, (struct hf_bytes){0}, (struct read_item){.owner = owner, .is_barrier = true});

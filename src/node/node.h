@@ -115,7 +115,7 @@ struct node_options {
     uint64_t data_size_max_bytes;  /* 0: no limit; refused with HF_ENOMEM before proposing */
     uint64_t memory_limit_bytes;   /* of the ledger; 0: its default */
     const char *peer_listen;       /* NULL: as the description says */
-    bool log_here;                 /* the loop may wait for a small write of the log when it has nothing else to do */
+    bool log_here;                 /* the loop may wait for small writes of the log itself: docs/decisions/0008 */
     struct node_snapshot_options snapshot;
 };
 

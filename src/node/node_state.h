@@ -112,7 +112,6 @@ struct node {
     bool is_leaving;
     bool is_unfit; /* should not lead: it leaves, its clock is off, or its log is stuck; the others were told */
     bool is_turn_posted;
-    unsigned turn_arrivals; /* commands and frames of this turn */
     bool system_in_flight;
 
     struct membership *members_heard; /* newer than ours, told by another node; NULL: nothing */
