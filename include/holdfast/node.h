@@ -263,7 +263,8 @@ struct hf_node_member {
 /* position from 0; HF_ENOTFOUND at the end. */
 HF_API int hf_node_member(struct hf_node *node, uint32_t position, struct hf_node_member *out);
 /* Changes what a member should be, in every group. done: the cluster agreed, or why it did not (HF_EUNSAFE: no majority
- * of the voters that remain can be reached, or one alone would remain; `forced` does it even so). */
+ * of the voters that remain can be reached, or one alone would remain; `forced` does it even so. HF_ECONFLICT: the
+ * members changed meanwhile, look again and repeat). */
 HF_API int hf_node_member_change(struct hf_node *node, uint64_t id, enum hf_node_member_role role, bool forced,
                                  hf_node_done *done, void *arg);
 
