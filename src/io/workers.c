@@ -2,6 +2,8 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "io/kernel.h"
@@ -16,6 +18,17 @@ void workers_init(struct workers *workers, const char *name, unsigned thread_cou
     list_init(&workers->waiting);
 }
 
+/* A thread's own niceness (Linux: of the thread, not the process). Where it is refused the work is only less polite. */
+static void workers_lower(void)
+{
+    static _Thread_local bool is_lowered;
+    if (!is_lowered) {
+        id_t self = (id_t)gettid();
+        is_lowered = true;
+        (void)setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + WORKERS_BACKGROUND_NICE);
+    }
+}
+
 static int workers_perform(struct io_operation *operation)
 {
     switch (operation->kind) {
@@ -28,6 +41,9 @@ static int workers_perform(struct io_operation *operation)
     case IO_WORK:
         /* An error of earlier work must not explain this one's. */
         (void)error_restore(HF_EIO, "");
+        if (operation->is_background) {
+            workers_lower();
+        }
         return operation->work(operation->arg);
     }
     assert(!"a kind of operation");

@@ -10,7 +10,8 @@ static void work_pump(struct work *work)
     while (work->in_flight < WORK_IN_FLIGHT_MAX && !list_empty(&work->waiting)) {
         struct work_item *item = list_entry(work->waiting.next, struct work_item, waiting);
         list_remove(&item->waiting);
-        item->operation = (struct io_operation){.kind = IO_WORK, .work = item->run, .arg = item->arg, .user = item};
+        item->operation = (struct io_operation){
+            .kind = IO_WORK, .work = item->run, .arg = item->arg, .user = item, .is_background = true};
         if (io_queue_submit(work->queue, &item->operation) != 0) {
             return; /* the process is dead: nothing is done any more */
         }

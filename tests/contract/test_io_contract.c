@@ -192,6 +192,32 @@ static void a_reap_returns_with_the_first_completion(void **state)
     free(bytes);
 }
 
+static int note_priority(void *arg)
+{
+    atomic_store((atomic_int *)arg, getpriority(PRIO_PROCESS, (id_t)gettid()));
+    return 0;
+}
+
+static void work_in_the_background_runs_below_other_threads(void **state)
+{
+    struct io_fixture *fixture = io_cases_fixture(state);
+    int own = getpriority(PRIO_PROCESS, (id_t)gettid());
+    for (unsigned i = 0; i < 2; i++) {
+        struct io_queue *queue = NULL;
+        atomic_int priority = -100;
+        struct io_operation work = {.kind = IO_WORK, .work = note_priority, .arg = &priority, .is_background = i == 1};
+        struct list done;
+        list_init(&done);
+        io_cases_assert_ok(io_queue_open(fixture->io, 4, &queue));
+        io_cases_assert_ok(io_queue_submit(queue, &work));
+        assert_int_equal(io_queue_reap(queue, &done, IO_CASES_WAIT_NS), 1);
+        int found = atomic_load(&priority);
+        assert_true(i == 0 ? found == own : found > own || own == 19);
+        io_queue_close(queue);
+    }
+    assert_int_equal(getpriority(PRIO_PROCESS, (id_t)gettid()), own);
+}
+
 static void closing_a_queue_waits_for_work(void **state)
 {
     struct io_fixture *fixture = io_cases_fixture(state);
@@ -396,6 +422,7 @@ static void a_seed_makes_randomness_replay(void **state)
 
 #define KERNEL_CASES(X)                                                             \
     X(the_backend_that_was_asked_for_is_there)                                      \
+    X(work_in_the_background_runs_below_other_threads)                              \
     X(a_lock_refuses_another_process)                                               \
     X(a_lock_ends_with_the_process_that_was_killed)                                 \
     X(a_queued_write_to_a_read_only_file_fails_with_a_text)                         \
