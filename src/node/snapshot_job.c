@@ -92,12 +92,14 @@ static int job_write(void *arg)
 {
     struct snapshot_job *job = arg;
     size_t got = 0;
-    int rc = job->group->ops->cut_read(job->cut, job->piece, SNAPSHOT_JOB_PIECE_BYTES, &got);
+    /* With the head the first piece is a number of whole chunks, too: these are compressed from where they are. */
+    size_t size = SNAPSHOT_JOB_PIECE_BYTES - (job->bytes == 0 ? GROUP_STREAM_HEAD_SIZE : 0);
+    int rc = job->group->ops->cut_read(job->cut, job->piece, size, &got);
     if (rc == 0) {
         rc = hf_snapshot_write(job->writer, job->piece, got);
     }
     job->piece_bytes = got;
-    job->is_read = rc == 0 && got < SNAPSHOT_JOB_PIECE_BYTES;
+    job->is_read = rc == 0 && got < size;
     return rc;
 }
 
