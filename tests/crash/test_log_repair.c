@@ -239,6 +239,72 @@ static void H3_an_entry_of_another_term_is_refused(void **unused)
     specimen_close(specimen);
 }
 
+static void H3_an_entry_of_another_size_is_refused_where_the_own_one_is_known(void **unused)
+{
+    (void)unused;
+    struct specimen *specimen = specimen_open();
+    specimen_restore(specimen);
+    struct hf_log *log = open_log(specimen, "without damage");
+    struct hf_log_view view = {0};
+    struct hf_log_group_state state;
+    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, entry_place(specimen, 2, 5)->offset + 40, 1), 0);
+    assert_int_equal(hf_log_read(log, model_group_id(2), 5, 6, 0, 0, &view), HF_ECORRUPT); /* its place is known */
+    struct hf_entry good = peer_entry(specimen, 2, 5);
+    struct hf_entry other = good;
+    other.payload.size--;
+    assert_int_equal(try_repair(log, 2, other), HF_ECONFLICT);
+    other = good;
+    other.term++;
+    assert_int_equal(try_repair(log, 2, other), HF_ECONFLICT);
+    hf_log_group_state(log, model_group_id(2), &state);
+    assert_true(state.damaged);
+    assert_int_equal(try_repair(log, 2, good), 0);
+    settle(specimen, log);
+    expect_group(specimen, log, 2, "repaired");
+    hf_log_close(log);
+    specimen_close(specimen);
+}
+
+static void a_repair_ascends_group_by_group_and_stays_above_the_floor(void **unused)
+{
+    (void)unused;
+    static const uint64_t wrong[] = {9, 4};
+    struct specimen *specimen = specimen_open();
+    struct hf_log_batch *batch = NULL;
+    specimen_restore(specimen);
+    assert_int_equal(hf_log_batch_open(&batch), 0);
+    struct hf_log *log = open_log(specimen, "as it was");
+    model_compact(&specimen->model.groups[1], batch, model_group_id(1), 2);
+    append_and_wait(specimen, log, batch);
+    hf_log_close(log);
+    for (uint64_t index = 4; index <= 9; index += 5) {
+        assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, entry_place(specimen, 1, index)->offset + 40, 1),
+                         0);
+    }
+    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, entry_place(specimen, 2, 6)->offset + 40, 1), 0);
+    log = open_log(specimen, "three entries");
+    struct hf_entry below = peer_entry(specimen, 1, 4);
+    below.index = 2;
+    assert_int_equal(try_repair(log, 1, below), HF_ECOMPACTED);
+    for (size_t i = 0; i < 2; i++) {
+        struct hf_entry entry = peer_entry(specimen, 1, wrong[i]);
+        assert_int_equal(hf_log_batch_repair(batch, model_group_id(1), &entry, 1), 0);
+    }
+    assert_int_equal(hf_log_append(log, batch, NULL, NULL), HF_ECONFLICT);
+    hf_log_batch_clear(batch);
+    for (size_t i = 0; i < 3; i++) { /* another group's in between */
+        struct hf_entry entry = peer_entry(specimen, i == 1 ? 2 : 1, i == 0 ? 4 : i == 1 ? 6 : 9);
+        assert_int_equal(hf_log_batch_repair(batch, model_group_id(i == 1 ? 2 : 1), &entry, 1), 0);
+    }
+    append_and_wait(specimen, log, batch);
+    for (size_t group = 0; group < SPECIMEN_GROUPS; group++) {
+        expect_group(specimen, log, group, "repaired");
+    }
+    hf_log_close(log);
+    hf_log_batch_close(batch);
+    specimen_close(specimen);
+}
+
 static void a_repair_touches_nothing_but_what_is_missing(void **unused)
 {
     (void)unused;
@@ -461,6 +527,8 @@ int main(void)
         cmocka_unit_test(H3_entries_of_a_peer_heal_lost_frames),
         cmocka_unit_test(H3_an_entry_that_lost_records_replaced_is_not_believed),
         cmocka_unit_test(H3_an_entry_of_another_term_is_refused),
+        cmocka_unit_test(H3_an_entry_of_another_size_is_refused_where_the_own_one_is_known),
+        cmocka_unit_test(a_repair_ascends_group_by_group_and_stays_above_the_floor),
         cmocka_unit_test(a_repair_touches_nothing_but_what_is_missing),
         cmocka_unit_test(H3_a_group_is_damaged_until_the_last_of_it_is_back),
         cmocka_unit_test(H3_what_was_not_committed_gives_way_to_what_is),
