@@ -86,7 +86,7 @@ static void power_off_at_every_moment(items_build *build)
     build(&items);
     uint64_t events = 1;
     while (power_off_after(&items, events)) {
-        events++;
+        events += items_stride();
     }
     assert_true(events > items.count);
     items_end(&items);
@@ -431,7 +431,7 @@ static void L25_asynchronous_policies_keep_a_prefix_and_all_hard_state(void **un
         items.options.sync_policy = i == 0 ? HF_LOG_SYNC_NONE : HF_LOG_SYNC_INTERVAL;
         uint64_t events = 1;
         while (power_off_asynchronous(&items, events)) {
-            events++;
+            events += items_stride();
         }
         assert_true(events > items.count);
         items_end(&items);
@@ -508,7 +508,7 @@ static void L18_what_an_open_reports_after_a_kill_survives_the_power(void **unus
         items.options.sync_policy = i / 2 == 2 ? HF_LOG_SYNC_NONE : HF_LOG_SYNC_BATCH;
         uint64_t events = 1;
         while (kill_after(&items, events)) {
-            events++;
+            events += items_stride();
         }
         assert_true(events >= items.count);
         items_end(&items);
