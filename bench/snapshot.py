@@ -66,7 +66,7 @@ def parts(text):
 def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--rounds', type=int, default=2, help='default 2')
-    parser.add_argument('--mebibytes', type=int, default=1024, help='of application bytes (default 1024)')
+    parser.add_argument('--mebibytes', type=int, default=512, help='of application bytes (default 512)')
     parser.add_argument('--keys', type=int, default=10000000, help='of the node, 100 bytes each (default 10,000,000)')
     parser.add_argument('--only', type=parts, default=['store', 'node'], help='store, node')
     parser.add_argument('--build', default=str(ROOT / 'build' / 'release'), help='where the program is')

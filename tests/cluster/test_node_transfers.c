@@ -207,9 +207,6 @@ static void an_install_races_with_writes_and_with_a_change_of_leaders(void **sta
         for (unsigned ms = 0; ms < 400; ms++) {
             struct scene_node *leader = scene_leader(scene, GROUP);
             struct cluster_command command = {.verb = CLUSTER_PUT, .key = ms % CLUSTER_REGISTERS, .value = ms};
-            if (leader != NULL) {
-                scene_propose(leader, GROUP, &command, &answers[writes++]);
-            }
             if (ms == moment * 16 && leader != NULL) {
                 uint64_t to = leader->id == 1 ? 2 : 1;
                 if (moment % 3 == 0) {
@@ -219,6 +216,10 @@ static void an_install_races_with_writes_and_with_a_change_of_leaders(void **sta
                 } else {
                     (void)node_transfer(leader->node, GROUP, moment % 3 == 1 ? to : node->id);
                 }
+                leader = NULL;
+            }
+            if (leader != NULL) {
+                scene_propose(leader, GROUP, &command, &answers[writes++]);
             }
             scene_run_ms(scene, 1);
         }
