@@ -166,6 +166,9 @@ TESTS = {
     'LOG_INDEX_BEFORE_DURABLE': [Kill(INDEX_FILES, '^L56_'), Kill(CRASH, '^P1_')],
     'LOG_INDEX_NOT_SYNCED': [Kill(INDEX_FILES, '^a_failure_to_write')],
     'LOG_INDEX_SKIP_DIRECTORY_SYNC': [Kill(INDEX_FILES, '^L19_')],
+    'LOG_READ_AHEAD_KEPT': [Kill('test_log_read_ahead', '^what_was_truncated')],
+    'LOG_COLLECT_DAMAGE_UNTOLD': [Kill(COLLECT_CRASH, '^P2_damage_that_collection_meets')],
+    'EMBED_STATE_NOT_EXCHANGED': [Kill('test_embed_sim', '^an_embedders_machine')],
     'LOG_INDEX_SLOT_BELIEVED': [Kill(INDEX_FILES, '^L50_')],
     'LOG_INDEX_TABLES_UNCHECKED': [Kill(INDEX_FILES, '^L50_')],
 }

@@ -78,6 +78,9 @@
     X(LOG_INDEX_BEFORE_DURABLE, "P1: a segment is indexed before it is durable")               \
     X(LOG_INDEX_NOT_SYNCED, "L44: an index file is named before it is durable")                \
     X(LOG_INDEX_SKIP_DIRECTORY_SYNC, "L19: an index counts before its name does")              \
+    X(LOG_READ_AHEAD_KEPT, "L36: what was read ahead survives a truncation")                   \
+    X(LOG_COLLECT_DAMAGE_UNTOLD, "P2: damage that collection meets is told to nobody")         \
+    X(EMBED_STATE_NOT_EXCHANGED, "H7: a loaded state does not take the machine's place")       \
     X(LOG_INDEX_SLOT_BELIEVED, "L33: an entry is not verified against its slot")               \
     X(LOG_INDEX_TABLES_UNCHECKED, "L50: tables are used whatever their checksum")              \
     X(SNAPSHOT_SKIP_DIRECTORY_SYNC, "H4: the name of a published snapshot is not synced")      \

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/mutation.h"
 
 /* One group's, or, while it is loaded, what will be. */
 struct embed_machine {
@@ -224,6 +225,9 @@ static void embed_machine_import_swap(void *arg, void *import_arg)
     struct embed_machine *machine = arg;
     struct embed_machine *import = import_arg;
     void *state = machine->state;
+    if (MUTATED(EMBED_STATE_NOT_EXCHANGED)) {
+        return;
+    }
     machine->state = import->state;
     import->state = state;
 }

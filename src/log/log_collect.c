@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/mutation.h"
 #include "base/trace.h"
 #include "log/log_collect_place.h"
 #include "log/log_state.h"
@@ -439,7 +440,7 @@ static void log_collect_report_all(struct hf_log *log)
 {
     const struct log_collect *collect = &log->collect;
     const struct log_collect_item *item = collect->failed;
-    for (size_t i = 0; i < collect->problems.count; i++) {
+    for (size_t i = 0; i < collect->problems.count && !MUTATED(LOG_COLLECT_DAMAGE_UNTOLD); i++) {
         log_collect_report(log, collect->problems.items[i]);
     }
     if (item != NULL) {

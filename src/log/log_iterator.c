@@ -13,6 +13,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/mutation.h"
 #include "log/log_options.h"
 #include "log/log_read_ahead.h"
 #include "log/log_state.h"
@@ -149,7 +150,9 @@ static int log_iterator_hear(struct hf_log_iterator *iterator)
         return 0;
     }
     log_iterator_drop_window(iterator);
-    log_read_ahead_forget(&iterator->ahead);
+    if (!MUTATED(LOG_READ_AHEAD_KEPT)) {
+        log_read_ahead_forget(&iterator->ahead);
+    }
     if (from >= iterator->position) {
         return 0; /* nothing of it was handed out */
     }

@@ -20,6 +20,7 @@
 #include "embed/embed_machine.h"
 #include "embed/embed_values.h"
 #include "node/directory.h"
+#include "planted.h"
 #include "sim/sim.h"
 
 enum { NODES = 3, GROUPS = 2, STEPS = 120 };
@@ -353,6 +354,7 @@ static void the_built_in_machine_stays_equal_through_power_cuts_and_snapshots(vo
 int main(void)
 {
     trace_set_level(TRACE_ERROR);
+    planted_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_embedders_machine_stays_equal_through_power_cuts_and_snapshots),
         cmocka_unit_test(the_built_in_machine_stays_equal_through_power_cuts_and_snapshots),

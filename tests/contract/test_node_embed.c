@@ -3,6 +3,8 @@
  * snapshots of an own machine, members, and a device that fails. */
 #include "embed_fixture.h"
 
+#include "planted.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -571,7 +573,7 @@ static void a_device_that_fails_stops_the_node_for_good(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_proposal_is_answered_by_the_machine_that_applied_it),
@@ -590,6 +592,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_callback_may_call_but_not_wait),
         cmocka_unit_test(a_device_that_fails_stops_the_node_for_good),
     };
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL);
+    planted_prepare();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <time.h>
 
+#include "planted.h"
 #include "unit/log/log_fixture.h"
 
 #define ENTRIES      500u
@@ -191,19 +192,25 @@ static void what_was_truncated_is_not_handed_out_from_what_was_read_ahead(void *
     struct fixture fixture;
     struct hf_log_iterator *iterator = NULL;
     fill(&fixture, HF_LOG_IO_AUTO);
-    for (int waits = 0; waits < 2; waits++) { /* while it is read, or after */
-        uint64_t term = 2 + (uint64_t)waits;
-        assert_int_equal(hf_log_iterator_open(fixture.log, 1, NULL, &iterator), 0);
-        expect_next(iterator, 1, 1);
-        usleep(waits * 300000);
-        hf_log_batch_clear(fixture.batch);
-        assert_int_equal(hf_log_batch_truncate(fixture.batch, 1, 12), 0);
-        assert_int_equal(hf_log_append_wait(fixture.log, fixture.batch), 0);
-        append_many(&fixture, 12, 30, term);
-        for (uint64_t i = 2; i <= 30; i++) {
-            expect_next(iterator, i, i < 12 ? 1 : term);
+    uint64_t term = 1;
+    for (uint64_t handed_out = 1; handed_out <= 9; handed_out++) { /* 8 are the first window */
+        for (int waits = 0; waits < 2; waits++) {                  /* while the next is read, or after */
+            term++;
+            assert_int_equal(hf_log_iterator_open(fixture.log, 1, NULL, &iterator), 0);
+            for (uint64_t i = 1; i <= handed_out; i++) {
+                expect_next(iterator, i, 1);
+            }
+            usleep(waits * 30000);
+            hf_log_batch_clear(fixture.batch);
+            assert_int_equal(hf_log_batch_truncate(fixture.batch, 1, 12), 0);
+            assert_int_equal(hf_log_append_wait(fixture.log, fixture.batch), 0);
+            append_many(&fixture, 12, 30, term);
+            for (uint64_t i = handed_out + 1; i <= 30; i++) {
+                expect_next(iterator, i, i < 12 ? 1 : term);
+            }
+            hf_log_iterator_close(iterator);
+            fixture_reopen(&fixture); /* cold again */
         }
-        hf_log_iterator_close(iterator);
     }
     fixture_tear_down(&fixture);
 }
@@ -230,6 +237,7 @@ static void an_iterator_is_cancelled_and_closed_while_it_reads_ahead(void **unus
 
 int main(void)
 {
+    planted_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_entry_comes_once_in_order_through_both_ways_to_the_kernel),
         cmocka_unit_test(limits_end_what_is_read_ahead_too),
