@@ -202,7 +202,7 @@ static int log_collect_submit(struct hf_log *log, int (*work)(void *arg), enum l
 
 /* ---- deciding ---- */
 
-static bool log_collect_is_due(struct hf_log *log)
+static bool log_collect_is_due(struct hf_log *log, const struct log_segment *victim)
 {
     const struct hf_log_options *options = &log->options;
     uint64_t live = 0;
@@ -219,7 +219,9 @@ static bool log_collect_is_due(struct hf_log *log)
     }
     bool short_of_space =
         log->pool.no_space || log_pool_free_bytes(&log->pool) < options->reserve_bytes + LOG_COLLECT_SLACK * size;
-    return short_of_space && dead > size / 2;
+    /* A file that was left early, for an entry that it had no room for, brings back more than what is dead in it. */
+    bool mostly_unused = log_segment_live_bytes(victim) < victim->header.size_bytes / 2;
+    return short_of_space && (dead > size / 2 || mostly_unused);
 }
 
 /* Does what is live in it fit beside half of the headroom? */
@@ -241,7 +243,7 @@ static void log_collect_decide(struct hf_log *log, uint64_t now_ns)
     collect->checked_position = log->writer.tail_position;
     struct log_segment *victim = log->segments.items[0];
     bool possible = log->segments.count > 1 && victim->state == LOG_SEGMENT_SEALED && !log_segment_is_dead(victim);
-    if (!possible || !log_collect_is_due(log) || log_release_held_number(log) <= victim->header.number) {
+    if (!possible || !log_collect_is_due(log, victim) || log_release_held_number(log) <= victim->header.number) {
         return;
     }
     if (!log_collect_fits(log, victim)) {

@@ -4,19 +4,23 @@
  *   decide ──→ scan ──→ plan ⇄ read ──→ place ──→ … ──→ dead
  *   (mutex)    (work)   (mutex) (work)  (mutex)           ↑
  *        └──── no entry in it is live: place states ──────┘
- *     scan   the whole segment is read and applied to groups of its own, as an open without what is in front would:
- * what the segment by itself says that is live plan   which of that is live in the log now: at most
- * LOG_COLLECT_SLICE_ENTRIES, LOG_COLLECT_SLICE_BYTES read   the records of the slice, past the page cache; their
- * checksums are verified place  each that is *still* live becomes a moved record in the gathering frame; then hard
- * states, floors and removals, from memory Nothing is held back meanwhile: appends, truncations, compactions, resets,
- * removals and reads go on between the steps, and what they made dead is not placed. Aborted anywhere it leaves copies,
- * which are as good as what they are of.
+ *
+ *   - scan: the whole segment is read and applied to groups of its own, as an open without what is in front would: what
+ *     the segment by itself says that is live.
+ *   - plan: which of that is live in the log now: at most LOG_COLLECT_SLICE_ENTRIES, LOG_COLLECT_SLICE_BYTES.
+ *   - read: the records of the slice, past the page cache; their checksums are verified.
+ *   - place: each that is *still* live becomes a moved record in the gathering frame; then hard states, floors and
+ *     removals, from memory.
+ *
+ * Nothing is held back meanwhile: appends, truncations, compactions, resets, removals and reads go on between the
+ * steps, and what they made dead is not placed. Aborted anywhere it leaves copies, which are as good as what they are
+ * of.
  *
  * When: what is dead in the log's files, the last one aside, exceeds what is live in them and two more segments of the
  * size that a log of what is live would have; or
- * options.collect_size_bytes; or space is short. A pass over the whole log moves what is live in it and gives back
- * what is dead, so that at most one byte is moved for each byte that was appended. What is moved may use half of the
- * headroom; a segment that does not fit waits for space.
+ * options.collect_size_bytes; or space is short, and half a file is dead or less than half of the oldest is live. A
+ * pass over the whole log moves what is live in it and gives back what is dead, so that at most one byte is moved for
+ * each byte that was appended. What is moved may use half of the headroom; a segment that does not fit waits for space.
  *
  * Where no entry is live, only hard states, floors and removals have to move: those are in memory, so nothing is read.
  * That is the usual case, for a log that is compacted; and a segment with a bad frame, whose entries have been healed

@@ -53,8 +53,14 @@ uint64_t log_pool_ready_bytes(const struct log_pool *pool)
 
 uint64_t log_pool_coming_bytes(const struct log_pool *pool)
 {
-    bool coming = pool->allocated && pool->target != NULL;
+    size_t count = pool->upcoming_count;
+    bool coming = pool->allocated && count > 0 && pool->upcoming[count - 1] == pool->target;
     return coming ? pool->target->header.size_bytes - LOG_FORMAT_SEGMENT_HEADER_SIZE : 0;
+}
+
+bool log_pool_has_blocks(const struct log_pool *pool, const struct log_segment *segment)
+{
+    return segment->state == LOG_SEGMENT_READY || (pool->allocated && pool->target == segment);
 }
 
 uint64_t log_pool_free_bytes(struct log_pool *pool)
@@ -78,9 +84,6 @@ bool log_pool_can_extend(struct log_pool *pool, uint64_t frame_length, uint64_t 
 {
     uint64_t size = frame_length + LOG_FORMAT_SEGMENT_HEADER_SIZE;
     size = size < log_pool_size_min(pool) ? log_pool_size_min(pool) : size;
-    if (pool->upcoming_count > 0 && pool->upcoming[0] == pool->target && log_pool_coming_bytes(pool) >= frame_length) {
-        return true;
-    }
     if (pool->no_space) {
         return false;
     }
@@ -150,6 +153,30 @@ static void log_pool_give_up_from(struct log_pool *pool, size_t first)
     pool->upcoming_count = first;
 }
 
+/* Halves the size until the device has room for it beside the headroom. */
+static uint64_t log_pool_fit(struct log_pool *pool, uint64_t size)
+{
+    uint64_t free_bytes = log_pool_free_bytes(pool);
+    uint64_t room = free_bytes > pool->reserve_bytes ? free_bytes - pool->reserve_bytes : 0;
+    while (size > room && size / 2 >= log_pool_size_min(pool)) {
+        size /= 2;
+    }
+    return size;
+}
+
+/* Of a segment that frames will wait for. What cannot be made would hold up all that comes behind it, also what brings
+ * space back: so it is as large as there is room, or as a file that is there already. */
+static uint64_t log_pool_size_now(struct log_pool *pool, uint64_t needed, uint64_t log_bytes)
+{
+    for (size_t i = 0; i < pool->recyclable_count && pool->waited_for_count == 0; i++) {
+        if (pool->recyclable[i].size_bytes >= needed) {
+            return pool->recyclable[i].size_bytes;
+        }
+    }
+    uint64_t size = log_pool_fit(pool, log_pool_size(pool, log_bytes));
+    return size > needed ? size : needed;
+}
+
 struct log_segment *log_pool_take(struct log_pool *pool, uint64_t frame_length, uint64_t log_bytes)
 {
     if (pool->waited_for_count == LOG_POOL_WAITED_FOR_MAX) {
@@ -160,9 +187,8 @@ struct log_segment *log_pool_take(struct log_pool *pool, uint64_t frame_length, 
     struct log_segment *segment = log_pool_first(pool, frame_length);
     if (segment == NULL) {
         log_pool_give_up_from(pool, 0);
-        uint64_t size = log_pool_size(pool, log_bytes);
         uint64_t needed = log_format_align_block(frame_length + LOG_FORMAT_SEGMENT_HEADER_SIZE);
-        segment = log_pool_plan(pool, size > needed ? size : needed);
+        segment = log_pool_plan(pool, log_pool_size_now(pool, needed, log_bytes));
     }
     pool->upcoming_count--;
     memmove(&pool->upcoming[0], &pool->upcoming[1], pool->upcoming_count * sizeof(pool->upcoming[0]));
@@ -182,7 +208,9 @@ bool log_pool_offer(struct log_pool *pool, const struct log_segment_header *head
                 (pool->no_space && header->size_bytes >= log_pool_size_min(pool));
     bool wanted = pool->recyclable_count < LOG_POOL_UPCOMING_MAX &&
                   pool->upcoming_count + pool->recyclable_count <= pool->spares_max;
-    if (!fits || !wanted) {
+    /* Frames wait for a file: it is this one, or this one makes room for it. */
+    bool waited_for = pool->waited_for_count == 0 || header->size_bytes == pool->waited_for[0]->header.size_bytes;
+    if (!fits || !wanted || !waited_for) {
         return false;
     }
     pool->recyclable[pool->recyclable_count++] = (struct log_recyclable){
@@ -240,11 +268,8 @@ static uint64_t log_pool_due_bytes(const struct log_pool_demand *demand, uint64_
 static struct log_segment *log_pool_plan_spare(struct log_pool *pool, uint64_t size, bool due, uint64_t now_ns)
 {
     log_pool_forget_free_bytes(pool);
+    size = log_pool_fit(pool, size); /* a smaller spare is better than none */
     uint64_t free_bytes = log_pool_free_bytes(pool);
-    while (size / 2 >= log_pool_size_min(pool) &&
-           (free_bytes < pool->reserve_bytes || free_bytes - pool->reserve_bytes < size)) {
-        size /= 2; /* a smaller spare is better than none */
-    }
     if (free_bytes < pool->reserve_bytes || free_bytes - pool->reserve_bytes < size) {
         pool->no_space = true; /* a spare may not eat the headroom */
         pool->retry_ns = now_ns + LOG_POOL_RETRY_NS;

@@ -76,8 +76,10 @@ uint64_t log_pool_size_min(const struct log_pool *pool);
 uint64_t log_pool_size(const struct log_pool *pool, uint64_t log_bytes);
 /* Bytes in segments that are ready, headers subtracted. */
 uint64_t log_pool_ready_bytes(const struct log_pool *pool);
-/* Bytes in the segment that is being made, once it has its blocks: it will be ready before it is needed. */
+/* Bytes in the spare that is being made, once it has its blocks: it will be ready before it is needed. */
 uint64_t log_pool_coming_bytes(const struct log_pool *pool);
+/* The segment needs no more space on the device: it is ready, or is being made and has its blocks. */
+bool log_pool_has_blocks(const struct log_pool *pool, const struct log_segment *segment);
 /* Free bytes of the device, looked up when the last look is too old. */
 uint64_t log_pool_free_bytes(struct log_pool *pool);
 void log_pool_forget_free_bytes(struct log_pool *pool);
@@ -86,8 +88,9 @@ void log_pool_forget_free_bytes(struct log_pool *pool);
 bool log_pool_can_extend(struct log_pool *pool, uint64_t frame_length, uint64_t headroom);
 /* The first of the upcoming segments if a frame of this length fits into it, else NULL. */
 struct log_segment *log_pool_first(const struct log_pool *pool, uint64_t frame_length);
-/* Takes the next segment for frames; the caller owns it from then on (it may not be ready yet). Plans one of a fitting
- * size when there is none, giving up those that are too small. NULL when LOG_POOL_WAITED_FOR_MAX are not ready yet. */
+/* Takes the next segment for frames; the caller owns it from then on (it may not be ready yet). When there is none, it
+ * plans one of a fitting size for which there is room, giving up those that are too small. NULL when
+ * LOG_POOL_WAITED_FOR_MAX are not ready yet. */
 struct log_segment *log_pool_take(struct log_pool *pool, uint64_t frame_length, uint64_t log_bytes);
 
 /* Offers the file of a segment that was given up, whose number no trailer needs any more. False: it is not wanted. */

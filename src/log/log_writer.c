@@ -116,10 +116,10 @@ uint64_t log_writer_capacity(const struct log_writer *writer)
 static int log_writer_check_space(struct log_writer *writer, uint64_t length, enum log_writer_room kind)
 {
     uint64_t rest = log_writer_tail_rest(writer);
-    uint64_t ready = log_pool_ready_bytes(writer->pool);
+    uint64_t ready = log_pool_ready_bytes(writer->pool) + log_pool_coming_bytes(writer->pool);
     struct log_segment *first = log_pool_first(writer->pool, length);
     bool fits_tail = length <= rest;
-    bool fits_ready = first != NULL && first->state == LOG_SEGMENT_READY;
+    bool fits_ready = first != NULL && log_pool_has_blocks(writer->pool, first);
     uint64_t usable = fits_tail ? rest + ready : ready;
     if ((fits_tail || fits_ready) && length + log_writer_small_reserve(writer, kind) <= usable) {
         return 0;

@@ -1,0 +1,232 @@
+/* links: log sim */
+/* The files to come, on a device that is nearly full or slow: no byte of them is counted twice, nothing waits for a
+ * file that cannot be made, and nobody turns in vain meanwhile. */
+#include "unit/log/log_model.h"
+
+#include "log/log.h"
+#include "log/log_state.h"
+#include "sim/sim.h"
+
+#define DIRECTORY "/log"
+#define MS        UINT64_C(1000000)
+#define MIB       (UINT64_C(1) << 20)
+#define GROUP     UINT64_C(1)
+
+/* ---- the pool by itself ---- */
+
+struct world {
+    struct sim *sim;
+    struct sim_host *host;
+    struct io_queue *queue;
+    struct log_pool pool;
+};
+
+static void world_open(struct world *world)
+{
+    *world = (struct world){.pool = {.segment_size_max_bytes = 8 * MIB, .reserve_bytes = MIB, .spares_max = 2}};
+    const struct log_segment_header last = {.number = 1, .size_bytes = MIB, .log_id = 7, .incarnation = 9};
+    world->sim = sim_open(1, NULL);
+    world->host = sim_host_add(world->sim, NULL, NULL);
+    struct io *io = sim_host_io(world->host);
+    assert_int_equal(directory_create(io, DIRECTORY), 0);
+    assert_int_equal(io_queue_open(io, 1, &world->queue), 0);
+    log_pool_open(&world->pool, io, DIRECTORY, &last);
+}
+
+static void world_close(struct world *world)
+{
+    log_pool_close(&world->pool);
+    io_queue_close(world->queue);
+    sim_close(world->sim);
+}
+
+/* One step of the pool, when it takes one. */
+static void world_step(struct world *world, uint64_t tail_used)
+{
+    struct log_pool_demand demand = {.log_bytes = MIB, .tail_bytes = MIB, .tail_used = tail_used};
+    struct list done;
+    list_init(&done);
+    assert_int_equal(log_pool_start(&world->pool, world->queue, &demand, sim_now_ns(world->sim)), 0);
+    sim_run_for(world->sim, 100 * MS);
+    if (io_queue_reap(world->queue, &done, 0) > 0) {
+        list_remove(&world->pool.operation.link);
+        assert_int_equal(log_pool_finish(&world->pool, sim_now_ns(world->sim)), 0);
+    }
+}
+
+static void world_set_free(struct world *world, uint64_t bytes)
+{
+    sim_disk_set_capacity(world->host, sim_disk_used_bytes(world->host) + bytes);
+    log_pool_forget_free_bytes(&world->pool);
+}
+
+static void a_file_that_is_being_made_is_counted_until_frames_lie_in_it(void **unused)
+{
+    (void)unused;
+    struct world world;
+    world_open(&world);
+    world_step(&world, MIB / 2);
+    assert_int_equal(log_pool_coming_bytes(&world.pool), MIB - LOG_FORMAT_SEGMENT_HEADER_SIZE);
+    struct log_segment *taken = log_pool_take(&world.pool, 4096, MIB);
+    assert_int_equal(taken->state, LOG_SEGMENT_PREPARING);
+    assert_int_equal(log_pool_coming_bytes(&world.pool), 0); /* it is the tail now, and counted as that */
+    world_step(&world, 0);
+    assert_int_equal(taken->state, LOG_SEGMENT_READY);
+    log_segment_close(taken);
+    world_close(&world);
+}
+
+/* A large log's files are large; frames must not wait for one that the device has no room for. */
+static void what_frames_wait_for_is_never_larger_than_the_room_that_there_is(void **unused)
+{
+    (void)unused;
+    for (uint64_t room = 2 * MIB + MIB / 2; room <= 12 * MIB; room += MIB / 2) {
+        struct world world;
+        world_open(&world);
+        world_set_free(&world, room);
+        assert_true(log_pool_can_extend(&world.pool, 4096, world.pool.reserve_bytes));
+        struct log_segment *taken = log_pool_take(&world.pool, 4096, 64 * MIB);
+        for (int i = 0; i < 10; i++) {
+            world_step(&world, 0);
+        }
+        assert_int_equal(taken->state, LOG_SEGMENT_READY);
+        log_segment_close(taken);
+        world_close(&world);
+    }
+}
+
+/* Files that were given up while frames wait on a full device: of the right size they are used, others make room. */
+static void no_file_is_kept_for_later_while_frames_wait_for_its_room(void **unused)
+{
+    (void)unused;
+    struct world world;
+    world_open(&world);
+    for (int i = 0; i < 20 && log_pool_ready_bytes(&world.pool) == 0; i++) {
+        world_step(&world, MIB);
+    }
+    struct log_segment *old = log_pool_take(&world.pool, 4096, MIB);
+    assert_int_equal(old->state, LOG_SEGMENT_READY);
+    struct log_segment_header header = old->header;
+    log_segment_close(old);
+    struct log_segment *taken = log_pool_take(&world.pool, 4096, 4 * MIB);
+    assert_int_equal(taken->header.size_bytes, 2 * MIB);
+    world_set_free(&world, 0);
+    world_step(&world, 0);
+    assert_int_equal(taken->state, LOG_SEGMENT_PLANNED);
+    assert_false(log_pool_offer(&world.pool, &header, 4 * MIB));
+    log_segment_close(taken);
+    world.pool.waited_for_count = 0;
+
+    assert_true(log_pool_offer(&world.pool, &header, MIB));
+    taken = log_pool_take(&world.pool, 4096, 4 * MIB);
+    assert_int_equal(taken->header.size_bytes, MIB);
+    for (int i = 0; i < 3; i++) {
+        world_step(&world, 0);
+    }
+    assert_int_equal(taken->state, LOG_SEGMENT_READY);
+    assert_int_equal(world.pool.recycled_count, 1);
+    log_segment_close(taken);
+    world_close(&world);
+}
+
+/* ---- in a log ---- */
+
+struct logged {
+    struct sim *sim;
+    struct sim_host *host;
+    struct hf_log_options options;
+    struct hf_log *log;
+    struct hf_log_batch *batch;
+    uint64_t accepted;
+    uint64_t acknowledged;
+};
+
+static void logged_done(void *arg, int result)
+{
+    assert_int_equal(result, 0);
+    ((struct logged *)arg)->acknowledged++;
+}
+
+static void logged_turns(struct logged *world, uint64_t ms)
+{
+    for (uint64_t i = 0; i < ms * 4; i++) {
+        hf_log_turn(world->log);
+        sim_run_for(world->sim, MS / 4);
+    }
+    hf_log_turn(world->log);
+}
+
+static struct logged *logged_new(enum hf_log_sync_policy policy)
+{
+    struct logged *world = memory_new(sizeof(*world));
+    world->sim = sim_open(1, NULL);
+    world->host = sim_host_add(world->sim, NULL, NULL);
+    hf_log_options_init(&world->options);
+    world->options.sync_policy = policy;
+    assert_int_equal(hf_log_batch_open(&world->batch), 0);
+    assert_int_equal(log_open(sim_host_io(world->host), DIRECTORY, &world->options, &world->log), 0);
+    logged_turns(world, 100);
+    return world;
+}
+
+static void logged_close(struct logged *world)
+{
+    hf_log_close(world->log);
+    hf_log_batch_close(world->batch);
+    sim_close(world->sim);
+    free(world);
+}
+
+static int logged_append(struct logged *world, size_t size)
+{
+    uint8_t *payload = memory_new(size);
+    struct hf_entry entry = {
+        .index = world->accepted + 1, .term = 1, .type = HF_ENTRY_NORMAL, .payload = bytes_of(payload, size)};
+    hf_log_batch_clear(world->batch);
+    assert_int_equal(hf_log_batch_append(world->batch, GROUP, &entry, 1), 0);
+    int rc = hf_log_append(world->log, world->batch, logged_done, world);
+    world->accepted += rc == 0;
+    free(payload);
+    return rc;
+}
+
+/* The device is full to the last byte while the last file is being made: what an entry may take of that file leaves
+ * room for what brings space back. */
+static void an_entry_leaves_room_to_make_room_in_the_last_file_that_is_being_made(void **unused)
+{
+    (void)unused;
+    struct logged *world = logged_new(HF_LOG_SYNC_BATCH);
+    while (world->log->pool.allocated == false) {
+        assert_int_equal(logged_append(world, 40000), 0);
+        logged_turns(world, 5);
+    }
+    sim_disk_set_capacity(world->host, sim_disk_used_bytes(world->host));
+    log_pool_forget_free_bytes(&world->log->pool);
+    int rc = 0;
+    for (size_t size = 1044200; size > 20000 && rc == 0; size -= 20000) {
+        rc = logged_append(world, size);
+        logged_turns(world, 5);
+        rc = rc == HF_ENOSPACE ? 0 : rc;
+    }
+    assert_int_equal(rc, 0);
+    hf_log_batch_clear(world->batch);
+    assert_int_equal(hf_log_batch_compact(world->batch, GROUP, world->accepted), 0);
+    assert_int_equal(hf_log_append(world->log, world->batch, NULL, NULL), 0);
+    logged_turns(world, 3000);
+    assert_int_equal(world->acknowledged, world->accepted);
+    assert_int_equal(logged_append(world, 400000), 0);
+    logged_turns(world, 1000);
+    assert_int_equal(world->acknowledged, world->accepted);
+    logged_close(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_that_is_being_made_is_counted_until_frames_lie_in_it),
+        cmocka_unit_test(what_frames_wait_for_is_never_larger_than_the_room_that_there_is),
+        cmocka_unit_test(no_file_is_kept_for_later_while_frames_wait_for_its_room),
+        cmocka_unit_test(an_entry_leaves_room_to_make_room_in_the_last_file_that_is_being_made),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
