@@ -10,6 +10,12 @@ void log_sync_wish(struct log_writer *writer, uint64_t position)
     writer->sync_wanted |= writer->sync_wish_position > covered;
 }
 
+bool log_sync_is_possible(const struct log_writer *writer)
+{
+    return !writer->sync.busy && !list_empty(&writer->writes) &&
+           list_entry(writer->writes.next, struct log_write, link)->state == LOG_WRITE_WRITTEN;
+}
+
 /* The next segment with a write that the running sync shall cover. */
 static struct log_write *log_sync_next_write(struct log_writer *writer)
 {

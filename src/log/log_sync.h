@@ -7,6 +7,8 @@
 
 /* Somebody wants everything up to there to be synced. */
 void log_sync_wish(struct log_writer *writer, uint64_t position);
+/* One could begin now: something was written that none covers, and all that comes before it. */
+bool log_sync_is_possible(const struct log_writer *writer);
 /* Begins one. Driver. */
 void log_sync_start(struct log_writer *writer);
 /* The sync of a segment is done: the next one, or the end. Driver. */

@@ -718,7 +718,7 @@ uint64_t log_writer_deadline_ns(const struct log_writer *writer)
     if (writer->gathering == NULL && list_empty(&writer->writes) && log_writer_trailer_missing(writer)) {
         deadline_ns = writer->idle_since_ns + LOG_WRITER_IDLE_NS;
     }
-    if (writer->policy == HF_LOG_SYNC_INTERVAL && writer->unsynced_since_ns != 0 && !writer->sync.busy) {
+    if (writer->policy == HF_LOG_SYNC_INTERVAL && writer->unsynced_since_ns != 0 && log_sync_is_possible(writer)) {
         uint64_t sync_ns = writer->unsynced_since_ns + writer->sync_interval_ns;
         deadline_ns = sync_ns < deadline_ns ? sync_ns : deadline_ns;
     }

@@ -220,6 +220,29 @@ static void an_entry_leaves_room_to_make_room_in_the_last_file_that_is_being_mad
     logged_close(world);
 }
 
+/* A write that overtook a slower one cannot be synced yet: nobody turns until it can. */
+static void the_driver_sleeps_while_nothing_that_is_due_for_a_sync_can_be_synced(void **unused)
+{
+    (void)unused;
+    struct logged *world = logged_new(HF_LOG_SYNC_INTERVAL);
+    struct sim_profile slow = sim_profile_calm();
+    struct sim_profile calm = slow;
+    slow.write_ns = (struct sim_span){1000 * MS, 1000 * MS};
+    sim_set_profile(world->sim, &slow);
+    assert_int_equal(logged_append(world, 1000), 0);
+    hf_log_turn(world->log);
+    sim_set_profile(world->sim, &calm);
+    assert_int_equal(logged_append(world, 1000), 0);
+    logged_turns(world, 500);
+    assert_int_equal(world->acknowledged, 0);
+    assert_int_equal(world->log->writer.in_flight, 1);
+    assert_true(log_deadline_ns(world->log) > io_monotonic_ns(sim_host_io(world->host)));
+    logged_turns(world, 2000);
+    assert_int_equal(world->acknowledged, 2);
+    assert_true(world->log->writer.durable_position == world->log->writer.tail_position);
+    logged_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +250,7 @@ int main(void)
         cmocka_unit_test(what_frames_wait_for_is_never_larger_than_the_room_that_there_is),
         cmocka_unit_test(no_file_is_kept_for_later_while_frames_wait_for_its_room),
         cmocka_unit_test(an_entry_leaves_room_to_make_room_in_the_last_file_that_is_being_made),
+        cmocka_unit_test(the_driver_sleeps_while_nothing_that_is_due_for_a_sync_can_be_synced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
