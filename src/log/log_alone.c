@@ -3,11 +3,12 @@
 static bool log_alone_may(const struct hf_log *log, enum log_alone_by by, uint64_t now_ns)
 {
     const struct log_writer *writer = &log->writer;
+    bool untold = log->stall.threshold_ns == 0; /* nobody wants to hear of a device that hangs */
     switch (by) {
     case LOG_ALONE_APPENDER: /* earlier appends are called back first */
-        return writer->ready.count == 0 && writer->gathering->waiter_count == 0;
+        return untold && writer->ready.count == 0 && writer->gathering->waiter_count == 0;
     case LOG_ALONE_DRIVER:
-        return log->stall.threshold_ns == 0;
+        return untold;
     case LOG_ALONE_LOOP:
         return log_pace_allows(&log->pace, now_ns);
     }

@@ -9,9 +9,10 @@
 #define LOG_ALONE_SIZE_MAX (32u << 10) /* larger frames gain from two writes in flight */
 
 enum log_alone_by {
+    /* Neither of these two when the owner wants to hear of stalls: who hangs cannot tell, and who sleeps knows of none.
+     */
     LOG_ALONE_APPENDER, /* who waits for its own batch, while the log's thread sleeps */
-    LOG_ALONE_DRIVER,   /* in a turn that may block; not when the owner wants to hear of stalls, which it would not then
-                         */
+    LOG_ALONE_DRIVER,   /* in a turn that may block */
     LOG_ALONE_LOOP      /* an event loop, while the device is quick (log_pace.h) */
 };
 /* Writes what gathers, when it is small, nothing comes before it and the rules above allow it. True: it was written, or
