@@ -719,6 +719,27 @@ static void a_directory_and_a_port_in_use_are_refused(void **state)
 
 static void drop_line(void *arg, enum trace_level level, const char *line) {}
 
+/* One that ends soon after each start would take the group along every time. */
+static void a_node_that_came_back_leads_again_after_it_stayed_for_a_while(void **state)
+{
+    struct scene *scene = scene_open(3, 1, NULL);
+    scene_wait_led(scene, 5000);
+    scene_run_ms(scene, 15000);
+    struct scene_node *first = scene_leader(scene, FIRST);
+    assert_non_null(first);
+    scene_kill(first);
+    scene_run_ms(scene, 20000); /* whoever leads now has led for long */
+    assert_true(scene_leader(scene, FIRST) != NULL && scene_leader(scene, FIRST) != first);
+    assert_int_equal(scene_start(first), 0);
+    for (unsigned second = 0; second < 9; second++) {
+        scene_run_ms(scene, 1000);
+        assert_true(scene_leader(scene, FIRST) != first);
+    }
+    scene_run_ms(scene, 5000);
+    assert_true(scene_leader(scene, FIRST) == first);
+    scene_close(scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -749,6 +770,7 @@ int main(void)
         cmocka_unit_test(H18_a_wiped_node_is_refused_even_after_the_others_restarted),
         cmocka_unit_test(a_log_that_belongs_to_another_directory_is_refused),
         cmocka_unit_test(a_directory_and_a_port_in_use_are_refused),
+        cmocka_unit_test(a_node_that_came_back_leads_again_after_it_stayed_for_a_while),
     };
     trace_set_sink(drop_line, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,7 @@
 #include "node/fetch.h"
 #include "node/group_stream.h"
 #include "node/offer.h"
+#include "node/snapshot_job.h"
 #include "snapshot/snapshot.h"
 
 /* ---- taken, compacted, started from ---- */
@@ -163,6 +164,33 @@ static void R4_a_snapshot_of_a_busy_leader_waits_for_its_log_and_not_for_a_pause
     assert_true(waiter.is_done && waiter.result == 0);
     assert_true(behind > ms / 2);
     scene_run_ms(scene, 6000);
+    scene_close(scene);
+}
+
+/* The log of a leader whose disk stands still never gets there: who asked is answered. */
+static void R4_a_snapshot_that_waits_for_the_log_for_a_minute_fails_and_says_so(void **state)
+{
+    struct scene *scene = scene_open(3, 1, &often);
+    scene_wait_led(scene, 5000);
+    struct scene_node *leader = scene_leader(scene, GROUP);
+    struct waiter waiter = {.node = leader, .group = GROUP};
+    struct node_snapshot_status status;
+    must_put(leader, 10);
+    sim_disk_stall(leader->host, (SNAPSHOT_JOB_WAIT_MS + 30000) * SCENE_MS); /* not what a worker writes by itself */
+    must_put(leader, 3);                                                     /* the others have it */
+    loop_post(sim_host_loop(leader->host), waiter_ask, &waiter);
+    scene_run_ms(scene, SNAPSHOT_JOB_WAIT_MS - 2000);
+    assert_false(waiter.is_done);
+    node_snapshot_status(leader->node, &status);
+    assert_true(status.is_running && status.bytes_done > 0);
+    scene_run_ms(scene, 4000);
+    assert_true(waiter.is_done && waiter.result == HF_ETIMEOUT);
+    node_snapshot_status(leader->node, &status);
+    assert_non_null(strstr(status.text, "not durable"));
+    assert_true(first_index(leader) == 1);
+    scene_run_ms(scene, 60000);
+    assert_equal_states(scene);
+    assert_int_equal(take(leader, GROUP), 0);
     scene_close(scene);
 }
 
@@ -614,6 +642,7 @@ int main(void)
         cmocka_unit_test(H8_a_damaged_newest_falls_back_and_the_log_still_reaches_it),
         cmocka_unit_test(a_failed_snapshot_compacts_nothing_and_is_reported),
         cmocka_unit_test(R4_a_snapshot_of_a_busy_leader_waits_for_its_log_and_not_for_a_pause),
+        cmocka_unit_test(R4_a_snapshot_that_waits_for_the_log_for_a_minute_fails_and_says_so),
         cmocka_unit_test(a_snapshot_that_holds_too_many_copied_pages_fails_and_says_so),
         cmocka_unit_test(requests_beyond_what_may_wait_are_refused),
         cmocka_unit_test(snapshots_are_taken_by_entries_and_by_time),
