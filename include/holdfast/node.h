@@ -183,6 +183,7 @@ struct hf_node_result {
     uint64_t index;  /* where it is in the group's log; of a read: what was applied then; 0: unknown */
     uint64_t leader; /* of the group, as known here when answered; 0: unknown */
     struct hf_bytes reply;
+    bool existed;     /* of a put, a delete, a compare and swap: the key had a value before */
     const char *text; /* why, when result is not 0; "" otherwise */
 };
 /* Called exactly once for a call that returned 0, by the request timeout, in the node's thread (or inside

@@ -86,6 +86,7 @@ void embed_answer(struct embed_call *call, int result, struct hf_bytes reply, ui
                                           .index = index,
                                           .leader = embed->node != NULL ? node_leader(embed->node, call->group) : 0,
                                           .reply = reply,
+                                          .existed = call->existed,
                                           .text = result != 0 ? hf_error_text() : ""};
     if (call->done != NULL) {
         call->done(call->arg, &answer);

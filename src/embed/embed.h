@@ -47,6 +47,7 @@ struct embed_call {
     embed_run *run;
     size_t bytes; /* counted in the inbox */
     uint64_t group;
+    bool existed;            /* for the result */
     uint64_t number;         /* of its kind's own: a mode, a node */
     struct hf_bytes payload; /* its own copy */
     hf_node_done *done;

@@ -219,6 +219,7 @@ static void embed_call_value_done(void *arg, int result, struct hf_bytes bytes, 
     struct embed_values_reply reply = {0};
     if (result == 0) {
         result = embed_values_reply(bytes, &reply);
+        call->existed = reply.existed;
     }
     if (result == 0 && !reply.holds) {
         result = error_raise(HF_ECONFLICT, "the key has another value than was expected");

@@ -115,7 +115,10 @@ static void keys_and_values_are_changed_compared_and_found_from_every_node(void 
     for (unsigned i = 0; i < 12; i++) {
         char key[16];
         snprintf(key, sizeof(key), "key:%u", i);
+        embedding_check(embedding_put(&cluster, i % 3, key, "0"));
+        assert_false(cluster.result.existed);
         embedding_check(embedding_put(&cluster, i % 3, key, "1"));
+        assert_true(cluster.result.existed);
         embedding_check(embedding_get(&cluster, (i + 1) % 3, key));
         assert_memory_equal(cluster.result.reply.data, "1", 1);
     }
