@@ -63,8 +63,26 @@ bool log_pool_has_blocks(const struct log_pool *pool, const struct log_segment *
     return segment->state == LOG_SEGMENT_READY || (pool->allocated && pool->target == segment);
 }
 
+/* What the files will take that frames wait for. Those that were given up and have the right size take nothing. */
+static uint64_t log_pool_promised_bytes(const struct log_pool *pool)
+{
+    uint64_t bytes = 0;
+    uint64_t given = 0;
+    for (size_t i = 0; i < pool->waited_for_count; i++) {
+        const struct log_segment *segment = pool->waited_for[i];
+        bytes += log_pool_has_blocks(pool, segment) ? 0 : segment->header.size_bytes;
+    }
+    for (size_t i = 0; i < pool->recyclable_count; i++) {
+        bool fits =
+            i < pool->waited_for_count && pool->waited_for[i]->header.size_bytes == pool->recyclable[i].size_bytes;
+        given += fits ? pool->recyclable[i].size_bytes : 0;
+    }
+    return bytes > given ? bytes - given : 0;
+}
+
 uint64_t log_pool_free_bytes(struct log_pool *pool)
 {
+    uint64_t promised = log_pool_promised_bytes(pool);
     uint64_t now_ns = io_monotonic_ns(pool->io);
     if (pool->free_looked_ns == 0 || now_ns - pool->free_looked_ns > LOG_POOL_FREE_AGE_NS) {
         if (directory_free_bytes(pool->io, pool->directory, &pool->free_bytes) != 0) {
@@ -72,7 +90,7 @@ uint64_t log_pool_free_bytes(struct log_pool *pool)
         }
         pool->free_looked_ns = now_ns > 0 ? now_ns : 1;
     }
-    return pool->free_bytes;
+    return pool->free_bytes > promised ? pool->free_bytes - promised : 0;
 }
 
 void log_pool_forget_free_bytes(struct log_pool *pool)

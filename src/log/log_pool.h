@@ -80,7 +80,7 @@ uint64_t log_pool_ready_bytes(const struct log_pool *pool);
 uint64_t log_pool_coming_bytes(const struct log_pool *pool);
 /* The segment needs no more space on the device: it is ready, or is being made and has its blocks. */
 bool log_pool_has_blocks(const struct log_pool *pool, const struct log_segment *segment);
-/* Free bytes of the device, looked up when the last look is too old. */
+/* Free bytes of the device that no frame waits for, looked up when the last look is too old. */
 uint64_t log_pool_free_bytes(struct log_pool *pool);
 void log_pool_forget_free_bytes(struct log_pool *pool);
 

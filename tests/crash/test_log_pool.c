@@ -95,6 +95,34 @@ static void what_frames_wait_for_is_never_larger_than_the_room_that_there_is(voi
     }
 }
 
+/* Frames come faster than files: no more of them is taken than the device has room for. */
+static void a_burst_is_promised_no_more_files_than_there_is_room_for(void **unused)
+{
+    (void)unused;
+    for (uint64_t room = 2 * MIB + MIB / 2; room <= 12 * MIB; room += MIB / 2) {
+        struct world world;
+        struct log_segment *taken[LOG_POOL_WAITED_FOR_MAX];
+        size_t count = 0;
+        world_open(&world);
+        world_set_free(&world, room);
+        while (log_pool_can_extend(&world.pool, MIB / 2, world.pool.reserve_bytes)) {
+            taken[count] = log_pool_take(&world.pool, MIB / 2, MIB);
+            assert_non_null(taken[count++]);
+        }
+        assert_true(count >= 1);
+        for (size_t i = 0; i < 3 * count; i++) {
+            world_step(&world, 0);
+        }
+        for (size_t i = 0; i < count; i++) {
+            assert_int_equal(taken[i]->state, LOG_SEGMENT_READY);
+            log_segment_close(taken[i]);
+        }
+        log_pool_forget_free_bytes(&world.pool);
+        assert_true(log_pool_free_bytes(&world.pool) >= world.pool.reserve_bytes);
+        world_close(&world);
+    }
+}
+
 /* Files that were given up while frames wait on a full device: of the right size they are used, others make room. */
 static void no_file_is_kept_for_later_while_frames_wait_for_its_room(void **unused)
 {
@@ -248,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_that_is_being_made_is_counted_until_frames_lie_in_it),
         cmocka_unit_test(what_frames_wait_for_is_never_larger_than_the_room_that_there_is),
+        cmocka_unit_test(a_burst_is_promised_no_more_files_than_there_is_room_for),
         cmocka_unit_test(no_file_is_kept_for_later_while_frames_wait_for_its_room),
         cmocka_unit_test(an_entry_leaves_room_to_make_room_in_the_last_file_that_is_being_made),
         cmocka_unit_test(the_driver_sleeps_while_nothing_that_is_due_for_a_sync_can_be_synced),
