@@ -210,11 +210,13 @@ static void get_states(struct world *world, struct states *out)
     }
 }
 
-static void expect_same(const struct states *a, const struct states *b)
+/* An index file also says that all of its segment is durable. A scan does not know that of the last frames before the
+ * tail, and copies them into the new segment. */
+static void expect_same(const struct states *with, const struct states *by_scan)
 {
     for (size_t i = 0; i < MODEL_GROUPS; i++) {
-        const struct hf_log_group_state *left = &a->groups[i];
-        const struct hf_log_group_state *right = &b->groups[i];
+        const struct hf_log_group_state *left = &with->groups[i];
+        const struct hf_log_group_state *right = &by_scan->groups[i];
         assert_int_equal(left->first_index, right->first_index);
         assert_int_equal(left->last_index, right->last_index);
         assert_int_equal(left->durable_index, right->durable_index);
@@ -222,7 +224,7 @@ static void expect_same(const struct states *a, const struct states *b)
         assert_int_equal(left->incarnation, right->incarnation);
         assert_int_equal(left->bytes, right->bytes);
         assert_int_equal(left->bytes_on_disk, right->bytes_on_disk);
-        assert_int_equal(left->segment_oldest, right->segment_oldest);
+        assert_true(left->segment_oldest <= right->segment_oldest);
         assert_memory_equal(&left->hard_state, &right->hard_state, sizeof(left->hard_state));
         assert_memory_equal(left->snapshot_name, right->snapshot_name, sizeof(left->snapshot_name));
         assert_int_equal(left->exists, right->exists);
