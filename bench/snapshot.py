@@ -40,6 +40,7 @@ ROWS = (
 # (name, key of what snapshot_node found, unit, goal, is the goal the most or the least, the key of redis-server)
 NODE_ROWS = (
     ('node: a snapshot, per GiB', 'take_gib_s', 's', 4, 'max', 'redis_take_gib_s'),
+    ('node: processor time of that', 'take_processor_gib_s', 's', None, 'max', None),
     ('node: memory over idle meanwhile', 'memory_kib', 'KiB', 65536, 'max', None),
     ('node: a snapshot under load, the whole', 'take_under_load_s', 's', None, 'max', None),
     ('node: writes stand still for the cut', 'pause_us', 'µs', 1000, 'max', None),
@@ -47,6 +48,7 @@ NODE_ROWS = (
     ('node: p99 of writes, during one', 'p99_with_ms', 'ms', None, 'max', 'redis_p99_with_ms'),
     ('node: the second, as a multiple of the first', 'p99_ratio', '×', 2, 'max', 'redis_p99_ratio'),
     ('node: start, killed: snapshot and tail of the log', 'restart_killed_s', 's', 10, 'max', None),
+    ('node: processor time of that', 'restart_processor_s', 's', None, 'max', None),
     ('node: entries replayed then', 'restart_killed_entries', 'entries', None, 'max', None),
     ('node: start after a clean stop', 'restart_clean_s', 's', 10, 'max', None),
     ('node: entries replayed after a clean stop', 'restart_clean_entries', 'entries', 0, 'max', None),

@@ -6,6 +6,7 @@ One group holds all keys, so that one snapshot holds all of them. Times are also
 import contextlib
 import csv
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -116,6 +117,12 @@ def resident_kib(pid, name='VmRSS'):
     return 0
 
 
+def processor_s(pid):
+    """Processor time of a process since its start: what it costs also while others keep the machine busy."""
+    words = pathlib.Path(f'/proc/{pid}/stat').read_text(encoding='ascii', errors='replace').rpartition(')')[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf('SC_CLK_TCK')
+
+
 def forget_peak(pid):
     with contextlib.suppress(OSError):
         pathlib.Path(f'/proc/{pid}/clear_refs').write_text('5', encoding='ascii')
@@ -198,13 +205,13 @@ class Node(run.Server):
 
 def last_snapshot(node):
     """(application bytes, ms) of the last snapshot, as the node's log says."""
-    found = re.findall(r'snapshot at index \d+, (\d+) bytes, \d+ stored, in (\d+) ms', node.log_text())
+    found = re.findall(r'group 2: snapshot at index \d+, (\d+) bytes, \d+ stored, in (\d+) ms', node.log_text())
     return int(found[-1][0]), int(found[-1][1])
 
 
 def installed_ms(node):
     """From the offer of a snapshot until readers saw it, as the node's log says; None: not yet."""
-    found = re.search(r'is installed, (\d+) ms after its offer', node.log_text())
+    found = re.search(r'group 2: .* is installed, (\d+) ms after its offer', node.log_text())
     return int(found.group(1)) if found else None
 
 
@@ -260,10 +267,13 @@ class NodeBench:
             time.sleep(1)
             forget_peak(node.process.pid)
             idle = resident_kib(node.process.pid)
+            used = processor_s(node.process.pid)
             client('SAVE')
+            used = processor_s(node.process.pid) - used
             self.found['memory_kib'] = max(resident_kib(node.process.pid, 'VmHWM') - idle, 0)
         size, ms = last_snapshot(node)
         self.found['bytes'] = size
+        self.found['take_processor_gib_s'] = used * GIBIBYTE / size
         self.found['take_s'] = ms / 1000
         self.found['take_gib_s'] = ms / 1000 * GIBIBYTE / size
 
@@ -286,6 +296,7 @@ class NodeBench:
         write_p99_ms(node.ports, self.keys, 20000)  # the tail of the log
         node.stop(by_force=True)
         self.found['restart_killed_s'] = node.start()
+        self.found['restart_processor_s'] = processor_s(node.process.pid)
         self.found['restart_killed_entries'] = node.replayed()
         node.settings['snapshot.at_stop'] = '60s'
         node.stop()
