@@ -12,7 +12,7 @@
 #include "io/io.h"
 
 #define WORKERS_WRITE_THREADS_MAX 8u /* of one queue: writes and syncs (threads_queue) */
-#define WORKERS_BACKGROUND_NICE   5  /* a third of the share of a thread that serves, where both want the processor */
+#define WORKERS_BACKGROUND_NICE   10 /* a tenth of the share of a thread that serves, where both want the processor */
 #define WORKERS_WORK_THREADS_MAX  4u /* of one queue: IO_WORK, so that long work never holds up a write */
 
 struct workers {
