@@ -29,8 +29,9 @@ struct bench {
 /* Hexadecimal digits of a number: "000000000000002a", or scattered over the key space. */
 static struct hf_bytes bench_key(uint8_t key[KEY_SIZE], uint64_t number)
 {
+    static const uint8_t digits[] = "0123456789abcdef";
     for (unsigned i = 0; i < KEY_SIZE; i++) {
-        key[i] = (uint8_t) "0123456789abcdef"[number >> (60 - 4 * i) & 15];
+        key[i] = digits[number >> (60 - 4 * i) & 15];
     }
     return bytes_of(key, KEY_SIZE);
 }

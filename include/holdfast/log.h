@@ -146,7 +146,7 @@ struct hf_log_options {
     uint64_t memory_entries_max; /* 100,000: entries of all groups together in a memory log */
     uint64_t memory_bytes_max;   /* 1 GiB: of their records */
     enum hf_log_when_full when_full;
-    uint32_t read_ahead_bytes; /* 256 KiB: what an iterator fetches at a time, and once more ahead; 4 KiB … 64 MiB */
+    uint32_t read_ahead_bytes;    /* 256 KiB: what an iterator fetches at a time, and again ahead; 4 KiB … 64 MiB */
     uint32_t index_block_entries; /* 65,536; a power of two, 256 … 16,777,216: entries per block of the index in memory.
                                      A smaller block is copied sooner when it grows, and gives its memory back sooner;
                                      each costs some 100 bytes more */

@@ -44,7 +44,10 @@ static inline void list_splice(struct list *target, struct list *source)
     list_init(source);
 }
 
-#define list_entry(item, type, member) ((type *)(void *)((char *)(item)-offsetof(type, member)))
+/* Versions of clang-format differ on the minus. */
+/* clang-format off */
+#define list_entry(item, type, member) ((type *)(void *)((char *)(item) - offsetof(type, member)))
+/* clang-format on */
 /* The parameter is not called list: it would also replace the word in `struct list`. */
 #define list_each(head, item) for (struct list *item = (head)->next; item != (head); item = item->next)
 /* Allows the body to remove `item`. */

@@ -15,22 +15,14 @@ struct log_selection {
     uint64_t index_from;
     uint64_t index_to; /* inclusive */
 };
-#define LOG_SELECTION_ALL      \
-    {                          \
-        .index_to = UINT64_MAX \
-    }
+/* What stands between the braces of an initializer, as in the options below. */
+#define LOG_SELECTION_ALL .index_to = UINT64_MAX
 
 /* Keys of the options below; a verb's own are others. */
 enum { LOG_SELECTION_GROUP = 'g', LOG_SELECTION_FROM = 0x100, LOG_SELECTION_TO };
-#define LOG_SELECTION_GROUP_OPTION                                 \
-    {                                                              \
-        "group", LOG_SELECTION_GROUP, "G", 0, "Only this group", 0 \
-    }
-#define LOG_SELECTION_RANGE_OPTIONS                                                                             \
-    LOG_SELECTION_GROUP_OPTION, {"from", LOG_SELECTION_FROM, "INDEX", 0, "Only entries from this index on", 0}, \
-    {                                                                                                           \
-        "to", LOG_SELECTION_TO, "INDEX", 0, "Only entries up to this index", 0                                  \
-    }
+#define LOG_SELECTION_GROUP_OPTION "group", LOG_SELECTION_GROUP, "G", 0, "Only this group", 0
+#define LOG_SELECTION_FROM_OPTION  "from", LOG_SELECTION_FROM, "INDEX", 0, "Only entries from this index on", 0
+#define LOG_SELECTION_TO_OPTION    "to", LOG_SELECTION_TO, "INDEX", 0, "Only entries up to this index", 0
 /* Takes the directory and these options; ARGP_ERR_UNKNOWN for others. */
 error_t log_selection_parse(struct log_selection *selection, int key, char *text, struct argp_state *state);
 

@@ -16,10 +16,12 @@
 
 #define LOG_DAMAGE_KEPT_MAX 1000u /* told at the end, with the last commit index; further ones at once */
 
-static struct log_selection dump = LOG_SELECTION_ALL;
+static struct log_selection dump = {LOG_SELECTION_ALL};
 
 static const struct argp_option log_options[] = {
-    LOG_SELECTION_RANGE_OPTIONS,
+    {LOG_SELECTION_GROUP_OPTION},
+    {LOG_SELECTION_FROM_OPTION},
+    {LOG_SELECTION_TO_OPTION},
     {0},
 };
 

@@ -23,7 +23,7 @@
 
 enum log_read_key { KEY_LINES = 'n', KEY_FOLLOW = 'f', KEY_FORMAT = 0x200 };
 
-static struct log_selection asked = LOG_SELECTION_ALL;
+static struct log_selection asked = {LOG_SELECTION_ALL};
 static struct {
     uint64_t lines;
     bool follow;
@@ -282,16 +282,20 @@ static int log_read_tail_run(const struct verb_common *common)
 /* ---- the table's rows ---- */
 
 static const struct argp_option log_read_range_options[] = {
-    LOG_SELECTION_RANGE_OPTIONS,
+    {LOG_SELECTION_GROUP_OPTION},
+    {LOG_SELECTION_FROM_OPTION},
+    {LOG_SELECTION_TO_OPTION},
     {0},
 };
 static const struct argp_option log_read_export_options[] = {
-    LOG_SELECTION_RANGE_OPTIONS,
+    {LOG_SELECTION_GROUP_OPTION},
+    {LOG_SELECTION_FROM_OPTION},
+    {LOG_SELECTION_TO_OPTION},
     {"format", KEY_FORMAT, "FORMAT", 0, "jsonl (default) or raw", 0},
     {0},
 };
 static const struct argp_option log_read_tail_options[] = {
-    LOG_SELECTION_GROUP_OPTION,
+    {LOG_SELECTION_GROUP_OPTION},
     {"lines", KEY_LINES, "N", 0, "That many entries of each group (default 10)", 0},
     {"follow", KEY_FOLLOW, NULL, 0, "Go on with what is appended; looks once a second", 0},
     {0},

@@ -11,7 +11,7 @@
 
 #define LOG_STAT_ADDRESS 'a'
 
-static struct log_selection asked = LOG_SELECTION_ALL;
+static struct log_selection asked = {LOG_SELECTION_ALL};
 static const char *asked_address;
 
 static error_t log_stat_parse(int key, char *text, struct argp_state *state)
@@ -129,7 +129,7 @@ static int log_stat_run(const struct verb_common *common)
 }
 
 static const struct argp_option log_stat_options[] = {
-    LOG_SELECTION_GROUP_OPTION,
+    {LOG_SELECTION_GROUP_OPTION},
     {"address", LOG_STAT_ADDRESS, "HOST:PORT", 0, "Ask this running node where its log's time goes", 0},
     {0},
 };

@@ -26,33 +26,28 @@ static struct {
     bool is_dry;
 } member = {.address = "127.0.0.1:6379"};
 
-#define MEMBER_OPTION_ADDRESS                                                                            \
-    {                                                                                                    \
-        "address", KEY_ADDRESS, "HOST:PORT", 0, "The Redis port of any node (default 127.0.0.1:6379)", 0 \
-    }
-#define MEMBER_OPTION_DRY_RUN                                                              \
-    {                                                                                      \
-        "dry-run", KEY_DRY_RUN, NULL, 0, "Say whether it would be done, change nothing", 0 \
-    }
+#define MEMBER_OPTION_ADDRESS \
+    "address", KEY_ADDRESS, "HOST:PORT", 0, "The Redis port of any node (default 127.0.0.1:6379)", 0
+#define MEMBER_OPTION_DRY_RUN "dry-run", KEY_DRY_RUN, NULL, 0, "Say whether it would be done, change nothing", 0
 
-static const struct argp_option member_options[] = {MEMBER_OPTION_ADDRESS, {0}};
-static const struct argp_option member_promote_options[] = {MEMBER_OPTION_ADDRESS, MEMBER_OPTION_DRY_RUN, {0}};
+static const struct argp_option member_options[] = {{MEMBER_OPTION_ADDRESS}, {0}};
+static const struct argp_option member_promote_options[] = {{MEMBER_OPTION_ADDRESS}, {MEMBER_OPTION_DRY_RUN}, {0}};
 static const struct argp_option member_lower_options[] = {
-    MEMBER_OPTION_ADDRESS,
-    MEMBER_OPTION_DRY_RUN,
+    {MEMBER_OPTION_ADDRESS},
+    {MEMBER_OPTION_DRY_RUN},
     {"force", KEY_FORCE, NULL, 0,
      "Also when fewer than two voters remain, or no majority of those that remain can be reached", 0},
     {0},
 };
 static const struct argp_option member_transfer_options[] = {
-    MEMBER_OPTION_ADDRESS,
-    MEMBER_OPTION_DRY_RUN,
+    {MEMBER_OPTION_ADDRESS},
+    {MEMBER_OPTION_DRY_RUN},
     {"group", KEY_GROUP, "ID", 0, "Only this group (default: every group)", 0},
     {0},
 };
 static const struct argp_option member_move_options[] = {
-    MEMBER_OPTION_ADDRESS,
-    MEMBER_OPTION_DRY_RUN,
+    {MEMBER_OPTION_ADDRESS},
+    {MEMBER_OPTION_DRY_RUN},
     {"listen-peer", KEY_PEER, "ADDRESS", 0, "Where the others find the node now", 0},
     {"listen-client", KEY_CLIENT, "ADDRESS", 0, "Its Redis port (default: as before)", 0},
     {"listen-http", KEY_HTTP, "ADDRESS", 0, "Its HTTP port (default: as before)", 0},

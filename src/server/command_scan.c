@@ -17,7 +17,7 @@
 #define SCAN_COUNT_DEFAULT 10
 #define SCAN_EXAMINED_MAX  65536u              /* keys that one SCAN looks at, whatever COUNT says */
 #define SCAN_WORK_MAX      (UINT64_C(1) << 26) /* steps of pattern matching that one command may take … */
-#define SCAN_WORK_PER_KEY  64u /* … plus these for each key, so that KEYS works on any number of them */
+#define SCAN_WORK_PER_KEY  64u                 /* … plus these per key: KEYS works on any number of keys */
 #define SCAN_RANDOM_TRIES  64u
 
 /* A reply array whose length is known at the end: elements are gathered first. */

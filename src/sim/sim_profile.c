@@ -1,8 +1,8 @@
 #include "sim/sim_world.h"
 
-#define SIM_US(count)  ((count)*1000ull)
-#define SIM_MS(count)  ((count)*1000000ull)
-#define SIM_SEC(count) ((count)*1000000000ull)
+#define SIM_US(count)  (1000ull * (count))
+#define SIM_MS(count)  (1000000ull * (count))
+#define SIM_SEC(count) (1000000000ull * (count))
 
 struct sim_profile sim_profile_calm(void)
 {

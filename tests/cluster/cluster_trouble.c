@@ -286,8 +286,8 @@ static void trouble_kill_twice(struct cluster *cluster)
 
 static void trouble_drama(struct cluster *cluster, struct cluster_node *ignored)
 {
-    static void (*const dramas[])(struct cluster * cluster) = {
-        trouble_isolate_leader, trouble_flap_voter, trouble_pause_leader, trouble_kill_twice, trouble_deaf_leader};
+    static void (*const dramas[])(struct cluster *) = {trouble_isolate_leader, trouble_flap_voter, trouble_pause_leader,
+                                                       trouble_kill_twice, trouble_deaf_leader};
     dramas[rng_below(cluster->rng, 5)](cluster);
 }
 

@@ -45,26 +45,15 @@ static int judge_register(const struct row *rows, size_t count, char *why)
 }
 
 #define ROWS_MAX 6u
-#define PUT(value, called, returned)                             \
-    {                                                            \
-        HISTORY_PUT, value, 0, called, returned, 0, false, false \
-    }
-#define LEASE(value, called, returned)                          \
-    {                                                           \
-        HISTORY_PUT, value, 0, called, returned, 0, true, false \
-    }
-#define REFUSED(value, called, returned)                        \
-    {                                                           \
-        HISTORY_PUT, value, 0, called, returned, 0, false, true \
-    }
-#define GET(answer, called, returned)                             \
-    {                                                             \
-        HISTORY_GET, 0, 0, called, returned, answer, false, false \
-    }
-#define CAS(expected, value, answer, called, returned)                       \
-    {                                                                        \
-        HISTORY_CAS, value, expected, called, returned, answer, false, false \
-    }
+/* Versions of clang-format differ on braces in macros. */
+/* clang-format off */
+#define PUT(value, called, returned) {HISTORY_PUT, value, 0, called, returned, 0, false, false}
+#define LEASE(value, called, returned) {HISTORY_PUT, value, 0, called, returned, 0, true, false}
+#define REFUSED(value, called, returned) {HISTORY_PUT, value, 0, called, returned, 0, false, true}
+#define GET(answer, called, returned) {HISTORY_GET, 0, 0, called, returned, answer, false, false}
+#define CAS(expected, value, answer, called, returned) \
+    {HISTORY_CAS, value, expected, called, returned, answer, false, false}
+/* clang-format on */
 
 static const struct {
     const char *what;

@@ -17,8 +17,6 @@ static const struct replica_member standby_3[] = {
     {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_STANDBY}};
 static const struct replica_member standby_2_3[] = {
     {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_STANDBY}, {3, REPLICA_ROLE_STANDBY}};
-static const struct replica_member __attribute__((unused))
-spare_3[] = {{1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_STANDBY}, {3, REPLICA_ROLE_SPARE}};
 static const struct replica_member voters_2[] = {{1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}};
 
 /* ---- A ---- */

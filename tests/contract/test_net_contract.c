@@ -84,13 +84,14 @@ struct posting {
     unsigned next[POSTER_COUNT];
     unsigned count;
 };
+struct numbered {
+    struct poster *poster;
+    unsigned number;
+};
 struct poster {
     struct posting *posting;
     unsigned number;
-    struct numbered {
-        struct poster *poster;
-        unsigned number;
-    } * posts;
+    struct numbered *posts;
 };
 
 static void post_arrived(void *arg)
