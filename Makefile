@@ -3,7 +3,6 @@
 
 JOBS ?= $(shell nproc)
 SEED ?= 1
-SEEDS ?= 200
 FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
 CTEST = ctest --output-on-failure --no-tests=error -j $(JOBS)
@@ -25,7 +24,7 @@ build: setup build/release/build.ninja ## build build/release/holdfast
 setup: ## install every package that is missing (Debian 12 and 13; idempotent)
 	@sh scripts/setup.sh
 
-dev: build ## three nodes, many groups; redis-cli works
+dev: build ## three nodes with four groups; redis-cli works
 	@build/release/holdfast dev
 
 build/release/build.ninja:
@@ -50,10 +49,10 @@ build/fuzz/build.ninja:
 test: test-release test-sanitizers test-threads test-asserts mutants ## every test, in every build that has something to show
 	@/usr/bin/python3 scripts/check_ids.py
 
-test-release: build ## unit, contract, property, crash, golden, fuzz replay, cluster simulation, end to end
+test-release: build ## unit, contract, property, crash, golden, fuzz replay, cluster simulation, real files, end to end
 	@$(CTEST) --test-dir build/release
 
-test-sanitizers: setup build/sanitizers/build.ninja ## everything under the address and undefined-behaviour sanitizers
+test-sanitizers: setup build/sanitizers/build.ninja ## all but real files and end to end under the address and undefined-behaviour sanitizers
 	@ninja -C build/sanitizers
 	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/sanitizers -LE 'e2e|real'
 
@@ -77,7 +76,7 @@ test-real: build ## the log on real files and devices for many minutes: injected
 	@HOLDFAST_TEST_SCALE=large $(CTEST) --test-dir build/release -L real -V
 
 # Every night other seeds; one that fails is named, and is kept in the test's list from then on.
-nightly: build ## long runs: a million random operations against the log's model, 10 GiB of writes, and test-real
+nightly: build ## long runs: a million operations against the log's model, 10 GiB of writes, 200 crash seeds, test-real
 	@HOLDFAST_TEST_SCALE=large HOLDFAST_SEED_FIRST=$$(date +%Y%m%d0000) build/release/test_log_model
 	@HOLDFAST_TEST_SCALE=large HOLDFAST_TEST_BINARY=build/release/holdfast /usr/bin/python3 tests/e2e/test_transfer.py SpaceTest
 	@HOLDFAST_SEEDS=200 $(CTEST) --test-dir build/release -R 'test_log_(collect|crash|index_files)'
@@ -99,13 +98,13 @@ tidy: setup build/release/build.ninja build/clang/build.ninja ## layers, style, 
 format: setup ## clang-format over all C files
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
-fuzz: setup build/fuzz/build.ninja ## each fuzz target for FUZZ_SECONDS
+fuzz: setup build/fuzz/build.ninja ## each fuzz target for FUZZ_SECONDS (default 60)
 	@ninja -C build/fuzz
 	@for target in build/fuzz/fuzz_*; do [ -x $$target ] && [ -f $$target ] || continue; \
 		name=$$(basename $$target); mkdir -p build/fuzz/corpus/$$name tests/fuzz/corpus/$$name; echo "== $$name"; \
 		$$target -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 build/fuzz/corpus/$$name tests/fuzz/corpus/$$name || exit 1; done
 
-coverage: setup build/coverage/build.ninja ## line and branch coverage per room
+coverage: setup build/coverage/build.ninja ## line and branch coverage per room by all but real files and end to end, at small scale
 	@ninja -C build/coverage
 	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/coverage -LE 'e2e|real'
 	@/usr/bin/python3 scripts/coverage.py build/coverage
@@ -119,7 +118,7 @@ bench-snapshot: build ## writing and reading snapshots beside the device's floor
 bench-log: build ## the log beside the device's floor, raft-uv and other logs; HOLDFAST_BENCH=quick for a short run
 	@/usr/bin/python3 bench/log.py
 
-install: build ## program, libraries, headers, man page; PREFIX=/usr/local DESTDIR=
+install: build ## program, libraries, headers, pkg-config and CMake files, man page; PREFIX=/usr/local DESTDIR=
 	@DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)"
 
 help: ## this list
