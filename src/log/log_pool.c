@@ -98,11 +98,25 @@ void log_pool_forget_free_bytes(struct log_pool *pool)
     pool->free_looked_ns = 0;
 }
 
+/* Nothing can be made. */
+static bool log_pool_is_full(const struct log_pool *pool, bool essential)
+{
+    return pool->no_space && !(essential && pool->headroom_left);
+}
+
+uint64_t log_pool_usable_bytes(struct log_pool *pool, bool essential)
+{
+    uint64_t headroom = essential ? 0 : pool->reserve_bytes;
+    uint64_t free_bytes = log_pool_is_full(pool, essential) ? 0 : log_pool_free_bytes(pool);
+    uint64_t usable = free_bytes > headroom ? free_bytes - headroom : 0;
+    return usable >= log_pool_size_min(pool) ? usable : 0;
+}
+
 bool log_pool_can_extend(struct log_pool *pool, uint64_t frame_length, uint64_t headroom)
 {
     uint64_t size = frame_length + LOG_FORMAT_SEGMENT_HEADER_SIZE;
     size = size < log_pool_size_min(pool) ? log_pool_size_min(pool) : size;
-    if (pool->no_space) {
+    if (log_pool_is_full(pool, headroom == 0)) {
         return false;
     }
     if (log_pool_free_bytes(pool) >= size + headroom) {
@@ -289,7 +303,7 @@ static struct log_segment *log_pool_plan_spare(struct log_pool *pool, uint64_t s
     size = log_pool_fit(pool, size); /* a smaller spare is better than none */
     uint64_t free_bytes = log_pool_free_bytes(pool);
     if (free_bytes < pool->reserve_bytes || free_bytes - pool->reserve_bytes < size) {
-        pool->no_space = true; /* a spare may not eat the headroom */
+        pool->no_space = pool->headroom_left = true; /* a spare may not eat it */
         pool->retry_ns = now_ns + LOG_POOL_RETRY_NS;
         pool->retry_now = false;
         return NULL;
@@ -388,6 +402,7 @@ static void log_pool_hand_over(struct log_pool *pool, struct log_segment *target
 static void log_pool_finish_full(struct log_pool *pool, struct log_segment *target, uint64_t now_ns)
 {
     pool->no_space = true;
+    pool->headroom_left = false;
     pool->retry_ns = now_ns + LOG_POOL_RETRY_NS;
     bool waited_for = target != NULL && pool->waited_for_count > 0 && target == pool->waited_for[0];
     if (target != NULL && !waited_for) {

@@ -61,7 +61,8 @@ struct log_pool {
     bool allocated;                     /* it has its blocks */
     struct log_segment *target;         /* of the preparation; NULL: nobody wants it any more */
 
-    bool no_space; /* the last preparation found the device full */
+    bool no_space;      /* the last preparation found the device full */
+    bool headroom_left; /* or would have taken the headroom: so there is that */
     bool retry_now;
     uint64_t retry_ns;
     uint64_t free_bytes;
@@ -83,6 +84,9 @@ bool log_pool_has_blocks(const struct log_pool *pool, const struct log_segment *
 /* Free bytes of the device that no frame waits for, looked up when the last look is too old. */
 uint64_t log_pool_free_bytes(struct log_pool *pool);
 void log_pool_forget_free_bytes(struct log_pool *pool);
+/* What files can still be made of: those bytes beside the headroom, which counts for what is essential; 0 when it is
+ * less than a file. */
+uint64_t log_pool_usable_bytes(struct log_pool *pool, bool essential);
 
 /* Could a frame of this length go into a new segment? headroom: what has to stay free. */
 bool log_pool_can_extend(struct log_pool *pool, uint64_t frame_length, uint64_t headroom);

@@ -107,8 +107,7 @@ uint64_t log_writer_capacity(const struct log_writer *writer)
     }
     uint64_t kept = log_writer_small_reserve(writer, LOG_WRITER_ORDINARY);
     room = room > kept ? room - kept : 0;
-    uint64_t free_bytes = writer->pool->no_space ? 0 : log_pool_free_bytes(writer->pool);
-    uint64_t beyond = free_bytes > writer->reserve_bytes ? free_bytes - writer->reserve_bytes : 0;
+    uint64_t beyond = log_pool_usable_bytes(writer->pool, false);
     return beyond > UINT64_MAX - room ? UINT64_MAX : room + beyond;
 }
 
@@ -387,8 +386,8 @@ uint64_t log_writer_room(struct log_writer *writer)
 {
     uint64_t room =
         log_writer_tail_rest(writer) + log_pool_ready_bytes(writer->pool) + log_pool_coming_bytes(writer->pool);
-    uint64_t free_bytes = writer->pool->no_space ? 0 : log_pool_free_bytes(writer->pool);
-    return free_bytes > UINT64_MAX - room ? UINT64_MAX : room + free_bytes;
+    uint64_t beyond = log_pool_usable_bytes(writer->pool, true);
+    return beyond > UINT64_MAX - room ? UINT64_MAX : room + beyond;
 }
 
 /* ---- to the device ---- */
