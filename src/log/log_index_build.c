@@ -391,48 +391,53 @@ static bool log_index_build_take_frame(struct log_index_build *build, const stru
     return true;
 }
 
-static int log_index_build_go(struct log_index_build *build, const struct log_index_source *source,
-                              struct log_chain *chain, const struct log_chain_segment *segment)
+/* The file is opened when a frame is not in memory. */
+static int log_index_build_open_file(const struct log_index_source *source, struct log_chain_segment *read)
 {
+    char name[LOG_FORMAT_NAME_SIZE];
+    if (read->file != NULL) {
+        return 0;
+    }
+    log_format_segment_name(name, source->header.number);
+    char *path = text_format("%s/%s", source->directory, name);
+    int rc = file_open(source->io, path, FILE_READ | FILE_DIRECT, &read->file);
+    if (rc == 0) {
+        rc = file_size(read->file, &read->file_size);
+    }
+    free(path);
+    return rc;
+}
+
+int log_index_build_advance(struct log_index_build *build, const struct log_index_source *source, uint64_t offset_stop)
+{
+    struct log_chain chain = {0};
+    struct log_chain_segment read = {.header = source->header};
     size_t next = 0;
     int rc = 0;
-    while (build->summary.offset_end < source->offset_end && rc == 0) {
+    while (build->summary.offset_end < offset_stop && rc == 0) {
         if (source->cancel != NULL && atomic_load(source->cancel)) {
-            return error_raise(HF_ECLOSED, "the log is being closed");
-        }
-        if (!log_index_build_take_frame(build, source, &next)) {
-            rc = log_index_build_read_frame(build, chain, segment, source->offset_end);
+            rc = error_raise(HF_ECLOSED, "the log is being closed");
+        } else if (!log_index_build_take_frame(build, source, &next)) {
+            rc = log_index_build_open_file(source, &read);
+            rc = rc == 0 ? log_index_build_read_frame(build, &chain, &read, source->offset_end) : rc;
         }
     }
-    return rc;
+    file_close(read.file);
+    log_chain_close(&chain);
+    return rc == 0 ? 0 : error_wrap(rc, "the index of log segment %016" PRIx64, source->header.number);
 }
 
 int log_index_build_segment(struct log_index_build *build, const struct log_index_source *source, uint64_t *bad_offset)
 {
-    struct log_chain chain = {0};
-    struct log_chain_segment read = {.header = source->header};
-    char name[LOG_FORMAT_NAME_SIZE];
-    log_format_segment_name(name, source->header.number);
-    char *path = text_format("%s/%s", source->directory, name);
     log_index_build_open(build, &source->header);
-    int rc = file_open(source->io, path, FILE_READ | FILE_DIRECT, &read.file);
-    if (rc == 0) {
-        rc = file_size(read.file, &read.file_size);
-    }
-    if (rc == 0) {
-        rc = log_index_build_go(build, source, &chain, &read);
-    }
+    int rc = log_index_build_advance(build, source, source->offset_end);
     *bad_offset = build->summary.offset_end;
     if (rc == 0) {
         rc = log_index_build_finish(build);
     }
     if (rc != 0) {
-        rc = error_wrap(rc, "the index of %s", path);
         log_index_build_close(build);
     }
-    file_close(read.file);
-    log_chain_close(&chain);
-    free(path);
     return rc;
 }
 

@@ -27,6 +27,7 @@ struct log_index_build {
     struct map latest; /* of each group */
 };
 
+/* A build takes frames, in order, until it is finished. */
 void log_index_build_open(struct log_index_build *build, const struct log_segment_header *segment);
 void log_index_build_close(struct log_index_build *build);
 /* The next frame of the segment, which passed log_frame_check or was built by this process. */
@@ -43,6 +44,9 @@ struct log_index_source {
     size_t frame_count;
     const atomic_bool *cancel; /* or NULL */
 };
+/* Goes through the frames up to offset_stop, on from where it was. HF_ECORRUPT: the frame at build->summary.offset_end
+ * is damaged; HF_EIO, HF_ECLOSED. */
+int log_index_build_advance(struct log_index_build *build, const struct log_index_source *source, uint64_t offset_stop);
 /* Opens, goes through all frames, and finishes. HF_ECORRUPT: a frame is damaged (*bad_offset says where), HF_EIO,
  * HF_ECLOSED: `cancel` became true. On errors the build is closed. */
 int log_index_build_segment(struct log_index_build *build, const struct log_index_source *source, uint64_t *bad_offset);

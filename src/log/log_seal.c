@@ -45,36 +45,26 @@ static int log_seal_name_work(void *arg)
     return 0;
 }
 
-/* The whole segment once more; *build is what it says. */
-static int log_seal_scrub_work(void *arg)
+/* Some of the segment's frames; after the last of them the build is finished. */
+static int log_seal_build_work(void *arg)
 {
     struct log_seal_job *job = arg;
-    job->build = memory_new(sizeof(*job->build));
-    int rc = log_index_build_segment(job->build, &job->source, &job->bad_offset);
-    if (rc != 0) {
-        free(job->build);
-        job->build = NULL;
+    if (job->build == NULL) {
+        job->build = memory_new(sizeof(*job->build));
+        log_index_build_open(job->build, &job->source.header);
+    }
+    int rc = log_index_build_advance(job->build, &job->source, job->offset_stop);
+    job->bad_offset = job->build->summary.offset_end;
+    if (rc == 0 && job->bad_offset >= job->source.offset_end) {
+        rc = log_index_build_finish(job->build);
     }
     return rc;
 }
 
-static int log_seal_work(void *arg)
+static int log_seal_write_work(void *arg)
 {
     struct log_seal_job *job = arg;
-    struct log_index_build *build = memory_new(sizeof(*build));
-    int rc = log_index_build_segment(build, &job->source, &job->bad_offset);
-    if (rc == 0) {
-        rc = log_index_build_write(build, job->source.io, job->source.directory, &job->directory_failed);
-        if (rc != 0) {
-            log_index_build_close(build);
-        }
-    }
-    if (rc == 0) {
-        job->build = build;
-        build = NULL;
-    }
-    free(build);
-    return rc;
+    return log_index_build_write(job->build, job->source.io, job->source.directory, &job->directory_failed);
 }
 
 /* ---- which segment ---- */
@@ -235,12 +225,24 @@ static void log_seal_collect_ranges(struct hf_log *log, const struct log_segment
     }
 }
 
-/* Frames of the segment that are in memory need not be read. */
-static void log_seal_pin_frames(struct hf_log *log, const struct log_segment *segment)
+/* The next step: frames that are in memory need not be read. */
+static void log_seal_plan_step(struct hf_log *log, const struct log_segment *segment)
 {
-    struct log_index_source *source = &log->seal.job.source;
-    const struct log_cached_frame *frames =
-        log_tail_cache_frames(&log->cache, segment->header.number, &source->frame_count);
+    struct log_seal_job *job = &log->seal.job;
+    struct log_index_source *source = &job->source;
+    uint64_t offset = job->build != NULL ? job->build->summary.offset_end : LOG_FORMAT_SEGMENT_HEADER_SIZE;
+    uint64_t rest = source->offset_end - offset;
+    job->offset_stop = offset + (rest < LOG_SEAL_STEP_BYTES ? rest : LOG_SEAL_STEP_BYTES);
+    size_t count = 0;
+    const struct log_cached_frame *frames = log_tail_cache_frames(&log->cache, segment->header.number, &count);
+    for (; count > 0 && frames->offset < offset; count--) {
+        frames++;
+    }
+    for (source->frame_count = 0; source->frame_count < count; source->frame_count++) {
+        if (frames[source->frame_count].offset >= job->offset_stop) {
+            break;
+        }
+    }
     if (source->frame_count == 0) {
         return;
     }
@@ -275,26 +277,20 @@ static void log_seal_free_job(struct log_seal_job *job)
     }
     free(job->ranges);
     job->ranges = NULL;
+    if (job->build != NULL) {
+        log_index_build_close(job->build);
+        free(job->build);
+        job->build = NULL;
+    }
 }
 
-static int log_seal_submit(struct hf_log *log, struct log_segment *segment, enum log_seal_task task)
+/* The job's next step, on the segment that it is about. */
+static int log_seal_run(struct hf_log *log, struct log_segment *segment, enum log_seal_task task)
 {
-    static int (*const works[])(void *) = {log_seal_work, log_seal_scrub_work, log_seal_name_work};
+    static int (*const works[])(void *) = {log_seal_build_work, log_seal_write_work, log_seal_build_work,
+                                           log_seal_name_work};
     struct log_seal *seal = &log->seal;
-    bool sized = segment->index_file != NULL;
-    seal->job = (struct log_seal_job){
-        .task = task,
-        .log = log,
-        .source = {.io = log->io,
-                   .directory = log->directory,
-                   .header = segment->header,
-                   .offset_end = sized ? segment->index_file->summary.offset_end : segment->used_bytes}};
-    seal->job.source.cancel = &seal->job.cancelled;
-    if (task == LOG_SEAL_NAME) {
-        log_seal_collect_ranges(log, segment);
-    } else if (task == LOG_SEAL_MAKE) {
-        log_seal_pin_frames(log, segment);
-    }
+    seal->job.task = task;
     seal->operation = (struct io_operation){.kind = IO_WORK, .work = works[task], .arg = &seal->job, .user = seal};
     int rc = io_queue_submit(log->queue, &seal->operation);
     if (rc != 0) {
@@ -305,6 +301,27 @@ static int log_seal_submit(struct hf_log *log, struct log_segment *segment, enum
     seal->segment = segment;
     seal->busy = true;
     return 0;
+}
+
+static int log_seal_submit(struct hf_log *log, struct log_segment *segment, enum log_seal_task task)
+{
+    struct log_seal *seal = &log->seal;
+    bool sized = segment->index_file != NULL;
+    seal->job = (struct log_seal_job){
+        .log = log,
+        .source = {.io = log->io,
+                   .directory = log->directory,
+                   .header = segment->header,
+                   .offset_end = sized ? segment->index_file->summary.offset_end : segment->used_bytes}};
+    seal->job.source.cancel = &seal->job.cancelled;
+    if (task == LOG_SEAL_NAME) {
+        log_seal_collect_ranges(log, segment);
+    } else if (task == LOG_SEAL_BUILD) {
+        log_seal_plan_step(log, segment);
+    } else {
+        seal->job.offset_stop = seal->job.source.offset_end;
+    }
+    return log_seal_run(log, segment, task);
 }
 
 static int log_seal_start_scrub(struct hf_log *log, uint64_t now_ns)
@@ -346,8 +363,6 @@ static void log_seal_finish_scrub(struct hf_log *log, struct log_segment *segmen
             TRACE(TRACE_WARN, "log", "an index file disagrees with its segment %016" PRIx64, segment->header.number);
             log_seal_mark_broken(log, segment);
         }
-        log_index_build_close(build);
-        free(build);
     } else if (rc == HF_ECORRUPT) {
         log_seal_meet_damage(log, segment);
     } else if (rc != HF_ECLOSED) {
@@ -372,7 +387,7 @@ int log_seal_start(struct hf_log *log, uint64_t now_ns)
         seal->retry_ns = now_ns + LOG_SEAL_RETRY_NS;
         return 0;
     }
-    return log_seal_submit(log, segment, LOG_SEAL_MAKE);
+    return log_seal_submit(log, segment, LOG_SEAL_BUILD);
 }
 
 static void log_seal_accept(struct hf_log *log, struct log_segment *segment, struct log_index_build *build)
@@ -393,6 +408,53 @@ static void log_seal_accept(struct hf_log *log, struct log_segment *segment, str
     free(build);
 }
 
+/* No index file for now, or for good. 0, or the error that poisons. */
+static int log_seal_fail(struct hf_log *log, struct log_segment *segment, int rc)
+{
+    struct log_seal *seal = &log->seal;
+    TRACE(TRACE_WARN, "log", "a log segment gets no index file: %s", seal->operation.text);
+    bool again = segment->index_state == LOG_SEGMENT_INDEX_BROKEN && rc != HF_ECORRUPT;
+    segment->index_state = again ? LOG_SEGMENT_INDEX_COLD : LOG_SEGMENT_INDEX_REFUSED; /* a read will ask again */
+    if (rc == HF_ECORRUPT) {
+        log_seal_meet_damage(log, segment);
+    }
+    return seal->job.directory_failed ? error_restore(rc, seal->operation.text) : 0;
+}
+
+/* A step towards an index file is over. 0, or the error that poisons. */
+static int log_seal_finish_step(struct hf_log *log, struct log_segment *segment, int rc, uint64_t now_ns)
+{
+    struct log_seal *seal = &log->seal;
+    if (rc == 0 && seal->job.task == LOG_SEAL_BUILD) {
+        log_seal_unpin_frames(log, &seal->job.source);
+        if (log->closing) {
+            return 0;
+        }
+        if (seal->job.bad_offset >= seal->job.source.offset_end) {
+            return log_seal_run(log, segment, LOG_SEAL_WRITE);
+        }
+        log_seal_plan_step(log, segment);
+        return log_seal_run(log, segment, LOG_SEAL_BUILD);
+    }
+    log_pool_forget_free_bytes(&log->pool);
+    if (rc == HF_ENOSPACE) {
+        seal->retry_ns = now_ns + LOG_SEAL_RETRY_NS;
+        return 0;
+    }
+    if (rc == HF_ECLOSED) {
+        return 0;
+    }
+    if (rc == 0) {
+        log_seal_accept(log, segment, seal->job.build);
+        seal->job.build = NULL;
+    } else {
+        rc = log_seal_fail(log, segment, rc);
+    }
+    struct log_segment *next = log_seal_next(log);
+    seal->number_next = next != NULL ? next->header.number : segment->header.number + 1;
+    return rc;
+}
+
 int log_seal_finish(struct hf_log *log, uint64_t now_ns)
 {
     struct log_seal *seal = &log->seal;
@@ -401,35 +463,16 @@ int log_seal_finish(struct hf_log *log, uint64_t now_ns)
     seal->busy = false;
     seal->segment = NULL;
     log_segment_unpin(segment);
-    log_seal_free_job(&seal->job);
-    if (seal->job.task != LOG_SEAL_MAKE) {
-        if (seal->job.task == LOG_SEAL_SCRUB) {
-            log_seal_finish_scrub(log, segment, rc);
-        }
-        return 0;
-    }
-    log_pool_forget_free_bytes(&log->pool);
-    if (rc == 0) {
-        log_seal_accept(log, segment, seal->job.build);
-    } else if (rc == HF_ENOSPACE) {
-        seal->retry_ns = now_ns + LOG_SEAL_RETRY_NS;
-        return 0;
-    } else if (rc == HF_ECLOSED) {
-        return 0;
+    if (seal->job.task == LOG_SEAL_SCRUB) {
+        log_seal_finish_scrub(log, segment, rc);
+        rc = 0;
     } else {
-        TRACE(TRACE_WARN, "log", "a log segment gets no index file: %s", seal->operation.text);
-        bool again = segment->index_state == LOG_SEGMENT_INDEX_BROKEN && rc != HF_ECORRUPT;
-        segment->index_state = again ? LOG_SEGMENT_INDEX_COLD : LOG_SEGMENT_INDEX_REFUSED; /* a read will ask again */
-        if (rc == HF_ECORRUPT) {
-            log_seal_meet_damage(log, segment);
-        }
-        if (seal->job.directory_failed) {
-            return error_restore(rc, seal->operation.text);
-        }
+        rc = seal->job.task == LOG_SEAL_NAME ? 0 : log_seal_finish_step(log, segment, rc, now_ns);
     }
-    struct log_segment *next = log_seal_next(log);
-    seal->number_next = next != NULL ? next->header.number : segment->header.number + 1;
-    return 0;
+    if (!seal->busy) {
+        log_seal_free_job(&seal->job);
+    }
+    return rc;
 }
 
 uint64_t log_seal_deadline_ns(const struct hf_log *log)
@@ -464,10 +507,6 @@ void log_seal_close(struct log_seal *seal)
         seal->naming = NULL;
     }
     log_seal_free_job(&seal->job);
-    if (seal->busy && seal->operation.result == 0 && seal->job.build != NULL) {
-        log_index_build_close(seal->job.build);
-        free(seal->job.build);
-    }
     seal->busy = false;
 }
 

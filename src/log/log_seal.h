@@ -27,15 +27,18 @@
 #include "log/log_index_build.h"
 #include "log/log_segment.h"
 
-#define LOG_SEAL_RETRY_NS       UINT64_C(1000000000)  /* after the device was full */
-#define LOG_SEAL_DELAY_NS       UINT64_C(2000000000)  /* from the last byte of a small segment to its index file */
+#define LOG_SEAL_RETRY_NS       UINT64_C(1000000000) /* after the device was full */
+#define LOG_SEAL_DELAY_NS       UINT64_C(2000000000) /* from the last byte of a small segment to its index file */
+#define LOG_SEAL_STEP_BYTES     (UINT64_C(8) << 20)
 #define LOG_SEAL_RECENT_SHARE   1u                    /* of a full-size segment: so much may have none meanwhile */
 #define LOG_SEAL_SCRUB_DELAY_NS UINT64_C(10000000000) /* from the open to the first segment */
 #define LOG_SEAL_SCRUB_BYTES_S  (UINT64_C(16) << 20)  /* not more per second */
 
 struct hf_log;
 
-enum log_seal_task { LOG_SEAL_MAKE, LOG_SEAL_SCRUB, LOG_SEAL_NAME };
+/* An index file is made in steps, so that little memory is held at a time: frames of up to LOG_SEAL_STEP_BYTES are gone
+ * through, and so on; then it is written. */
+enum log_seal_task { LOG_SEAL_BUILD, LOG_SEAL_WRITE, LOG_SEAL_SCRUB, LOG_SEAL_NAME };
 
 /* Entries of a group that lie in a segment. */
 struct log_seal_range {
@@ -49,6 +52,7 @@ struct log_seal_job {
     struct log_seal_range *ranges;
     size_t range_count;
     struct log_index_source source; /* its frames are the job's own copy */
+    uint64_t offset_stop;           /* LOG_SEAL_BUILD: of this step */
     atomic_bool cancelled;
     struct log_index_build *build; /* out, on success */
     uint64_t bad_offset;           /* out, on HF_ECORRUPT */
