@@ -1,5 +1,5 @@
 /* The members of a group: our encoding (drawn in replica.h), and the conversion to and from libraft's structures. The
- * address of a libraft server is its node id as decimal text: real addresses are looked up elsewhere (CLUSTER.md). */
+ * address of a libraft server is its node id as decimal text: real addresses are looked up elsewhere. */
 #ifndef REPLICA_REPLICA_CONFIGURATION_H
 #define REPLICA_REPLICA_CONFIGURATION_H
 

@@ -1,8 +1,8 @@
-/* The workbench of the tests of LOG_SEMANTICS. A workload (log_items_model.h) runs three ways: plain; with a failure
- * planned at each operation of the disk in turn; with the power taken at each operation in turn, and several subsets
- * kept of what was undecided. The law is always the same: what is readable is exactly what was appended; what an open
- * finds is exactly the state after some number of batches, at least those that were acknowledged; acknowledgements come
- * in order, and none after a failure. */
+/* The workbench of the tests of the log items (L1 to L60). A workload (log_items_model.h) runs three ways: plain; with
+ * a failure planned at each operation of the disk in turn; with the power taken at each operation in turn, and several
+ * subsets kept of what was undecided. The law is always the same: what is readable is exactly what was appended; what
+ * an open finds is exactly the state after some number of batches, at least those that were acknowledged;
+ * acknowledgements come in order, and none after a failure. */
 #ifndef CONTRACT_LOG_ITEMS_H
 #define CONTRACT_LOG_ITEMS_H
 

@@ -1,5 +1,5 @@
 /* links: log sim */
-/* LOG_SEMANTICS, items 1 to 14: what an append takes and refuses. */
+/* Log items L1 to L14: what an append takes and refuses. */
 #include "contract/log_items.h"
 
 /* ---- helpers for what is refused ---- */

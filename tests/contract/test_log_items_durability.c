@@ -1,5 +1,5 @@
 /* links: log sim */
-/* LOG_SEMANTICS, items 15 to 26: what an acknowledgement means, and what failures of the device do. */
+/* Log items L15 to L26: what an acknowledgement means, and what failures of the device do. */
 #include "contract/log_items_disk.h"
 
 /* ---- workloads ---- */

@@ -1,5 +1,5 @@
 /* links: log sim */
-/* LOG_SEMANTICS, what a power cut may do to small workloads, of up to three operations: the power goes during and after
+/* The log items: what a power cut may do to small workloads, of up to three operations: the power goes during and after
  * every operation of the disk, and of the sectors and names of the log's files that are undecided then every subset is
  * kept, one after the other; files that the log has not published yet get a random one each time. Where the subsets are
  * too many (a whole segment was copied), a sample of them. */

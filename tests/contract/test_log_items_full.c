@@ -1,5 +1,5 @@
 /* links: log sim */
-/* LOG_SEMANTICS, item 23, from the far end: a disk that is full before the log opens. */
+/* Log item L23, from the far end: a disk that is full before the log opens. */
 #include "contract/log_items_disk.h"
 
 /* The log filled the disk up to its headroom: it opens, again and again, and takes what makes room or keeps a vote. */

@@ -1,5 +1,5 @@
 /* links: log sim */
-/* LOG_SEMANTICS, item 50: the newest segment with records is gone, and only what was prepared behind it knows. */
+/* Log item L50: the newest segment with records is gone, and only what was prepared behind it knows. */
 #include "contract/log_items_files.h"
 
 /* The last segment with records disappears. No frame behind it declares it durable, but the header of the spare that

@@ -1,5 +1,5 @@
 /* links: log sim */
-/* LOG_SEMANTICS, items 27 to 34: what reads answer, from the cache and from the device. */
+/* Log items L27 to L34: what reads answer, from the cache and from the device. */
 #include "contract/log_items.h"
 
 #include "log/log_format.h"

@@ -1,5 +1,5 @@
 /* links: log sim */
-/* LOG_SEMANTICS, items 46 to 60: what an open makes of a directory, and the end of a log. */
+/* Log items L46 to L60: what an open makes of a directory, and the end of a log. */
 #include "contract/log_items_files.h"
 
 #include "base/bytes.h"

@@ -1,5 +1,5 @@
 /* links: log sim */
-/* LOG_SEMANTICS, items 35 to 45: suffixes, prefixes, resets and groups that end. Item 39 holds by construction: no
+/* Log items L35 to L45: suffixes, prefixes, resets and groups that end. Item 39 holds by construction: no
  * operation of the interface removes from the middle. Items 44 and what of 43 is about snapshots belong to their room.
  */
 #include "contract/log_items.h"

@@ -1,7 +1,7 @@
 /* links: log sim */
 /* Damage below a declared position: one bit at every place of a small log, whole blocks, whole records, whole files.
  * Nothing acknowledged may disappear silently: either everything is still read back right, or the log (or exactly the
- * groups concerned) is called damaged, with group, index and term. HAZARDS row 3; LOG_SEMANTICS 33, 49, 50, 54. */
+ * groups concerned) is called damaged, with group, index and term. H3; L33, L49, L50, L54. */
 #include "crash/log_specimen.h"
 
 #include "base/checksum.h"

@@ -1,6 +1,6 @@
 /* links: log sim */
 /* Calls of the disk that fail: each kind, at each k-th call, and then the run goes on. HAZARDS rows 1, 5 and 6;
- * LOG_SEMANTICS 18 … 24, 34. In a build with -DHF_MUTATIONS the environment variable HOLDFAST_MUTATION plants a bug. */
+ * L18 to L24, L34. In a build with -DHF_MUTATIONS the environment variable HOLDFAST_MUTATION plants a bug. */
 #include "unit/log/log_model.h"
 
 #include "base/trace.h"

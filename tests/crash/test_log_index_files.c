@@ -1,7 +1,7 @@
 /* links: log sim */
 /* Index files of sealed segments: an open that uses them finds exactly what an open finds that scans everything, over
  * random histories; whatever is wrong with an index file, nothing is lost and the file is made again; damage in a
- * segment that the open did not read is met by reads. LOG_SEMANTICS 46, 50, 51, 54; the power cuts at every step of
+ * segment that the open did not read is met by reads. L46, L50, L51, L54; the power cuts at every step of
  * writing one are part of test_log_crash, whose segments are small. */
 #include "unit/log/log_model.h"
 
