@@ -14,6 +14,7 @@
 
 #define LOG_COLLECT_WINDOW_SIZE (1u << 20)
 #define LOG_COLLECT_SLACK       2u /* segments */
+#define LOG_COLLECT_WORTH       4u /* this part of what is live has to be dead before it is moved for want of room */
 
 void log_collect_measure(const struct hf_log *log, uint64_t *live, uint64_t *used)
 {
@@ -214,14 +215,17 @@ static bool log_collect_is_due(struct hf_log *log, const struct log_segment *vic
         return true;
     }
     uint64_t size = log_pool_size(&log->pool, log->segments.size_bytes);
-    if (options->collect_size_bytes != 0 && log->segments.size_bytes > options->collect_size_bytes && dead > size) {
+    /* The ends of frames count as dead, also where everything was just moved: that must not begin it all again. */
+    bool worthwhile = dead > live / LOG_COLLECT_WORTH;
+    if (options->collect_size_bytes != 0 && log->segments.size_bytes > options->collect_size_bytes && dead > size &&
+        worthwhile) {
         return true;
     }
     bool short_of_space =
         log->pool.no_space || log_pool_free_bytes(&log->pool) < options->reserve_bytes + LOG_COLLECT_SLACK * size;
     /* A file that was left early, for an entry that it had no room for, brings back more than what is dead in it. */
     bool mostly_unused = log_segment_live_bytes(victim) < victim->header.size_bytes / 2;
-    return short_of_space && (dead > size / 2 || mostly_unused);
+    return short_of_space && ((dead > size / 2 && worthwhile) || mostly_unused);
 }
 
 /* Does what is live in it fit beside half of the headroom? */

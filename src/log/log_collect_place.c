@@ -69,7 +69,7 @@ struct log_group *log_collect_real_group(struct hf_log *log, const struct log_gr
 /* Room for one record with a body of this size, under a run of the group. */
 static int log_collect_make_room(struct hf_log *log, struct log_group *group, uint64_t term, uint64_t body_size)
 {
-    int rc = log_writer_make_room(&log->writer, LOG_FORMAT_RUN_SIZE + log_record_size(body_size), LOG_WRITER_ESSENTIAL);
+    int rc = log_writer_make_room(&log->writer, LOG_FORMAT_RUN_SIZE + log_record_size(body_size), LOG_WRITER_MOVING);
     if (rc != 0) {
         return rc;
     }
@@ -161,7 +161,7 @@ static int log_collect_place_floor(struct hf_log *log, struct log_group *group)
 /* The run of a removal is that of the life that ended. */
 static int log_collect_place_removal(struct hf_log *log, struct log_group *group)
 {
-    int rc = log_writer_make_room(&log->writer, LOG_FORMAT_RUN_SIZE + log_record_size(0), LOG_WRITER_ESSENTIAL);
+    int rc = log_writer_make_room(&log->writer, LOG_FORMAT_RUN_SIZE + log_record_size(0), LOG_WRITER_MOVING);
     if (rc != 0) {
         return rc;
     }

@@ -86,7 +86,7 @@ static uint64_t log_writer_frame_length(uint64_t size)
 static uint64_t log_writer_small_reserve(const struct log_writer *writer, enum log_writer_room kind)
 {
     if (kind != LOG_WRITER_ORDINARY) {
-        return kind == LOG_WRITER_ESSENTIAL ? LOG_WRITER_GIVING_UP_SIZE : 0;
+        return kind == LOG_WRITER_GIVING_UP ? 0 : LOG_WRITER_GIVING_UP_SIZE;
     }
     uint64_t share = writer->tail->header.size_bytes / 8;
     uint64_t kept = writer->reserve_bytes < share ? writer->reserve_bytes : share;
@@ -211,7 +211,8 @@ static void log_writer_begin(struct log_writer *writer, uint64_t length)
 int log_writer_make_room(struct log_writer *writer, uint64_t size, enum log_writer_room kind)
 {
     if (writer->gathering != NULL) {
-        bool alone = writer->policy == HF_LOG_SYNC_ALWAYS;
+        bool together = kind == LOG_WRITER_MOVING && writer->gathering->moves;
+        bool alone = writer->policy == HF_LOG_SYNC_ALWAYS && !together;
         if (!alone && log_frame_fits(&writer->gathering->builder, size)) {
             return 0;
         }
@@ -224,6 +225,7 @@ int log_writer_make_room(struct log_writer *writer, uint64_t size, enum log_writ
     }
     if (rc == 0) {
         log_writer_begin(writer, length);
+        writer->gathering->moves = kind == LOG_WRITER_MOVING;
     }
     return rc;
 }

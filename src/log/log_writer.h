@@ -61,6 +61,7 @@ struct log_write {
     struct log_chunk *chunk;
     enum log_write_state state;
     bool bare;
+    bool moves;     /* begun for what the collector moves */
     bool must_sync; /* holds a term, a vote or a reset: durable before it is acknowledged, whatever the policy */
     bool acknowledged;
     bool synced;
@@ -158,7 +159,12 @@ void log_writer_close(struct log_writer *writer); /* nothing in flight */
 /* Makes room in the gathering frame for records of `size` bytes. Essential ones may use the headroom, but for its last
  * blocks: those are for the trailers that give segments up, which bring space back. HF_ENOSPACE, HF_EBUSY: nothing
  * changed. */
-enum log_writer_room { LOG_WRITER_ORDINARY, LOG_WRITER_ESSENTIAL, LOG_WRITER_GIVING_UP };
+enum log_writer_room {
+    LOG_WRITER_ORDINARY,
+    LOG_WRITER_ESSENTIAL,
+    LOG_WRITER_MOVING, /* essential; what is moved shares frames under every policy, or it would never take less room */
+    LOG_WRITER_GIVING_UP
+};
 int log_writer_make_room(struct log_writer *writer, uint64_t size, enum log_writer_room kind);
 /* Notes on the gathering frame. */
 void log_writer_note_ack(struct log_writer *writer, struct log_group *group, uint64_t last);
