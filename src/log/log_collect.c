@@ -210,8 +210,10 @@ static bool log_collect_is_due(struct hf_log *log, const struct log_segment *vic
     uint64_t used = 0;
     log_collect_measure(log, &live, &used);
     uint64_t dead = used > live ? used - live : 0;
-    /* Not the size that suits all of the log: that grows with what is dead. */
-    if (dead > live + LOG_COLLECT_SLACK * log_pool_size(&log->pool, live)) {
+    /* Not the size that suits all of the log: that grows with what is dead. Where entries would have to be read and
+     * moved, the next compaction may well be quicker: so the log may first grow to what it was lately. */
+    uint64_t kept = victim->live_entries > 0 && log->pool.peak_bytes > live ? log->pool.peak_bytes : live;
+    if (dead > live + LOG_COLLECT_SLACK * log_pool_size(&log->pool, kept)) {
         return true;
     }
     uint64_t size = log_pool_size(&log->pool, log->segments.size_bytes);
