@@ -12,8 +12,8 @@
 #include "log/log_collect_place.h"
 #include "log/log_state.h"
 
-#define LOG_COLLECT_WINDOW_SIZE (1u << 20)
-#define LOG_COLLECT_SLACK       2u /* segments */
+#define LOG_COLLECT_WINDOW_SIZE (128u << 10) /* of a scan, at a time: writes wait no longer than for that */
+#define LOG_COLLECT_SLACK       2u           /* segments */
 #define LOG_COLLECT_WORTH       4u /* this part of what is live has to be dead before it is moved for want of room */
 
 void log_collect_measure(const struct hf_log *log, uint64_t *live, uint64_t *used)
@@ -203,6 +203,19 @@ static int log_collect_submit(struct hf_log *log, int (*work)(void *arg), enum l
 
 /* ---- deciding ---- */
 
+/* What may be dead beside as much as is live. Not by the size that suits all of the log: that grows with what is dead.
+ * Where entries would have to be read and moved, the next compaction may well be quicker: so the log may first be what
+ * it was lately, and hold a full-size segment's worth. */
+static uint64_t log_collect_slack(const struct hf_log *log, const struct log_segment *victim, uint64_t live)
+{
+    if (victim->live_entries == 0) {
+        return LOG_COLLECT_SLACK * log_pool_size(&log->pool, live);
+    }
+    uint64_t kept = log->pool.peak_bytes > live ? log->pool.peak_bytes : live;
+    uint64_t slack = LOG_COLLECT_SLACK * log_pool_size(&log->pool, kept);
+    return slack > log->options.segment_size_bytes ? slack : log->options.segment_size_bytes;
+}
+
 static bool log_collect_is_due(struct hf_log *log, const struct log_segment *victim)
 {
     const struct hf_log_options *options = &log->options;
@@ -210,10 +223,7 @@ static bool log_collect_is_due(struct hf_log *log, const struct log_segment *vic
     uint64_t used = 0;
     log_collect_measure(log, &live, &used);
     uint64_t dead = used > live ? used - live : 0;
-    /* Not the size that suits all of the log: that grows with what is dead. Where entries would have to be read and
-     * moved, the next compaction may well be quicker: so the log may first grow to what it was lately. */
-    uint64_t kept = victim->live_entries > 0 && log->pool.peak_bytes > live ? log->pool.peak_bytes : live;
-    if (dead > live + LOG_COLLECT_SLACK * log_pool_size(&log->pool, kept)) {
+    if (dead > live + log_collect_slack(log, victim, live)) {
         return true;
     }
     uint64_t size = log_pool_size(&log->pool, log->segments.size_bytes);

@@ -17,12 +17,12 @@
  * of.
  *
  * When: what is dead in the log's files, the last one aside, exceeds what is live in them and two more segments of the
- * size that a log of what is live would have (where entries have to be read and moved: that the log had lately); or
- * options.collect_size_bytes; or space is short. In the last two cases only while a part of it is dead that is more
- * than what the ends of frames waste, or a log at rest would be moved round and round; or, when space is short, while
- * less than half of the oldest is live. A pass over the whole log moves what is live in it and gives back what is dead,
- * so that at most one byte is moved for each byte that was appended. What is moved may use half of the headroom; a
- * segment that does not fit waits for space.
+ * size that a log of what is live would have (where entries have to be read and moved: that the log had lately, at
+ * least a full-size one); or options.collect_size_bytes; or space is short. In the last two cases only while a part of
+ * it is dead that is more than what the ends of frames waste, or a log at rest would be moved round and round; or, when
+ * space is short, while less than half of the oldest is live. A pass over the whole log moves what is live in it and
+ * gives back what is dead, so that at most one byte is moved for each byte that was appended. What is moved may use
+ * half of the headroom; a segment that does not fit waits for space.
  *
  * Where no entry is live, only hard states, floors and removals have to move: those are in memory, so nothing is read.
  * That is the usual case, for a log that is compacted; and a segment with a bad frame, whose entries have been healed
