@@ -59,7 +59,7 @@ test-sanitizers: setup build/sanitizers/build.ninja ## all but real files and en
 # The simulator has no threads: what runs only in it shows nothing here. Snapshots in the life of a node therefore run in
 # the real program, slowly: elections take longer.
 test-threads: setup build/threads/build.ninja ## io, log, net, node, snapshot and transfers under the thread sanitizer
-	@ninja -C build/threads
+	@ninja -C build/threads tests_io tests_log tests_net tests_node tests_snapshot tests_contract holdfast
 	@HOLDFAST_TEST_SCALE=small $(NO_RANDOM_LAYOUT) $(CTEST) --test-dir build/threads -L 'io|log|net|node|snapshot|contract' \
 		-E 'test_log_items|test_sim_contract|test_session'
 	@for test in 'test_transfer.py TransferTest' \
@@ -68,7 +68,7 @@ test-threads: setup build/threads/build.ninja ## io, log, net, node, snapshot an
 		HOLDFAST_TEST_BINARY=$(CURDIR)/build/threads/holdfast $(NO_RANDOM_LAYOUT) /usr/bin/python3 tests/e2e/$$test || exit 1; done
 
 test-asserts: setup build/asserts/build.ninja ## the cluster simulation on libraft with its assertions on
-	@ninja -C build/asserts
+	@ninja -C build/asserts tests_cluster tests_replica
 	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/asserts -L 'cluster|replica'
 
 # What needs root, a loop device or FUSE is skipped where it is not to be had, and says so.
@@ -83,7 +83,7 @@ nightly: build ## long runs: a million operations against the log's model, 10 Gi
 	@$(MAKE) --no-print-directory test-real
 
 mutants: setup build/mutants/build.ninja ## planted bugs: each must be found by its named test
-	@ninja -C build/mutants
+	@ninja -C build/mutants $$(/usr/bin/python3 scripts/mutants.py --programs)
 	@/usr/bin/python3 scripts/mutants.py build/mutants
 
 sim: build ## replay one simulated cluster run with a readable trace: make sim SEED=n

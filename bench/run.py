@@ -30,7 +30,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 REDIS = 'redis-server'
 LOADS = (('-c 1', ['-c', '1']), ('-c 50', ['-c', '50']), ('-c 50 -P 16', ['-c', '50', '-P', '16']))
-# What the issue that asked for these figures wants to see, by (nodes, command, load): a share of what Redis reached in
+# What is aimed at, by (nodes, command, load): a share of what Redis reached in
 # the same run, or a number.
 GOAL_SHARES = {(1, 'SET', '-c 50'): 1.0, (1, 'SET', '-c 50 -P 16'): 0.6, (1, 'GET', '-c 50'): 0.8}
 GOAL_NUMBERS = {(3, 'SET', '-c 1'): 4500, (3, 'SET', '-c 50'): 30000, (3, 'SET', '-c 50 -P 16'): 150000}

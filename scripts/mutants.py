@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Planted bugs: every mutation of src/base/mutation.h must be found by the test that claims to find it.
 
-    mutants.py BUILD_DIR [--only NAME,…] [--list]
+    mutants.py [BUILD_DIR] [--only NAME,…] [--list | --programs]
 
 BUILD_DIR is a build with -DHF_MUTATIONS=ON. For each mutation the tests of the table below run with it switched on; one
 of them must fail, in a test whose name matches. Before that, every test runs once without a mutation and must pass:
@@ -256,7 +256,11 @@ def main(arguments):
     parser.add_argument('build', nargs='?', default=ROOT / 'build' / 'mutants', type=pathlib.Path)
     parser.add_argument('--only', type=lambda text: text.split(','), help='these mutations')
     parser.add_argument('--list', action='store_true', help='print the table and run nothing')
+    parser.add_argument('--programs', action='store_true', help='print the test programs that are needed')
     options = parser.parse_args(arguments)
+    if options.programs:
+        print(' '.join(sorted({test.command(name)[0] for name, tests in TESTS.items() for test in tests})))
+        return 0
     known = mutations()
     names = [name for name, _ in known]
     for name in [*TESTS, *(options.only or [])]:

@@ -1,7 +1,7 @@
 /* The segments to come: identities are given out early, files are pre-written in the background, one at a time and in
  * order of their numbers. A new file is written in steps, as the tail fills: so the device is never busy with zeros for
- * long, and files that come back before one is begun are used instead. Guarded by the log's mutex; the work itself runs off the
- * driver's thread on its own data. */
+ * long, and files that come back before one is begun are used instead. Guarded by the log's mutex; the work itself runs
+ * off the driver's thread on its own data. */
 #ifndef LOG_LOG_POOL_H
 #define LOG_LOG_POOL_H
 
