@@ -65,19 +65,15 @@ int remote_status(const char *address, json_t **out)
     return remote_json(address, "RAFT.STATUS JSON", out);
 }
 
-int remote_info(const char *address, const char *section, struct buffer *out)
+/* The reply, which has to be a text, is added to *out; then the connection ends. */
+static int remote_end_with_text(const char *address, redisContext *context, redisReply *reply, struct buffer *out)
 {
-    redisContext *context = NULL;
-    int rc = remote_connect(address, REMOTE_TIMEOUT_MS, &context);
-    if (rc != 0) {
-        return rc;
-    }
-    redisReply *reply = redisCommand(context, "INFO %s", section);
+    int rc = 0;
     if (reply == NULL) {
         rc = error_raise(errno == EAGAIN ? HF_ETIMEOUT : HF_EIO, "%s does not answer: %s", address, context->errstr);
     } else if (reply->type != REDIS_REPLY_STRING) {
         rc = error_raise(HF_EPROTOCOL, "%s: %s", address,
-                         reply->type == REDIS_REPLY_ERROR ? reply->str : "INFO is not a text");
+                         reply->type == REDIS_REPLY_ERROR ? reply->str : "this is not a Holdfast node");
     } else {
         buffer_append(out, reply->str, reply->len);
     }
@@ -86,6 +82,17 @@ int remote_info(const char *address, const char *section, struct buffer *out)
     }
     redisFree(context);
     return rc;
+}
+
+int remote_info(const char *address, const char *section, struct buffer *out)
+{
+    redisContext *context = NULL;
+    int rc = remote_connect(address, REMOTE_TIMEOUT_MS, &context);
+    if (rc != 0) {
+        return rc;
+    }
+    redisReply *reply = redisCommand(context, "INFO %s", section);
+    return remote_end_with_text(address, context, reply, out);
 }
 
 int remote_snapshot(const char *address, uint64_t group)
@@ -121,19 +128,7 @@ int remote_entries(const char *address, uint64_t group, const struct repair_requ
     redisReply *reply = redisCommand(context, "RAFT.REPAIR %llu %llu %llu %llu", (unsigned long long)group,
                                      (unsigned long long)request->term, (unsigned long long)request->first,
                                      (unsigned long long)request->last);
-    if (reply == NULL) {
-        rc = error_raise(errno == EAGAIN ? HF_ETIMEOUT : HF_EIO, "%s does not answer: %s", address, context->errstr);
-    } else if (reply->type != REDIS_REPLY_STRING) {
-        rc = error_raise(HF_EPROTOCOL, "%s: %s", address,
-                         reply->type == REDIS_REPLY_ERROR ? reply->str : "this is not a Holdfast node");
-    } else {
-        buffer_append(out, reply->str, reply->len);
-    }
-    if (reply != NULL) {
-        freeReplyObject(reply);
-    }
-    redisFree(context);
-    return rc;
+    return remote_end_with_text(address, context, reply, out);
 }
 
 /* ---- Members ---- */
