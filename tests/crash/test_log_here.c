@@ -171,12 +171,65 @@ static void H1_L18_a_write_in_the_drivers_thread_that_fails_is_final(void **unus
     world_close(world);
 }
 
+static uint64_t writes_of(const struct world *world)
+{
+    struct hf_log_stat stat;
+    hf_log_stat(world->log, &stat);
+    return stat.writes;
+}
+
+/* 400 appends are outstanding all the time: not all of them in one frame, the other half is encoded meanwhile. */
+static void a_frame_takes_about_half_of_what_is_outstanding(void **unused)
+{
+    (void)unused;
+    struct world *world = world_new(3);
+    uint64_t before = writes_of(world);
+    uint64_t accepted = world->accepted;
+    for (unsigned turns = 0; turns < 400; turns++) {
+        while (world->accepted - world->acknowledged < 400) {
+            assert_int_equal(world_append(world, 1000), 0);
+        }
+        hf_log_turn(world->log);
+        sim_step(world->sim);
+        hf_log_turn(world->log);
+    }
+    uint64_t per_write = (world->accepted - accepted) / (writes_of(world) - before);
+    assert_true(per_write >= 100 && per_write <= 250);
+    sim_run_for(world->sim, 50 * MS);
+    world_close(world);
+}
+
+/* It would have to wait for the large one anyway; when it is not small any more it goes beside it. */
+static void a_small_frame_is_held_back_behind_a_large_write(void **unused)
+{
+    (void)unused;
+    struct world *world = world_new(4);
+    uint64_t before = writes_of(world);
+    assert_int_equal(world_append(world, 300000), 0);
+    hf_log_turn(world->log);
+    assert_int_equal(writes_of(world), before + 1);
+    assert_int_equal(world_append(world, 1000), 0);
+    hf_log_turn(world->log);
+    assert_int_equal(writes_of(world), before + 1);
+    assert_int_equal(world_append(world, 200000), 0);
+    hf_log_turn(world->log);
+    assert_true(writes_of(world) > before + 1);
+    sim_run_for(world->sim, 50 * MS);
+    hf_log_turn(world->log);
+    sim_run_for(world->sim, 50 * MS);
+    hf_log_turn(world->log);
+    assert_int_equal(world->acknowledged, world->accepted);
+    world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(P1_a_write_in_the_drivers_thread_is_acknowledged_in_the_same_turn_and_survives_power_loss),
         cmocka_unit_test(L17_nothing_overtakes_a_write_that_is_in_flight),
         cmocka_unit_test(large_writes_and_slow_devices_go_the_usual_way),
+        cmocka_unit_test(a_frame_takes_about_half_of_what_is_outstanding),
+        cmocka_unit_test(a_small_frame_is_held_back_behind_a_large_write),
         cmocka_unit_test(H1_L18_a_write_in_the_drivers_thread_that_fails_is_final),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
