@@ -15,10 +15,12 @@
 #include "base/trace.h"
 #include "log/log_index_build.h"
 #include "log/log_state.h"
+#include "log/log_view.h"
 
-#define LOG_READER_SPAN_MAX  (1u << 20)  /* what one read of neighbours covers, unless one entry alone is larger */
-#define LOG_READER_GAP_MAX   (64u << 10) /* of other groups' records between neighbours */
-#define LOG_READER_ROUND_MAX 1024u       /* entries planned at once; between rounds the mutex is free */
+#define LOG_READER_SPAN_MAX     (1u << 20)  /* what one read of neighbours covers, unless one entry alone is larger */
+#define LOG_READER_GAP_MAX      (64u << 10) /* of other groups' records between neighbours */
+#define LOG_READER_EXPECTED_MAX 16384u      /* entries for which room is made before they were found */
+#define LOG_READER_ROUND_MAX    1024u       /* entries planned at once; between rounds the mutex is free */
 
 struct log_reader_item {
     struct log_location location; /* offset 0: its slot is still to be read */
@@ -28,12 +30,6 @@ struct log_reader_item {
     bool probed;           /* the location came from an index file */
     bool keeps_span;       /* of the first of a span: the view keeps the bytes as they were read */
     uint32_t span_end;     /* of the first of a span: the item behind its last */
-};
-
-/* A piece of a view's memory. */
-struct log_view_block {
-    struct log_view_block *next;
-    _Alignas(16) uint8_t data[];
 };
 
 struct log_reader {
@@ -64,12 +60,9 @@ struct log_reader {
     struct log_segment *broken;           /* its index file is damaged */
 };
 
-static uint8_t *log_reader_new_block(struct log_reader *reader, size_t size)
+static uint8_t *log_reader_new_piece(struct log_reader *reader, size_t size)
 {
-    struct log_view_block *block = memory_resize(NULL, sizeof(*block) + size);
-    block->next = reader->blocks;
-    reader->blocks = block;
-    return block->data;
+    return log_view_take(&reader->blocks, size, reader->ended);
 }
 
 /* ---- planning: the mutex is held ---- */
@@ -345,7 +338,7 @@ static int log_reader_fetch_anew(struct log_reader *reader, struct log_reader_it
         return log_reader_fetch_anew(reader, item);
     }
     if (rc == 0) {
-        uint8_t *payload = log_reader_new_block(reader, record.body.size);
+        uint8_t *payload = log_reader_new_piece(reader, record.body.size);
         if (record.body.size > 0) {
             memcpy(payload, record.body.data, record.body.size);
         }
@@ -394,7 +387,7 @@ static int log_reader_fetch_span(struct log_reader *reader, size_t at, size_t en
     size_t got = 0;
     uint8_t *bytes = NULL;
     if (keeps) {
-        bytes = log_reader_new_block(reader, (size_t)size);
+        bytes = log_reader_new_piece(reader, (size_t)size);
     } else {
         log_reader_reserve_scratch(reader, size);
         bytes = reader->scratch;
@@ -505,6 +498,17 @@ static void log_reader_trim(struct log_reader *reader)
 
 /* ---- a round ---- */
 
+/* How many entries there will be, at least `needed`. */
+static size_t log_reader_expect(const struct log_reader *reader, size_t needed)
+{
+    if (reader->ended) {
+        return needed;
+    }
+    uint64_t by_bytes = reader->bytes_max / (reader->payload_bytes / needed + 1) + 1;
+    size_t expected = by_bytes < LOG_READER_EXPECTED_MAX ? (size_t)by_bytes : LOG_READER_EXPECTED_MAX;
+    return expected > needed * 2 ? expected : needed * 2;
+}
+
 /* Room for the round's entries, and for the payloads that are copied: in one piece. */
 static void log_reader_make_room(struct log_reader *reader)
 {
@@ -523,10 +527,10 @@ static void log_reader_make_room(struct log_reader *reader)
     size_t needed = reader->entry_count + reader->count;
     size_t entries_size = 0;
     if (needed > reader->entry_capacity) {
-        reader->entry_capacity = reader->ended ? needed : needed * 2;
+        reader->entry_capacity = log_reader_expect(reader, needed);
         entries_size = reader->entry_capacity * sizeof(struct hf_entry);
     }
-    uint8_t *memory = entries_size + copied > 0 ? log_reader_new_block(reader, entries_size + (size_t)copied) : NULL;
+    uint8_t *memory = entries_size + copied > 0 ? log_reader_new_piece(reader, entries_size + (size_t)copied) : NULL;
     if (entries_size > 0) {
         if (reader->entry_count > 0) {
             memcpy(memory, reader->entries, reader->entry_count * sizeof(struct hf_entry));
@@ -617,15 +621,6 @@ static int log_reader_round(struct log_reader *reader, uint64_t low, uint64_t hi
     return rc;
 }
 
-static void log_reader_free_blocks(struct log_view_block *block)
-{
-    while (block != NULL) {
-        struct log_view_block *next = block->next;
-        free(block);
-        block = next;
-    }
-}
-
 int hf_log_read(struct hf_log *log, uint64_t group_id, uint64_t low, uint64_t high, uint64_t bytes_max,
                 size_t count_max, struct hf_log_view *out)
 {
@@ -648,7 +643,7 @@ int hf_log_read(struct hf_log *log, uint64_t group_id, uint64_t low, uint64_t hi
         *out = (struct hf_log_view){.entries = reader.entries, .count = reader.entry_count, .memory = reader.blocks};
         reader.blocks = NULL;
     }
-    log_reader_free_blocks(reader.blocks);
+    log_view_free(reader.blocks);
     if (reader.items != reader.few) {
         free(reader.items);
     }
@@ -658,6 +653,6 @@ int hf_log_read(struct hf_log *log, uint64_t group_id, uint64_t low, uint64_t hi
 
 void hf_log_view_close(struct hf_log_view *view)
 {
-    log_reader_free_blocks(view->memory);
+    log_view_free(view->memory);
     *view = (struct hf_log_view){0};
 }
