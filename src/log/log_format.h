@@ -50,13 +50,19 @@
  *   88  u64  zero
  *
  * ---- Record: header of 32 bytes, body, zeros up to a multiple of 8 ----
- *    0  u32  CRC-32C of byte 4 to the end of the body, started from log_format_seed(segment incarnation, offset in
- * file) 4  u32  size of the body 8  u8   kind 9  u8   bits 0 … 5: type of the entry (enum hf_entry_type), 0 in records
- * that are not entries bit 6: the timestamp does not fit; it is a u64 in front of the body, and its field is zero bit
- * 7: a reader that does not know the kind may skip the record 10  u48  timestamp in milliseconds 16  u64  index 24  u32
- * check of the group: log_format_group_check(group, group incarnation) 28  u32  low half of the term A *run* record
- * names the group, its incarnation and the term once for the records that follow it in the frame. The check and the low
- * half of the term say in every record whose it is, also when the run record itself is lost.
+ *    0  u32  CRC-32C of byte 4 to the end of the body, from log_format_seed(segment incarnation, offset in file)
+ *    4  u32  size of the body
+ *    8  u8   kind
+ *    9  u8   bits 0 … 5: type of the entry (enum hf_entry_type), 0 in records that are not entries
+ *            bit 6: the timestamp does not fit; it is a u64 in front of the body, and its field is zero
+ *            bit 7: a reader that does not know the kind may skip the record
+ *   10  u48  timestamp in milliseconds
+ *   16  u64  index
+ *   24  u32  check of the group: log_format_group_check(group, group incarnation)
+ *   28  u32  low half of the term
+ *
+ * A *run* record names the group, its incarnation and the term once for the records that follow it in the frame. The
+ * check and the low half of the term say in every record whose it is, also when the run record itself is lost.
  *
  *   kind            index                body
  *    1 run          the group's last     u64 group, u64 incarnation, u64 run number of the group (from 1, no gaps),
@@ -70,20 +76,23 @@
  *    7 compact      the new floor        u64 term at the floor, then the name that the last reset gave (0 … 64 bytes);
  *                                        a floor that collection moves is written like this, too
  *    8 removed      0                    empty; the run's incarnation of the group is a tombstone from here on; moved
- * by collection, too 9 trailer      0                    u64 durable position, u64 position, u64 sequence, u64 oldest
- * segment, u32 records, u32 zero 10 padding      0                    to be ignored The trailer is the last record of a
- * frame; its durable position says: every byte of the stream before it was durable when this frame was written. What
- * lies below the greatest durable position of any readable frame and is bad is damaged; what lies above it and is bad
- * is torn. No segment below the *oldest* of any trailer is needed: a log whose first segment has a greater number than
- * that has lost some, and a file with a smaller one is a left-over, whatever it holds (a file that was about to be
- * recycled says that it is another segment).
+ *                                        by collection, too
+ *    9 trailer      0                    u64 durable position, u64 position, u64 sequence, u64 oldest segment,
+ *                                        u32 records, u32 zero
+ *   10 padding      0                    to be ignored
+ *
+ * The trailer is the last record of a frame; its durable position says: every byte of the stream before it was durable
+ * when this frame was written. What lies below the greatest durable position of any readable frame and is bad is
+ * damaged; what lies above it and is bad is torn. No segment below the *oldest* of any trailer is needed: a log whose
+ * first segment has a greater number than that has lost some, and a file with a smaller one is a left-over, whatever it
+ * holds (a file that was about to be recycled says that it is another segment).
  *
  * ---- A log whose front is gone ----
  * Collection rewrites what is live in the oldest segment at the end of the stream, waits until that is durable,
  * declares the next one the oldest, and only then gives up the file. So every entry, state, floor and removal that is
  * live is still recorded somewhere in what is left, though not in the order of the indexes:
  *    - The first run of a group that is seen may have any number. It tells the group's last index, exactly; so does
- * every later one, and a truncation. Numbers have no gaps from there on.
+ *      every later one, and a truncation. Numbers have no gaps from there on.
  *    - A moved record says that this entry of this term was live when it was written: it lies above the floor and not
  *      above the last index. It takes the place of an older copy, or of nothing when that one is gone.
  *    - A compact or hard state record that repeats what is known takes the place of the older one.

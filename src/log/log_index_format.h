@@ -16,10 +16,14 @@
  *   16  u64  number of the segment           } of the life of the segment that this file tells of:
  *   24  u64  incarnation of the segment      } a file that names another one is stale
  *   32  u64  log id
- *   40  u64  position of the first frame       48  u64  sequence of the first frame
- *   56  u64  position behind the last frame    64  u64  sequence of the last    72  u64  offset in the segment behind
- * it 80  u64  position behind the last frame that is not bare    88  u64  its sequence    96  u64  offset behind it
- *            (when all frames are bare: as at 40, one less than at 48, and 4096)
+ *   40  u64  position of the first frame
+ *   48  u64  its sequence
+ *   56  u64  position behind the last frame
+ *   64  u64  its sequence
+ *   72  u64  offset in the segment behind it
+ *   80  u64  position behind the last frame that is not bare (when all are bare: as at 40)
+ *   88  u64  its sequence (one less than at 48)
+ *   96  u64  offset behind it (4096)
  *  104  u64  greatest durable position in a trailer            112  u64  greatest oldest segment in a trailer
  *  120  u64  size of the tables in bytes     128  u64  number of slots
  *  136  u32  CRC-32C of the tables, started from log_format_seed(incarnation, 4096)
