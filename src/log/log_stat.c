@@ -38,6 +38,9 @@ static uint64_t log_stat_damaged_groups(const struct hf_log *log)
     uint64_t count = 0;
     uint64_t id = 0;
     void *value = NULL;
+    if (log->damages.count == 0) {
+        return 0;
+    }
     while (map_next(&log->groups.by_id, &position, &id, &value)) {
         const struct log_group *group = value;
         count += group->damaged;
