@@ -72,7 +72,6 @@
     X(LOG_STATE_NOT_MOVED, "L57: collection forgets hard state")                               \
     X(LOG_FLOOR_NOT_MOVED, "L40: collection forgets the floor")                                \
     X(LOG_REMOVAL_NOT_MOVED, "L45: collection forgets that a group was removed")               \
-    X(LOG_STATES_PASSED_OVER, "L57: collection passes over groups when others come")           \
     X(LOG_RECYCLED_NOT_SYNCED, "L51: a recycled file is named before its header is durable")   \
     X(LOG_LEFT_OVER_BELIEVED, "L57: a file below the declared oldest is part of the log")      \
     X(LOG_INDEX_STALE_ACCEPTED, "L51: an index file of an earlier life is believed")           \

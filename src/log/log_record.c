@@ -40,6 +40,21 @@ size_t log_record_put(uint8_t *target, const struct log_record *record, uint32_t
     return size;
 }
 
+size_t log_record_put_run(uint8_t *target, const struct log_run *run, uint64_t index, uint32_t check, uint32_t seed)
+{
+    uint8_t *body = target + LOG_FORMAT_RECORD_HEADER_SIZE;
+    bytes_put_u64(target, (uint64_t)LOG_RECORD_RUN_BODY_SIZE << 32);
+    bytes_put_u64(target + 8, LOG_RECORD_RUN);
+    bytes_put_u64(target + 16, index);
+    bytes_put_u64(target + 24, check | (uint64_t)(uint32_t)run->term << 32);
+    bytes_put_u64(body, run->group);
+    bytes_put_u64(body + 8, run->incarnation);
+    bytes_put_u64(body + 16, run->number);
+    bytes_put_u64(body + 24, run->term);
+    log_record_reseal(target, seed);
+    return LOG_FORMAT_RUN_SIZE;
+}
+
 void log_record_reseal(uint8_t *target, uint32_t seed)
 {
     size_t covered = LOG_FORMAT_RECORD_HEADER_SIZE - LOG_RECORD_CHECKSUM_FROM + bytes_get_u32(target + 4);
@@ -88,14 +103,6 @@ enum log_record_result log_record_get(struct hf_bytes bytes, uint32_t seed, stru
     size_t covered = LOG_FORMAT_RECORD_HEADER_SIZE - LOG_RECORD_CHECKSUM_FROM + (size_t)bytes_get_u32(source + 4);
     bool good = bytes_get_u32(source) == checksum_crc32c(seed, source + LOG_RECORD_CHECKSUM_FROM, covered);
     return good ? LOG_RECORD_OK : LOG_RECORD_BAD;
-}
-
-void log_record_put_run(uint8_t target[LOG_RECORD_RUN_BODY_SIZE], const struct log_run *run)
-{
-    bytes_put_u64(target, run->group);
-    bytes_put_u64(target + 8, run->incarnation);
-    bytes_put_u64(target + 16, run->number);
-    bytes_put_u64(target + 24, run->term);
 }
 
 void log_record_put_trailer(uint8_t target[LOG_RECORD_TRAILER_BODY_SIZE], const struct log_trailer *trailer)

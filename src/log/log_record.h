@@ -68,7 +68,9 @@ struct log_trailer {
 #define LOG_RECORD_HARD_STATE_BODY_SIZE 24u
 #define LOG_RECORD_FLOOR_BODY_SIZE      8u
 
-void log_record_put_run(uint8_t target[LOG_RECORD_RUN_BODY_SIZE], const struct log_run *run);
+/* A whole run record, LOG_FORMAT_RUN_SIZE bytes; check: log_format_group_check of its group. Where groups take turns
+ * there is one for every entry. */
+size_t log_record_put_run(uint8_t *target, const struct log_run *run, uint64_t index, uint32_t check, uint32_t seed);
 void log_record_put_trailer(uint8_t target[LOG_RECORD_TRAILER_BODY_SIZE], const struct log_trailer *trailer);
 void log_record_put_hard_state(uint8_t target[LOG_RECORD_HARD_STATE_BODY_SIZE], struct hf_hard_state state);
 /* HF_ECORRUPT when the body has another size or impossible values. */
