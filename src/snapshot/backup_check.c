@@ -1,10 +1,8 @@
 #include "snapshot/backup_check.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/error.h"
 #include "snapshot/snapshot_manifest.h"
@@ -13,7 +11,6 @@ int backup_check_open(struct backup_check *check)
 {
     *check = (struct backup_check){0};
     check->codec = snapshot_codec_open(HF_SNAPSHOT_NONE, 0);
-    check->application = memory_new(HF_SNAPSHOT_CHUNK_SIZE_MAX);
     return snapshot_digest_open(&check->digest);
 }
 
@@ -21,7 +18,7 @@ void backup_check_close(struct backup_check *check)
 {
     snapshot_codec_close(check->codec);
     snapshot_digest_close(check->digest);
-    free(check->application);
+    buffer_close(&check->application);
     *check = (struct backup_check){0};
 }
 
@@ -77,14 +74,15 @@ int backup_check_chunk(struct backup_check *check, struct hf_bytes raw, struct h
         return error_raise(HF_ECORRUPT, "it has another size than the manifest says");
     }
     struct hf_bytes payload = bytes_of((const uint8_t *)raw.data + SNAPSHOT_FORMAT_SECTION_SIZE, section.payload_size);
-    rc =
-        snapshot_codec_unpack(check->codec, section.compression, payload, check->application, section.application_size);
+    buffer_clear(&check->application);
+    rc = snapshot_codec_unpack(check->codec, section.compression, payload,
+                               buffer_extend(&check->application, section.application_size), section.application_size);
     if (rc != 0) {
         return rc;
     }
-    snapshot_digest_update(check->digest, check->application, section.application_size);
+    snapshot_digest_update(check->digest, check->application.data, check->application.size);
     check->stored_bytes += raw.size;
     check->chunk_next++;
-    *application = bytes_of(check->application, section.application_size);
+    *application = buffer_bytes(&check->application);
     return check_end(check);
 }

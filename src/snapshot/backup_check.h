@@ -3,6 +3,7 @@
 #ifndef SNAPSHOT_BACKUP_CHECK_H
 #define SNAPSHOT_BACKUP_CHECK_H
 
+#include "base/buffer.h"
 #include "holdfast/snapshot.h"
 #include "snapshot/snapshot_codec.h"
 #include "snapshot/snapshot_digest.h"
@@ -13,7 +14,7 @@ struct backup_check {
     uint64_t stored_bytes;
     struct snapshot_codec *codec;
     struct snapshot_digest *digest; /* of the group's application bytes */
-    uint8_t *application;           /* HF_SNAPSHOT_CHUNK_SIZE_MAX bytes */
+    struct buffer application;      /* grows to the longest chunk that was met: HF_SNAPSHOT_CHUNK_SIZE_MAX at most */
 };
 
 int backup_check_open(struct backup_check *check);

@@ -16,17 +16,18 @@ struct backup_reader {
     void *arg;
     struct backup_check check;
     struct snapshot_digest *digest; /* of the file */
-    uint8_t *section;               /* HF_SNAPSHOT_RAW_SIZE_MAX bytes, more than a group's head and manifest */
+    struct buffer section;          /* grows to the longest that was met: HF_SNAPSHOT_RAW_SIZE_MAX bytes at most */
     uint64_t offset;
     uint32_t groups;
     bool is_ended;
     int failure; /* sticks: what follows damage is not looked at */
 };
 
-/* Fills the target; HF_ECORRUPT when the stream ends before. */
-static int reader_fill(struct backup_reader *reader, uint8_t *target, size_t size)
+/* Adds that many bytes to the section; HF_ECORRUPT when the stream ends before. */
+static int reader_add(struct backup_reader *reader, size_t size)
 {
     size_t done = 0;
+    uint8_t *target = buffer_extend(&reader->section, size);
     while (done < size) {
         size_t got = 0;
         int rc = reader->source(reader->arg, target + done, size - done, &got);
@@ -41,10 +42,16 @@ static int reader_fill(struct backup_reader *reader, uint8_t *target, size_t siz
     return 0;
 }
 
-static void reader_took(struct backup_reader *reader, size_t size)
+static int reader_begin(struct backup_reader *reader, size_t size)
 {
-    snapshot_digest_update(reader->digest, reader->section, size);
-    reader->offset += size;
+    buffer_clear(&reader->section);
+    return reader_add(reader, size);
+}
+
+static void reader_took(struct backup_reader *reader)
+{
+    snapshot_digest_update(reader->digest, reader->section.data, reader->section.size);
+    reader->offset += reader->section.size;
 }
 
 int backup_reader_open(hf_snapshot_source *source, void *arg, struct backup_reader **out)
@@ -52,13 +59,12 @@ int backup_reader_open(hf_snapshot_source *source, void *arg, struct backup_read
     struct backup_reader *reader = memory_new(sizeof(*reader));
     reader->source = source;
     reader->arg = arg;
-    reader->section = memory_new(HF_SNAPSHOT_RAW_SIZE_MAX);
     int rc = backup_check_open(&reader->check);
     rc = rc == 0 ? snapshot_digest_open(&reader->digest) : rc;
-    rc = rc == 0 ? reader_fill(reader, reader->section, BACKUP_FORMAT_HEADER_SIZE) : rc;
-    rc = rc == 0 ? backup_format_get_header(reader->section, &reader->header) : rc;
+    rc = rc == 0 ? reader_begin(reader, BACKUP_FORMAT_HEADER_SIZE) : rc;
+    rc = rc == 0 ? backup_format_get_header(reader->section.data, &reader->header) : rc;
     if (rc == 0) {
-        reader_took(reader, BACKUP_FORMAT_HEADER_SIZE);
+        reader_took(reader);
         *out = reader;
         return 0;
     }
@@ -71,7 +77,7 @@ void backup_reader_close(struct backup_reader *reader)
     if (reader != NULL) {
         backup_check_close(&reader->check);
         snapshot_digest_close(reader->digest);
-        free(reader->section);
+        buffer_close(&reader->section);
         free(reader);
     }
 }
@@ -92,8 +98,8 @@ static int reader_trailer(struct backup_reader *reader)
     uint8_t digest[16];
     uint8_t more;
     size_t got = 0;
-    int rc = reader_fill(reader, reader->section, BACKUP_FORMAT_TRAILER_SIZE);
-    rc = rc == 0 ? backup_format_get_trailer(reader->section, &trailer) : rc;
+    int rc = reader_begin(reader, BACKUP_FORMAT_TRAILER_SIZE);
+    rc = rc == 0 ? backup_format_get_trailer(reader->section.data, &trailer) : rc;
     if (rc != 0) {
         return error_wrap(rc, "trailer");
     }
@@ -115,12 +121,11 @@ static int reader_head(struct backup_reader *reader)
 {
     struct hf_snapshot_manifest manifest;
     uint32_t size;
-    int rc = reader_fill(reader, reader->section, BACKUP_FORMAT_GROUP_SIZE);
-    rc = rc == 0 ? backup_format_get_group_size(reader->section, &size) : rc;
-    rc = rc == 0 ? reader_fill(reader, reader->section + BACKUP_FORMAT_GROUP_SIZE, size) : rc;
+    int rc = reader_begin(reader, BACKUP_FORMAT_GROUP_SIZE);
+    rc = rc == 0 ? backup_format_get_group_size(reader->section.data, &size) : rc;
+    rc = rc == 0 ? reader_add(reader, size) : rc;
     if (rc == 0) {
-        rc = backup_format_get_group(bytes_of(reader->section, BACKUP_FORMAT_GROUP_SIZE + size), &reader->header.id,
-                                     reader->groups, &manifest);
+        rc = backup_format_get_group(buffer_bytes(&reader->section), &reader->header.id, reader->groups, &manifest);
     }
     rc = rc == 0 ? backup_check_group(&reader->check, &manifest) : rc;
     if (rc != 0) {
@@ -128,7 +133,7 @@ static int reader_head(struct backup_reader *reader)
                           reader->header.group_count, reader->offset);
     }
     reader->groups++;
-    reader_took(reader, BACKUP_FORMAT_GROUP_SIZE + size);
+    reader_took(reader);
     return 0;
 }
 
@@ -154,18 +159,18 @@ int backup_reader_group(struct backup_reader *reader, const struct hf_snapshot_m
 static int reader_chunk(struct backup_reader *reader, struct hf_bytes *application, struct hf_bytes *raw)
 {
     struct snapshot_section section;
-    int rc = reader_fill(reader, reader->section, SNAPSHOT_FORMAT_SECTION_SIZE);
-    rc = rc == 0 ? snapshot_format_get_section(reader->section, &section) : rc;
+    int rc = reader_begin(reader, SNAPSHOT_FORMAT_SECTION_SIZE);
+    rc = rc == 0 ? snapshot_format_get_section(reader->section.data, &section) : rc;
     if (rc == 0 && section.kind != SNAPSHOT_SECTION_CHUNK) {
         rc = error_raise(HF_ECORRUPT, "a section of kind %d where a chunk should be", (int)section.kind);
     }
-    rc = rc == 0 ? reader_fill(reader, reader->section + SNAPSHOT_FORMAT_SECTION_SIZE, section.payload_size) : rc;
+    rc = rc == 0 ? reader_add(reader, section.payload_size) : rc;
     if (rc == 0) {
-        *raw = bytes_of(reader->section, SNAPSHOT_FORMAT_SECTION_SIZE + section.payload_size);
+        *raw = buffer_bytes(&reader->section);
         rc = backup_check_chunk(&reader->check, *raw, application);
     }
     if (rc == 0) {
-        reader_took(reader, raw->size);
+        reader_took(reader);
     }
     return rc;
 }
