@@ -99,6 +99,8 @@ TESTS = {
     'GUARD_J': [Kill(RULES, '^GJ_')],
     'GUARD_K': [Kill(RULES, '^GK_')],
     'GUARD_L': [Kill(RULES, '^GL_')],
+    'REJOIN_VOTES': [Kill('test_relaxed_scenes', '^P1_a_member')],
+    'REJOIN_NOT_SENT_AGAIN': [Kill('test_relaxed_scenes', '^P1_what_a_member_lost')],
     'RULE_1_MESSAGE_BEFORE_VOTE': [Kill(RULES, '^R1_')],
     'RULE_3_TRUNCATED_REPORTED': [Kill(RULES, '^R3_')],
     'RULE_4_COMMIT_NOT_CLAMPED': [Kill(RULES, '^R4_')],

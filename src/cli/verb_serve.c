@@ -27,7 +27,8 @@ enum serve_key {
     KEY_SET,
     KEY_SEED,
     KEY_PARENT,
-    KEY_PEER_CLIENT
+    KEY_PEER_CLIENT,
+    KEY_ACCEPT_LOST
 };
 
 static struct {
@@ -37,6 +38,7 @@ static struct {
     unsigned set_count;
     uint64_t seed;
     bool dies_with_parent;
+    bool accept_lost_writes;
     struct server_peer_address peers[DESCRIPTION_NODES_MAX];
     uint32_t peer_count;
 } serve;
@@ -49,6 +51,8 @@ static const struct argp_option serve_options[] = {
     {"listen-peer", KEY_PEER, "ADDRESS", 0, "The port for the other nodes", 0},
     {"set", KEY_SET, "KEY=VALUE", 0, "Any key of the configuration, e.g. --set log.segment_size=16MiB", 0},
     {"seed", KEY_SEED, "N", 0, "Draw random numbers from this seed (tests; never in production)", 0},
+    {"accept-lost-writes", KEY_ACCEPT_LOST, NULL, 0,
+     "After an unclean stop under a relaxed log.sync_policy: vote with what is left. Only when no node leads", 0},
     {"exit-with-parent", KEY_PARENT, NULL, OPTION_HIDDEN, "", 0},
     {"peer-client", KEY_PEER_CLIENT, "ID=ADDRESS", OPTION_HIDDEN, "", 0},
     {0},
@@ -113,6 +117,9 @@ static error_t serve_parse(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_PEER_CLIENT:
         serve_peer(text, state);
+        return 0;
+    case KEY_ACCEPT_LOST:
+        serve.accept_lost_writes = true;
         return 0;
     case KEY_PARENT:
         serve.dies_with_parent = true;
@@ -260,6 +267,7 @@ static int process_open_node(struct process *process, const struct config *confi
     process->at_stop_ms = config->snapshot_at_stop_ms;
     const struct node_options options = {
         .directory = config->data,
+        .accept_lost_writes = serve.accept_lost_writes,
         .log =
             {
                 .segment_size_bytes = config->segment_size_bytes,

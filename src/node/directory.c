@@ -17,6 +17,7 @@ struct directory {
     struct description *description;
     struct membership membership;
     bool has_members; /* from a file of their own */
+    enum directory_relaxed relaxed;
     struct io *io;
     struct file *lock;
     char *path;
@@ -480,6 +481,67 @@ static int directory_publish_again(struct io *io, const char *path, const struct
     return rc == HF_ENOSPACE ? 0 : rc;
 }
 
+#define DIRECTORY_RELAXED   "relaxed"
+#define DIRECTORY_BOOT      "/proc/sys/kernel/random/boot_id"
+#define DIRECTORY_BOOT_SIZE 36u
+
+/* Which life of the kernel this is; empty where nobody says. */
+static void directory_read_boot(struct io *io, struct buffer *out)
+{
+    struct file *file = NULL;
+    size_t got = 0;
+    if (file_open(io, DIRECTORY_BOOT, FILE_READ, &file) == 0 &&
+        file_read(file, 0, buffer_extend(out, DIRECTORY_BOOT_SIZE), DIRECTORY_BOOT_SIZE, &got) == 0 &&
+        got == DIRECTORY_BOOT_SIZE) {
+        out->size = got;
+    }
+    file_close(file);
+}
+
+static int directory_read_relaxed(struct io *io, const char *path, enum directory_relaxed *out)
+{
+    char *name = text_format("%s/" DIRECTORY_RELAXED, path);
+    struct buffer mark = {0};
+    struct buffer boot = {0};
+    *out = DIRECTORY_STRICT;
+    int rc = directory_read_file(io, name, 64 * 1024, &mark);
+    if (rc == 0) {
+        directory_read_boot(io, &boot);
+        bool is_same = boot.size > 0 && mark.size > boot.size && memcmp(mark.data, boot.data, boot.size) == 0;
+        *out = is_same ? DIRECTORY_RELAXED_SINCE_BOOT : DIRECTORY_RELAXED_BEFORE;
+    }
+    buffer_close(&boot);
+    buffer_close(&mark);
+    free(name);
+    return rc == HF_ENOTFOUND ? 0 : rc;
+}
+
+enum directory_relaxed directory_relaxed(const struct directory *directory)
+{
+    return directory->relaxed;
+}
+
+int directory_set_relaxed(struct directory *directory)
+{
+    static const char note[] = "\nThe log beside this file acknowledges before the device has the bytes. After an "
+                               "unclean stop it may lack its end.\n";
+    struct buffer bytes = {0};
+    directory_read_boot(directory->io, &bytes);
+    buffer_append_bytes(&bytes, bytes_of_text(note));
+    int rc = directory_publish_file(directory->io, directory->path, DIRECTORY_RELAXED, buffer_bytes(&bytes));
+    buffer_close(&bytes);
+    return rc;
+}
+
+int directory_set_strict(struct directory *directory)
+{
+    char *name = text_format("%s/" DIRECTORY_RELAXED, directory->path);
+    int rc = path_unlink(directory->io, name);
+    rc = rc == 0 || rc == HF_ENOTFOUND ? directory_sync(directory->io, directory->path) : rc;
+    free(name);
+    return rc;
+}
+
 /* Everything but the identity and the lock, which came first. */
 static int directory_read(struct io *io, const char *path, struct directory *directory)
 {
@@ -490,6 +552,9 @@ static int directory_read(struct io *io, const char *path, struct directory *dir
     }
     if (rc == 0) {
         rc = directory_read_members(io, path, directory->description, &directory->membership, &directory->has_members);
+    }
+    if (rc == 0) {
+        rc = directory_read_relaxed(io, path, &directory->relaxed);
     }
     directory->io = io;
     directory->path = text_format("%s", path);

@@ -6,6 +6,8 @@
  *   members   the members as this node knew them last (node/membership.h); missing: those of the description
  *   joining   an identity without a node id, while the node joins: repeated, a join goes on where it stopped
  *   rebuilding  while a directory is made out of others (node/rebuild.h): without `node` beside it, a rest of that
+ *   relaxed   while the log acknowledges before the device has the bytes (node/relaxed.h): the boot id of the kernel
+ *             that has them (36 characters; none where it has no such id), then a text for people
  *   log/      the log of all groups
  *   snapshots/  theirs, unless the configuration names another place
  *
@@ -26,6 +28,12 @@ struct directory_identity {
     uint64_t node_id;
     uint64_t node_incarnation;
     uint64_t created_ms;
+};
+
+enum directory_relaxed {
+    DIRECTORY_STRICT,
+    DIRECTORY_RELAXED_SINCE_BOOT, /* the kernel has not ended since: what it was given it still has */
+    DIRECTORY_RELAXED_BEFORE
 };
 
 /* HF_EEXISTS when it is formatted already (nothing changes), HF_EINVALID when the description lacks the
@@ -64,6 +72,11 @@ const struct description *directory_description(const struct directory *director
 const struct membership *directory_membership(const struct directory *directory);
 /* Publishes the members: durable when it returns. */
 int directory_write_members(struct directory *directory, const struct membership *membership);
+/* The mark of a log that may have lost its end, as found when the directory was opened. */
+enum directory_relaxed directory_relaxed(const struct directory *directory);
+/* Writes the mark, or takes it away: durable on return. */
+int directory_set_relaxed(struct directory *directory);
+int directory_set_strict(struct directory *directory);
 const char *directory_log_path(const struct directory *directory);
 
 #endif

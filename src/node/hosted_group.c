@@ -196,6 +196,8 @@ static int hosted_group_start_replica(struct hosted_group *group, const struct r
         .log = node->log,
         .io = node->io,
         .snapshot = *snapshot,
+        .may_be_short = node->relaxed.was_marked,
+        .must_rejoin = relaxed_must_rejoin(group),
         .applied_index = snapshot->index, /* machines live in memory: the log builds the rest */
         .bootstrap = members,
         .bootstrap_count = node->description->node_count,
@@ -231,11 +233,11 @@ static int hosted_group_start(struct hosted_group *group)
     return hosted_group_start_replica(group, &snapshot);
 }
 
-/* What is wrong with one group's files stays with that group: bytes that are damaged, that the device does not give, or
- * that a newer program wrote. */
+/* What is wrong with one group's files stays with it: bytes that are damaged, missing, not given by the device, or of a
+ * newer program. */
 static bool hosted_group_is_own_trouble(int result)
 {
-    return result == HF_ECORRUPT || result == HF_EIO || result == HF_EVERSION;
+    return result == HF_ECORRUPT || result == HF_EIO || result == HF_EVERSION || result == HF_EUNSAFE;
 }
 
 /* Not started: it neither votes nor acknowledges, and the others of the node go on. */
@@ -249,10 +251,9 @@ static void hosted_group_stay_closed(struct hosted_group *group)
 static int hosted_group_begin(struct hosted_group *group)
 {
     struct node *node = group->node;
-    bool is_system = group->ordinal == UINT32_MAX;
+    void *arg = group->ordinal == UINT32_MAX ? (void *)node->description : group->ops->arg;
     group->snapshots.taken_ms = loop_now_ms(node->loop);
-    group->machine = group->ops->open(is_system ? (void *)node->description : group->ops->arg, group->id,
-                                      group->incarnation, group->ordinal);
+    group->machine = group->ops->open(arg, group->id, group->incarnation, group->ordinal);
     int rc = 0;
     group->repair.is_open = repair_is_needed(group);
     if (!group->repair.is_open) {
@@ -289,6 +290,7 @@ int hosted_group_open(struct hosted_group *group, struct node *node, uint32_t po
 static void hosted_group_forget(struct hosted_group *group)
 {
     struct node *node = group->node;
+    group->has_rejoined |= group->replica != NULL && !replica_is_rejoining(group->replica);
     replica_close(group->replica);
     group->replica = NULL;
     group->ops->close(group->machine);
@@ -324,9 +326,7 @@ bool hosted_group_restart(struct hosted_group *group)
     hosted_group_forget(group);
     int rc = hosted_group_begin(group);
     if (rc != 0) {
-        char text[HOSTED_GROUP_TEXT_SIZE_MAX];
-        snprintf(text, sizeof(text), "%s", hf_error_text());
-        hosted_group_fail(group, text);
+        hosted_group_fail(group, hf_error_text());
     }
     if (group->is_failed) {
         return false;

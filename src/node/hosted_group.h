@@ -87,7 +87,8 @@ struct hosted_group {
     uint32_t balance_attempts;
 
     struct group_repair repair;
-    bool is_failed; /* frozen, damaged, or the log is gone: text says why */
+    bool has_rejoined; /* since the node was opened: node/relaxed.h */
+    bool is_failed;    /* frozen, damaged, or the log is gone: text says why */
     char text[HOSTED_GROUP_TEXT_SIZE_MAX];
 
     struct list touched; /* in the node's list, or alone */

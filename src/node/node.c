@@ -169,6 +169,7 @@ static int node_dispatch(struct node *node, struct node_peer *peer, enum frame_k
     case FRAME_RAFT:
     case FRAME_READ_PING:
     case FRAME_READ_PONG:
+    case FRAME_REJOIN:
         hosted_group_touch(group);
         return group->replica != NULL && !group->is_failed ? replica_receive(group->replica, peer->id, kind, payload)
                                                            : 0;
@@ -488,6 +489,10 @@ int node_open(struct io *io, struct loop *loop, const struct node_options *optio
     if (rc != 0) {
         goto done;
     }
+    rc = relaxed_open(node);
+    if (rc != 0) {
+        goto done;
+    }
     rc = node_open_log(node);
     if (rc != 0) {
         goto done;
@@ -534,6 +539,7 @@ void node_close(struct node *node)
     if (node == NULL) {
         return;
     }
+    bool ends_cleanly = relaxed_may_end(node);
     node->phase = NODE_CLOSING;
     if (node->is_hooked) {
         loop_remove_turn_end(node->loop, &node->turn_end);
@@ -561,6 +567,11 @@ void node_close(struct node *node)
     snapshots_close(node);
     if (node->watch != NULL) {
         loop_watch_close(node->loop, node->watch);
+    }
+    if (ends_cleanly) {
+        relaxed_end(node, hf_log_sync(node->log));
+    } else if (node->log == NULL && node->relaxed.is_made_here) {
+        relaxed_end(node, 0); /* nothing was acknowledged under it */
     }
     hf_log_close(node->log);
     directory_close(node->directory);

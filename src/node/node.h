@@ -115,6 +115,7 @@ struct node_options {
     uint64_t data_size_max_bytes;  /* 0: no limit; refused with HF_ENOMEM before proposing */
     uint64_t memory_limit_bytes;   /* of the ledger; 0: its default */
     const char *peer_listen;       /* NULL: as the description says */
+    bool accept_lost_writes;       /* after an unclean stop under a relaxed sync policy: node/relaxed.h */
     bool log_here;                 /* the loop may wait for small writes of the log itself: docs/decisions/0008 */
     struct node_snapshot_options snapshot;
 };

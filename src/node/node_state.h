@@ -9,6 +9,7 @@
 #include "node/directory.h"
 #include "node/hosted_group.h"
 #include "node/node.h"
+#include "node/relaxed.h"
 #include "node/snapshots.h"
 #include "node/work.h"
 
@@ -64,6 +65,7 @@ struct node {
     void *arg;
 
     struct directory *directory;
+    struct relaxed relaxed;
     const struct description *description;
     uint64_t id;
     struct hf_log *log;

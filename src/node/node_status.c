@@ -64,6 +64,10 @@ int node_group_status(const struct node *node, uint32_t position, struct node_gr
         text = "its log holds as many entries as it may (snapshot.entries_max): writes are refused until a snapshot "
                "succeeds";
     }
+    if (out->replica.is_rejoining && *text == '\0') {
+        text = "it may have lost what it acknowledged (log.sync_policy, no clean stop): no vote until a leader has "
+               "brought it back. next, when no node leads: holdfast serve --accept-lost-writes";
+    }
     snprintf(out->text, sizeof(out->text), "%s", text);
     return 0;
 }

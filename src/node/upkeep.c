@@ -236,6 +236,7 @@ void upkeep_run(struct node *node)
     snapshots_run(node);
     fetch_run(node);
     repair_run(node, stat.damaged_groups);
+    relaxed_run(node);
     offer_run(node);
     handout_run(node);
 }

@@ -60,10 +60,11 @@ enum frame_kind {
     FRAME_MEMBERS = 129,  /* the members as a node knows them: see node/members.h. Older ones skip it */
     FRAME_REPAIR_REQUEST =
         130, /* a question for entries that damage took: see node/repair_frame.h. Older ones skip it */
-    FRAME_REPAIR_ANSWER = 131
+    FRAME_REPAIR_ANSWER = 131,
+    FRAME_REJOIN = 132 /* what a member may have lost, and where its leader's log ends: see replica/rejoin.h */
 };
 #define FRAME_KIND_KNOWN_MAX         14u
-#define FRAME_KIND_SKIPPED_KNOWN_MAX 131u /* of those that an older program may skip */
+#define FRAME_KIND_SKIPPED_KNOWN_MAX 132u /* of those that an older program may skip */
 
 struct frame_header {
     uint32_t size;

@@ -81,6 +81,16 @@ void guard_vote_begin(struct guard_vote *guard, struct raft *raft)
     }
 }
 
+void guard_abstain_begin(struct guard_vote *guard, struct raft *raft)
+{
+    *guard = (struct guard_vote){.position = guard_position(raft, raft->id)};
+    if (guard->position < raft->configuration.n) {
+        guard->role = raft->configuration.servers[guard->position].role;
+        guard->is_changed = true;
+        raft->configuration.servers[guard->position].role = RAFT_STANDBY;
+    }
+}
+
 void guard_vote_end(struct guard_vote *guard, struct raft *raft)
 {
     if (guard->is_changed) {

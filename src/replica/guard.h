@@ -36,6 +36,10 @@ struct guard_vote {
 void guard_vote_begin(struct guard_vote *guard, struct raft *raft);
 void guard_vote_end(struct guard_vote *guard, struct raft *raft);
 
+/* The other way round, for a member that may have lost what it acknowledged (rejoin.h): until guard_vote_end the server
+ * looks like a stand-by to itself, and does not stand. */
+void guard_abstain_begin(struct guard_vote *guard, struct raft *raft);
+
 /* D, below the compacted log: entries up to our snapshot are committed, so they need no comparing. Moves the request's
  * anchor to the snapshot and drops what lies before. Returns how many entries at the front were dropped. */
 unsigned guard_reanchor(const struct raft *raft, struct raft_append_entries *request, unsigned count);

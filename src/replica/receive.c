@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/mutation.h"
 #include "replica/codec.h"
 #include "replica/guard.h"
 #include "replica/install.h"
@@ -112,6 +113,7 @@ static void receive_append(struct replica *replica, uint64_t from_node, struct c
     appends_unreserve(&replica->appends, entries, count - written);
     if (replica->phase == REPLICA_PHASE_RUNNING && raft->state == RAFT_FOLLOWER) {
         replica->heard_term = raft->current_term;
+        rejoin_run(replica);
     }
 }
 
@@ -141,6 +143,9 @@ static void receive_vote(struct replica *replica, uint64_t from_node, struct cod
         outbox_push(&replica->outbox, &answer, 0, replica->appends.sequence_promised);
         return;
     }
+    if (replica->rejoin.is_open && !MUTATED(REJOIN_VOTES)) {
+        return; /* whoever asks may lack what we acknowledged and do not know of any more */
+    }
     struct guard_vote guard;
     guard_vote_begin(&guard, &replica->engine.raft);
     receive_feed(replica, from_node, &message->raft, NULL, NULL);
@@ -150,7 +155,7 @@ static void receive_vote(struct replica *replica, uint64_t from_node, struct cod
 static void receive_timeout_now(struct replica *replica, uint64_t from_node, struct codec_message *message)
 {
     /* Guard B: a lone voter is elected only by its own tick, in a term that was raised before. */
-    if (!guard_is_only_voter(&replica->engine.raft)) {
+    if (!guard_is_only_voter(&replica->engine.raft) && !replica->rejoin.is_open) {
         receive_feed(replica, from_node, &message->raft, NULL, NULL);
     }
 }

@@ -24,9 +24,26 @@ static bool replica_is_raising(const struct replica *replica)
            replica->appends.sequence_durable < replica->appends.sequence_promised;
 }
 
+/* The election timeout of a member that may not stand yet. */
+static void replica_abstain(struct replica *replica)
+{
+    struct raft_event event = {.type = RAFT_TIMEOUT};
+    struct guard_vote guard;
+    guard_abstain_begin(&guard, &replica->engine.raft);
+    int rc = step_event(replica, &event, NULL, NULL);
+    guard_vote_end(&guard, &replica->engine.raft);
+    if (rc == 0) {
+        guard_forget_leader(&replica->engine.raft);
+    }
+}
+
 static void replica_time_out(struct replica *replica)
 {
     struct raft *raft = &replica->engine.raft;
+    if (replica->rejoin.is_open) {
+        replica_abstain(replica);
+        return;
+    }
     if (raft->state == RAFT_FOLLOWER && !raft->snapshot.installing && guard_is_only_voter(raft)) {
         if (replica->raised_term != raft_current_term(raft)) {
             guard_raise_term(raft);
@@ -128,6 +145,7 @@ static void replica_append_ended(void *arg, int result, uint64_t last_index)
         if (!install_persisted(replica)) {
             replica_persisted(replica, last_index);
         }
+        rejoin_run(replica);
         if (was_raising && replica->phase == REPLICA_PHASE_RUNNING && !replica_is_raising(replica) &&
             engine_now_ms(&replica->engine) >= raft_timeout(&replica->engine.raft)) {
             replica_time_out(replica);
@@ -171,7 +189,7 @@ static int replica_check_state(const struct replica_options *options, const stru
                            "the log of group %" PRIu64 " ends at %" PRIu64 ", but %" PRIu64 " was committed",
                            options->group, state->last_index, state->hard_state.commit);
     }
-    if (options->applied_index > state->last_index) {
+    if (options->applied_index > state->last_index && !options->may_be_short) {
         return error_raise(HF_ECORRUPT, "the log of group %" PRIu64 " ends at %" PRIu64 ", but %" PRIu64 " was applied",
                            options->group, state->last_index, options->applied_index);
     }
@@ -209,6 +227,38 @@ static bool replica_is_only_voter(const struct replica *replica, const struct re
         count = latest->member_count;
     }
     return guard_is_only_voter_of(members, count, options->node_id);
+}
+
+/* The snapshot holds what the log lost: the log restarts behind it, as after an installation. */
+static int replica_restart_behind_snapshot(struct replica *replica, const struct replica_snapshot *snapshot,
+                                           struct hf_log_group_state *state)
+{
+    struct hf_hard_state hard_state = state->hard_state;
+    uint64_t sequence;
+    TRACE(TRACE_WARN, "replica",
+          "group %" PRIu64 ": the log lost its end, from index %" PRIu64
+          " on: it restarts behind the snapshot at %" PRIu64,
+          replica->options.group, state->last_index + 1, snapshot->index);
+    hard_state.commit = snapshot->index;
+    int rc =
+        appends_reset(&replica->appends, snapshot->index, snapshot->term, (struct hf_bytes){0}, &hard_state, &sequence);
+    if (rc == 0 && appends_is_blocked(&replica->appends)) {
+        rc = error_raise(HF_ENOSPACE, "no room to restart the log of group %" PRIu64, replica->options.group);
+    }
+    return rc == 0 ? hf_log_group_state(replica->options.log, replica->options.group, state) : rc;
+}
+
+/* What is known of the members says that this one needs nobody; but that may be what was lost. */
+static int replica_check_alone(const struct replica *replica, const struct replica_options *options)
+{
+    if (!options->must_rejoin || !replica_is_only_voter(replica, options)) {
+        return 0;
+    }
+    return error_raise(HF_EUNSAFE,
+                       "its configuration, as far as it is left, names no other voter, but the cluster has others. "
+                       "next: holdfast serve --accept-lost-writes when no other node leads group %" PRIu64
+                       "; otherwise holdfast member remove, and join anew",
+                       options->group);
 }
 
 /* What START needs to find on disk: entry 1, and a lone voter's next term (guard B). */
@@ -287,14 +337,23 @@ int replica_open(const struct replica_options *options, const struct replica_cal
                 replica);
     apply_open(&replica->apply, options->snapshot.index, options->applied_index, state.hard_state.commit);
     read_index_open(&replica->reads);
+    replica->rejoin.is_open = options->must_rejoin;
     replica->stamp_last_ms = options->snapshot.stamp_ms;
-    rc = recovery_check(options->log, options->group, &state, &options->snapshot);
+    if (options->may_be_short && options->snapshot.index > state.last_index) {
+        rc = replica_restart_behind_snapshot(replica, &options->snapshot, &state);
+    }
+    if (rc == 0) {
+        rc = recovery_check(options->log, options->group, &state, &options->snapshot);
+    }
     if (rc == 0) {
         rc = recovery_read(options->log, options->group, &state, options->snapshot.index, &replica->history,
                            &replica->stamp_last_ms);
     }
     if (rc == 0) {
         rc = replica_check_history(replica, options);
+    }
+    if (rc == 0) {
+        rc = replica_check_alone(replica, options);
     }
     if (rc == 0) {
         rc = replica_prepare(replica, options);
@@ -337,6 +396,9 @@ int replica_receive(struct replica *replica, uint64_t from_node, enum frame_kind
         break;
     case FRAME_READ_PONG:
         rc = read_index_receive_pong(replica, from_node, payload);
+        break;
+    case FRAME_REJOIN:
+        rc = rejoin_receive(replica, from_node, payload);
         break;
     default:
         rc = error_raise(HF_EPROTOCOL, "frame of kind %d for group %" PRIu64, (int)kind, replica->options.group);
@@ -509,9 +571,15 @@ void replica_status(const struct replica *replica, struct replica_status *out)
         .snapshot_index = raft->trail.snapshot.index,
         .is_changing = raft->configuration_uncommitted_index != 0,
         .transferring = step_is_leader(replica) && raft_transferee(raft) != 0,
+        .is_rejoining = replica->rejoin.is_open,
         .is_ready = step_is_ready(replica),
     };
     out->member_count = replica_configuration_from_raft(&raft->configuration, out->members);
+}
+
+bool replica_is_rejoining(const struct replica *replica)
+{
+    return replica->rejoin.is_open;
 }
 
 int replica_match_index(const struct replica *replica, uint64_t node_id, uint64_t *out)

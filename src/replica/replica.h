@@ -85,7 +85,12 @@ struct replica_options {
     struct hf_log *log;     /* lent */
     struct io *io;          /* for the monotonic clock and randomness */
     uint64_t applied_index; /* the state machine already holds entries up to here: apply starts behind it; ≥ snapshot */
-    struct replica_snapshot snapshot;       /* the newest good one; the log must reach back to it */
+    struct replica_snapshot snapshot; /* the newest good one; the log must reach back to it */
+    /* What was acknowledged by an earlier process may be missing at the end of the log (replica/rejoin.h).
+     * may_be_short: the log may even end before the snapshot, behind which it then restarts. must_rejoin: no vote until
+     * a leader has brought back what may be missing. */
+    bool may_be_short;
+    bool must_rejoin;
     const struct replica_member *bootstrap; /* members of entry 1, used when the group's log is empty */
     unsigned bootstrap_count;
     uint64_t bootstrap_stamp_ms;  /* from the cluster description, so that entry 1 is byte-equal everywhere */
@@ -104,7 +109,7 @@ int replica_open(const struct replica_options *options, const struct replica_cal
 void replica_close(
     struct replica *replica); /* accepts NULL; appends in flight may still call back into freed-safe stubs */
 
-/* Frames for this group: FRAME_RAFT, FRAME_READ_PING, FRAME_READ_PONG. Malformed: HF_EPROTOCOL (close the
+/* Frames for this group: FRAME_RAFT, FRAME_READ_PING, FRAME_READ_PONG, FRAME_REJOIN. Malformed: HF_EPROTOCOL (close the
  * connection).*/
 int replica_receive(struct replica *replica, uint64_t from_node, enum frame_kind kind, struct hf_bytes payload);
 /* The connection to a node came up anew, or ended. */
@@ -176,9 +181,11 @@ struct replica_status {
     struct replica_member members[REPLICA_MEMBERS_MAX];
     bool is_changing; /* the latest configuration is not committed yet, as far as it is known here */
     bool transferring;
-    bool is_ready; /* leader with an entry of its term committed */
+    bool is_rejoining; /* it has no vote yet: options.must_rejoin */
+    bool is_ready;     /* leader with an entry of its term committed */
 };
 void replica_status(const struct replica *replica, struct replica_status *out);
+bool replica_is_rejoining(const struct replica *replica);
 /* As leader: the highest index known to be on a member. HF_ENOTLEADER, HF_ENOTFOUND. */
 int replica_match_index(const struct replica *replica, uint64_t node_id, uint64_t *out);
 /* Voters (self included when durable) that already hold the index: for WAIT. */

@@ -10,6 +10,7 @@
 #include "replica/outbox.h"
 #include "replica/probe.h"
 #include "replica/read_index.h"
+#include "replica/rejoin.h"
 #include "replica/replica.h"
 
 enum replica_phase {
@@ -45,6 +46,7 @@ struct replica {
     struct read_index reads;
     struct probe probe;
     struct replica_install install;
+    struct rejoin rejoin;
     struct engine_history history; /* of the log at open */
     uint64_t term_first_index;     /* as leader: of the first entry of the term, there or to come; 0 otherwise */
     bool is_noop_wanted;           /* as leader: no entry of the term was proposed yet */

@@ -1,0 +1,114 @@
+#include "node/relaxed.h"
+
+#include "base/error.h"
+#include "base/trace.h"
+#include "node/node_state.h"
+
+static bool relaxed_is_policy(const struct node *node)
+{
+    enum hf_log_sync_policy policy = node->options.log.sync_policy;
+    return policy == HF_LOG_SYNC_INTERVAL || policy == HF_LOG_SYNC_NONE;
+}
+
+/* Nobody else has a vote: the cluster's newest members, as far as they are known here, say so. */
+static bool relaxed_is_alone(const struct node *node)
+{
+    const struct membership_member *self = membership_find(&node->membership, node->id);
+    return self != NULL && self->role == MEMBERSHIP_VOTER && membership_voters(&node->membership) == 1;
+}
+
+static void relaxed_say(const struct node *node)
+{
+    const char *text = node->relaxed.must_rejoin
+                           ? "it votes again in each group once a leader has brought that back. When no node leads, "
+                             "because too many lost their power: holdfast serve --accept-lost-writes, on each of them"
+                       : node->options.accept_lost_writes ? "and goes on without it, as it was told to"
+                                                          : "and goes on without it: it is the only voter";
+    TRACE(TRACE_WARN, "node",
+          "this node ran under a relaxed log.sync_policy and did not stop cleanly: it may have lost the last writes "
+          "that it acknowledged, %s",
+          text);
+}
+
+static int relaxed_mark(struct node *node)
+{
+    int rc = directory_set_relaxed(node->directory);
+    if (rc != 0) {
+        return error_wrap(rc, "marking the data directory as one whose log may lack its end (log.sync_policy)");
+    }
+    node->relaxed.has_mark = true;
+    return 0;
+}
+
+int relaxed_open(struct node *node)
+{
+    struct relaxed *relaxed = &node->relaxed;
+    enum directory_relaxed found = directory_relaxed(node->directory);
+    relaxed->has_mark = found != DIRECTORY_STRICT;
+    relaxed->was_marked = relaxed->is_open = found == DIRECTORY_RELAXED_BEFORE;
+    relaxed->must_rejoin = relaxed->was_marked && !node->options.accept_lost_writes && !relaxed_is_alone(node);
+    if (relaxed->was_marked) {
+        relaxed_say(node);
+    }
+    if (relaxed->has_mark || !relaxed_is_policy(node)) {
+        return 0;
+    }
+    int rc = relaxed_mark(node);
+    relaxed->is_made_here = rc == 0;
+    return rc;
+}
+
+bool relaxed_must_rejoin(const struct hosted_group *group)
+{
+    return group->node->relaxed.must_rejoin && !group->has_rejoined;
+}
+
+/* Everything that may have been lost is here again, as far as anybody can bring it back. */
+static bool relaxed_is_whole(const struct node *node)
+{
+    for (uint32_t i = 0; i < node->groups_open && node->relaxed.must_rejoin; i++) {
+        const struct hosted_group *group = &node->groups[i];
+        bool is_rejoining = group->replica == NULL || group->is_failed || replica_is_rejoining(group->replica);
+        if (is_rejoining && !group->has_rejoined) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int relaxed_unmark(struct node *node)
+{
+    int rc = directory_set_strict(node->directory);
+    node->relaxed.has_mark = node->relaxed.has_mark && rc != 0;
+    return rc;
+}
+
+void relaxed_run(struct node *node)
+{
+    struct relaxed *relaxed = &node->relaxed;
+    uint64_t now_ms = loop_now_ms(node->loop);
+    bool is_due = relaxed_is_policy(node) ? relaxed->is_open : relaxed->has_mark;
+    if (!is_due || now_ms < relaxed->retry_ms || !relaxed_is_whole(node)) {
+        return;
+    }
+    int rc = relaxed_is_policy(node) ? relaxed_mark(node) : relaxed_unmark(node);
+    if (rc == 0) {
+        relaxed->is_open = false;
+        return;
+    }
+    relaxed->retry_ms = now_ms + RELAXED_RETRY_MS;
+    TRACE(TRACE_WARN, "node", "the mark of a relaxed sync policy could not be renewed: %s", hf_error_text());
+}
+
+bool relaxed_may_end(const struct node *node)
+{
+    return node->relaxed.has_mark && node->is_hooked && node->phase == NODE_RUNNING && relaxed_is_whole(node);
+}
+
+void relaxed_end(struct node *node, int result)
+{
+    int rc = result == 0 ? relaxed_unmark(node) : result;
+    if (rc != 0) {
+        TRACE(TRACE_WARN, "node", "the next start will take this for an unclean stop: %s", hf_error_text());
+    }
+}

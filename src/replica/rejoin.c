@@ -1,0 +1,170 @@
+#include "replica/rejoin.h"
+
+#include <inttypes.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/mutation.h"
+#include "base/trace.h"
+#include "replica/step.h"
+
+enum rejoin_kind { REJOIN_QUESTION = 1, REJOIN_ANSWER = 2 };
+
+struct rejoin_frame {
+    enum rejoin_kind kind;
+    uint64_t term;
+    uint64_t index;
+    uint64_t sent_index;
+};
+
+static void rejoin_send(struct replica *replica, uint64_t to_node, const struct rejoin_frame *frame)
+{
+    uint8_t bytes[REJOIN_FRAME_SIZE];
+    bytes_put_u32(bytes, REJOIN_VERSION);
+    bytes_put_u32(bytes + 4, (uint32_t)frame->kind);
+    bytes_put_u64(bytes + 8, frame->term);
+    bytes_put_u64(bytes + 16, frame->index);
+    bytes_put_u64(bytes + 24, frame->sent_index);
+    outbox_push_bytes(&replica->outbox, to_node, FRAME_REJOIN, bytes_of(bytes, sizeof(bytes)),
+                      replica->appends.sequence_promised);
+}
+
+static int rejoin_decode(struct hf_bytes payload, struct rejoin_frame *out)
+{
+    const uint8_t *bytes = payload.data;
+    if (payload.size != REJOIN_FRAME_SIZE || bytes_get_u32(bytes) != REJOIN_VERSION) {
+        return error_raise(HF_EPROTOCOL, "a rejoin frame of %zu bytes", payload.size);
+    }
+    uint32_t kind = bytes_get_u32(bytes + 4);
+    *out = (struct rejoin_frame){.kind = (enum rejoin_kind)kind,
+                                 .term = bytes_get_u64(bytes + 8),
+                                 .index = bytes_get_u64(bytes + 16),
+                                 .sent_index = bytes_get_u64(bytes + 24)};
+    bool is_question = kind == REJOIN_QUESTION && out->sent_index == 0;
+    bool is_answer = kind == REJOIN_ANSWER && out->sent_index <= out->index;
+    if (out->term == 0 || (!is_question && !is_answer)) {
+        return error_raise(HF_EPROTOCOL, "a rejoin frame of kind %" PRIu32, kind);
+    }
+    return 0;
+}
+
+/* ---- the member ---- */
+
+/* Up to here the log is known to be that of the leader of the present term. */
+static uint64_t rejoin_known_index(const struct replica *replica)
+{
+    const struct raft *raft = &replica->engine.raft;
+    uint64_t match = raft->follower_state.match;
+    match = match < replica->appends.durable_index ? match : replica->appends.durable_index;
+    return match > replica->apply.cursor ? match : replica->apply.cursor;
+}
+
+void rejoin_run(struct replica *replica)
+{
+    struct rejoin *rejoin = &replica->rejoin;
+    const struct raft *raft = &replica->engine.raft;
+    if (!rejoin->is_open || replica->phase != REPLICA_PHASE_RUNNING || raft->state != RAFT_FOLLOWER ||
+        raft->snapshot.installing || replica->heard_term != raft->current_term ||
+        raft->follower_state.current_leader.id == 0) {
+        return;
+    }
+    uint64_t now_ms = engine_now_ms(&replica->engine);
+    uint64_t known = rejoin_known_index(replica);
+    bool is_answered = rejoin->target_term == raft->current_term;
+    if (is_answered && known >= rejoin->target_index) {
+        rejoin->is_open = false;
+        TRACE(TRACE_WARN, "replica", "group %" PRIu64 ": all up to index %" PRIu64 " is here again: this member votes",
+              replica->options.group, known);
+        return;
+    }
+    bool is_next = is_answered && rejoin->sent_index != 0 && known >= rejoin->sent_index;
+    if (rejoin->asked_term == raft->current_term && !is_next && now_ms - rejoin->asked_ms < REJOIN_RETRY_MS) {
+        return;
+    }
+    rejoin->asked_term = raft->current_term;
+    rejoin->asked_ms = now_ms;
+    rejoin->sent_index = 0;
+    const struct rejoin_frame question = {.kind = REJOIN_QUESTION, .term = raft->current_term, .index = known};
+    rejoin_send(replica, raft->follower_state.current_leader.id, &question);
+}
+
+static void rejoin_answered(struct replica *replica, uint64_t from_node, const struct rejoin_frame *answer)
+{
+    struct rejoin *rejoin = &replica->rejoin;
+    const struct raft *raft = &replica->engine.raft;
+    if (!rejoin->is_open || raft->state != RAFT_FOLLOWER || answer->term != raft->current_term ||
+        raft->follower_state.current_leader.id != from_node) {
+        return; /* of a leader that is none any more */
+    }
+    if (rejoin->target_term != answer->term) {
+        rejoin->target_term = answer->term;
+        rejoin->target_index = answer->index;
+    }
+    rejoin->sent_index = answer->sent_index;
+    rejoin_run(replica);
+}
+
+/* ---- the leader ---- */
+
+/* Sends what the member acknowledged once and may not have any more. Returns up to where. */
+static uint64_t rejoin_send_again(struct replica *replica, uint64_t to_node, uint64_t known)
+{
+    const struct raft *raft = &replica->engine.raft;
+    struct hf_log_group_state state;
+    raft_index match = 0;
+    uint64_t term = 0;
+    uint64_t last_term = 0;
+    if (raft_match_index(raft, to_node, &match) != 0 || match <= known || MUTATED(REJOIN_NOT_SENT_AGAIN)) {
+        return 0; /* the core sends it */
+    }
+    uint64_t last = match - known > REJOIN_ENTRIES_MAX ? known + REJOIN_ENTRIES_MAX : match;
+    int rc = hf_log_group_state(replica->options.log, replica->options.group, &state);
+    if (rc == 0 && known > 0) {
+        rc = hf_log_term(replica->options.log, replica->options.group, known, &term);
+    }
+    rc = rc == 0 ? hf_log_term(replica->options.log, replica->options.group, last, &last_term) : rc;
+    if (rc != 0 || state.first_index > known + 1) {
+        if (replica->callbacks.snapshot_wanted != NULL) {
+            replica->callbacks.snapshot_wanted(replica->arg, to_node);
+        }
+        return 0;
+    }
+    struct raft_message append = {
+        .type = RAFT_APPEND_ENTRIES,
+        .server_id = to_node,
+        .append_entries = {.term = raft_current_term(raft),
+                           .prev_log_index = known,
+                           .prev_log_term = term,
+                           .leader_commit = raft_commit_index(raft),
+                           .n_entries = (unsigned)(last - known)},
+    };
+    outbox_push(&replica->outbox, &append, last_term, replica->appends.sequence_promised);
+    return last;
+}
+
+static void rejoin_asked(struct replica *replica, uint64_t from_node, const struct rejoin_frame *question)
+{
+    const struct raft *raft = &replica->engine.raft;
+    if (!step_is_leader(replica) || question->term != raft_current_term(raft) ||
+        question->index > replica->appends.last_index) {
+        return;
+    }
+    struct rejoin_frame answer = {.kind = REJOIN_ANSWER, .term = question->term, .index = replica->appends.last_index};
+    answer.sent_index = rejoin_send_again(replica, from_node, question->index);
+    rejoin_send(replica, from_node, &answer);
+}
+
+int rejoin_receive(struct replica *replica, uint64_t from_node, struct hf_bytes payload)
+{
+    struct rejoin_frame frame = {0};
+    int rc = rejoin_decode(payload, &frame);
+    if (rc != 0 || replica->phase != REPLICA_PHASE_RUNNING) {
+        return rc;
+    }
+    if (frame.kind == REJOIN_QUESTION) {
+        rejoin_asked(replica, from_node, &frame);
+    } else {
+        rejoin_answered(replica, from_node, &frame);
+    }
+    return 0;
+}
