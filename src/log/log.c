@@ -84,6 +84,7 @@ static int log_start(struct hf_log *log)
         log->options.driver = HF_LOG_DRIVE_CALLER; /* in the simulator there are no threads */
     }
     if (log->options.driver == HF_LOG_DRIVE_THREAD) {
+        log_linger_open(&log->linger);
         rc = executor_open("log", log_thread_turn, log, &log->executor);
     } else {
         log->driver_asleep = true;
@@ -483,6 +484,24 @@ uint64_t log_drive_sleep_ns(struct hf_log *log)
     return timeout_ns;
 }
 
+/* Before it sleeps: 0 when there is something to do by now. */
+static uint64_t log_thread_linger(struct hf_log *log, uint64_t sleep_ns)
+{
+    struct log_linger *linger = &log->linger;
+    mutex_lock(&log->mutex);
+    bool lingers = log->driver_asleep && log_linger_begin(linger);
+    mutex_unlock(&log->mutex);
+    if (!lingers) {
+        return sleep_ns;
+    }
+    bool called = log_linger_wait(linger, log->io);
+    mutex_lock(&log->mutex);
+    called = called || !log->driver_asleep;
+    log_linger_end(linger, called);
+    mutex_unlock(&log->mutex);
+    return called ? 0 : sleep_ns;
+}
+
 /* A ring cancels what a thread that ends has submitted: the driver's own thread sees everything through, then rests
  * until it is stopped. */
 static void log_thread_turn(void *arg)
@@ -493,7 +512,11 @@ static void log_thread_turn(void *arg)
     bool drained = log->drained;
     mutex_unlock(&log->mutex);
     if (!closing) {
-        log_drive_turn(log, log_drive_sleep_ns(log), LOG_TURN_MAY_BLOCK);
+        uint64_t sleep_ns = log_drive_sleep_ns(log);
+        if (sleep_ns > LOG_LINGER_NS && log->linger.after_callbacks) {
+            sleep_ns = log_thread_linger(log, sleep_ns);
+        }
+        log->linger.after_callbacks = log_drive_turn(log, sleep_ns, LOG_TURN_MAY_BLOCK) > 0;
         return;
     }
     if (drained) {
@@ -552,7 +575,7 @@ bool log_drive_needs_wake(struct hf_log *log)
     }
     bool wake = log->driver_asleep && log_deadline_locked(log) < log->driver_until_ns;
     log->driver_asleep = log->driver_asleep && !wake;
-    return wake;
+    return wake && !log_linger_call(&log->linger);
 }
 
 int hf_log_group_open(struct hf_log *log, uint64_t group_id, uint64_t incarnation)

@@ -13,6 +13,7 @@
 #include "log/log_completion.h"
 #include "log/log_damage.h"
 #include "log/log_group.h"
+#include "log/log_linger.h"
 #include "log/log_memory.h"
 #include "log/log_pace.h"
 #include "log/log_pool.h"
@@ -48,6 +49,7 @@ struct hf_log {
     struct log_completions completions;
     struct log_stages stages;
     struct log_stall stall;
+    struct log_linger linger;
     struct log_pace pace; /* of the writes made alone */
     uint64_t check_turn;
     uint64_t reserved_bytes;
