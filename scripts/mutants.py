@@ -98,6 +98,7 @@ TESTS = {
     'GUARD_I': [Kill(RULES, '^GI_')],
     'GUARD_J': [Kill(RULES, '^GJ_')],
     'GUARD_K': [Kill(RULES, '^GK_')],
+    'GUARD_M': [Kill(MEMBERS, '^GM_')],
     'GUARD_L': [Kill(RULES, '^GL_')],
     'REJOIN_VOTES': [Kill('test_relaxed_scenes', '^P1_a_member')],
     'REJOIN_NOT_SENT_AGAIN': [Kill('test_relaxed_scenes', '^P1_what_a_member_lost')],

@@ -17,6 +17,7 @@
     X(GUARD_I, "I: the core hears vote results that are not its election's")                   \
     X(GUARD_J, "J: TimeoutNow is sent before the transferee has caught up")                    \
     X(GUARD_K, "K: a refused pre-vote hides the newer term")                                   \
+    X(GUARD_M, "M: who loses its vote to a single other one does not stand any more")          \
     X(GUARD_L, "L: a follower's commit index goes back")                                       \
     X(RULE_1_MESSAGE_BEFORE_VOTE, "rule 1: a message leaves before term and vote are durable") \
     X(RULE_3_TRUNCATED_REPORTED, "rule 3: truncated entries are reported as persisted")        \

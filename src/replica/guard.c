@@ -217,6 +217,35 @@ bool guard_answer_old_pre_vote(const struct raft *raft, const struct raft_reques
     return true;
 }
 
+/* ---- M ---- */
+
+static int guard_role(const struct raft_configuration *configuration, raft_id id)
+{
+    unsigned i = 0;
+    while (i < configuration->n && configuration->servers[i].id != id) {
+        i++;
+    }
+    return i < configuration->n ? configuration->servers[i].role : RAFT_SPARE;
+}
+
+bool guard_must_stand(const struct raft *raft)
+{
+    unsigned voters = 0;
+    for (unsigned i = 0; i < raft->configuration.n; i++) {
+        voters += raft->configuration.servers[i].role == RAFT_VOTER;
+    }
+    return !MUTATED(GUARD_M) && voters == 1 && raft->configuration_uncommitted_index != 0 &&
+           guard_role(&raft->configuration, raft->id) == RAFT_STANDBY &&
+           guard_role(&raft->configuration_committed, raft->id) == RAFT_VOTER;
+}
+
+void guard_stand_begin(struct guard_vote *guard, struct raft *raft)
+{
+    *guard = (struct guard_vote){.role = RAFT_STANDBY, .position = guard_position(raft, raft->id), .is_changed = true};
+    assert(guard->position < raft->configuration.n);
+    raft->configuration.servers[guard->position].role = RAFT_VOTER;
+}
+
 /* ---- L ---- */
 
 void guard_keep_commit(struct raft *raft, uint64_t *known)

@@ -75,6 +75,15 @@ bool guard_is_early_timeout_now(struct raft *raft, const struct raft_message *me
 bool guard_answer_old_pre_vote(const struct raft *raft, const struct raft_request_vote *request,
                                struct raft_request_vote_result *result);
 
+/* M, a vote that is taken away: the change that leaves a single other voter may be on our disk alone. That voter, whose
+ * log is shorter, is then elected by nobody, and nobody else has a vote. As long as the change is not known to be
+ * committed, and the configuration before it had us as a voter, we stand; the other one's vote decides, which is a
+ * majority of the newer configuration (Ongaro's dissertation, 4.2.2). Who is dropped at once never gets the entry.
+ * Until guard_vote_end the server looks like a voter to itself: around TIMEOUT and vote results, while
+ * guard_must_stand. */
+bool guard_must_stand(const struct raft *raft);
+void guard_stand_begin(struct guard_vote *guard, struct raft *raft);
+
 /* L, commit index: an AppendEntries whose last entry lies below what is committed here sets the core's commit index
  * back. Keeps the highest one known, across restarts too. */
 void guard_keep_commit(struct raft *raft, uint64_t *known);

@@ -152,6 +152,20 @@ static void receive_vote(struct replica *replica, uint64_t from_node, struct cod
     guard_vote_end(&guard, &replica->engine.raft);
 }
 
+static void receive_vote_result(struct replica *replica, uint64_t from_node, struct codec_message *message)
+{
+    struct raft *raft = &replica->engine.raft;
+    struct guard_vote guard = {0};
+    if (guard_is_pointless_vote(raft, &message->raft.request_vote_result)) {
+        return;
+    }
+    if (guard_must_stand(raft)) {
+        guard_stand_begin(&guard, raft);
+    }
+    receive_feed(replica, from_node, &message->raft, NULL, NULL);
+    guard_vote_end(&guard, raft);
+}
+
 static void receive_timeout_now(struct replica *replica, uint64_t from_node, struct codec_message *message)
 {
     /* Guard B: a lone voter is elected only by its own tick, in a term that was raised before. */
@@ -174,9 +188,7 @@ static int receive_dispatch(struct replica *replica, uint64_t from_node, struct 
         receive_vote(replica, from_node, message);
         break;
     case RAFT_REQUEST_VOTE_RESULT:
-        if (!guard_is_pointless_vote(&replica->engine.raft, &message->raft.request_vote_result)) {
-            receive_feed(replica, from_node, &message->raft, NULL, NULL);
-        }
+        receive_vote_result(replica, from_node, message);
         break;
     case RAFT_INSTALL_SNAPSHOT:
         rc = install_offered(replica, from_node, message);

@@ -24,17 +24,31 @@ static bool replica_is_raising(const struct replica *replica)
            replica->appends.sequence_durable < replica->appends.sequence_promised;
 }
 
+static int replica_feed_timeout(struct replica *replica)
+{
+    struct raft_event event = {.type = RAFT_TIMEOUT};
+    return step_event(replica, &event, NULL, NULL);
+}
+
 /* The election timeout of a member that may not stand yet. */
 static void replica_abstain(struct replica *replica)
 {
-    struct raft_event event = {.type = RAFT_TIMEOUT};
     struct guard_vote guard;
     guard_abstain_begin(&guard, &replica->engine.raft);
-    int rc = step_event(replica, &event, NULL, NULL);
+    int rc = replica_feed_timeout(replica);
     guard_vote_end(&guard, &replica->engine.raft);
     if (rc == 0) {
         guard_forget_leader(&replica->engine.raft);
     }
+}
+
+/* Guard M. */
+static void replica_stand(struct replica *replica)
+{
+    struct guard_vote guard;
+    guard_stand_begin(&guard, &replica->engine.raft);
+    (void)replica_feed_timeout(replica);
+    guard_vote_end(&guard, &replica->engine.raft);
 }
 
 static void replica_time_out(struct replica *replica)
@@ -55,11 +69,14 @@ static void replica_time_out(struct replica *replica)
             return;
         }
     }
+    if (raft->state != RAFT_LEADER && guard_must_stand(raft)) {
+        replica_stand(replica);
+        return;
+    }
     if (raft->state == RAFT_LEADER) {
         probe_timeout(&replica->probe, raft);
     }
-    struct raft_event event = {.type = RAFT_TIMEOUT};
-    if (step_event(replica, &event, NULL, NULL) == 0) {
+    if (replica_feed_timeout(replica) == 0) {
         guard_forget_leader(raft);
     }
 }

@@ -124,6 +124,53 @@ static void H14_a_node_that_does_not_catch_up_gets_no_vote(void **state)
     scene_close(scene);
 }
 
+static uint64_t last_index(struct scene_node *node, uint64_t group)
+{
+    struct hf_log_group_state state;
+    assert_int_equal(hf_log_group_state(node->node->log, group, &state), 0);
+    return state.last_index;
+}
+
+/* Two voters become one, and the power of both goes when the change is on the disk of the one alone that loses its
+ * vote. That one must still stand: the other's log is too short for its vote. */
+static void lose_power_while_a_voter_remains(uint64_t group)
+{
+    struct scene *scene = scene_open(2, 2, NULL);
+    struct replica_status status = {0};
+    scene_wait_led(scene, 4000);
+    write_some(&scene->nodes[0], 2, 5);
+    scene_run_ms(scene, 3000);
+    struct scene_node *stays = scene_leader(scene, group);
+    struct scene_node *leaves = &scene->nodes[stays == &scene->nodes[0]];
+    assert_int_equal(scene_set_role(stays, leaves->id, MEMBERSHIP_STANDBY, true), 0);
+    sim_disk_stall(stays->host, 20000 * SCENE_MS);
+    for (unsigned i = 0; i < 400 && !(status.is_changing && status.durable_index == status.last_index); i++) {
+        scene_run_ms(scene, 2);
+        replica_status(scene_group(leaves, group)->replica, &status);
+    }
+    assert_true(status.is_changing);
+    scene_power_off(stays);
+    scene_power_off(leaves);
+    sim_disk_choose_outcome(stays->host, 0);
+    sim_disk_stall(stays->host, 0);
+    assert_int_equal(scene_start(stays), 0);
+    assert_int_equal(scene_start(leaves), 0);
+    assert_true(last_index(stays, group) < last_index(leaves, group));
+    /* It is carried to the end, and who stays goes on alone. */
+    scene_wait_role(scene, leaves->id, REPLICA_ROLE_STANDBY, 15000);
+    scene_run_ms(scene, 3000);
+    assert_ptr_equal(scene_leader(scene, group), stays);
+    scene_kill(leaves);
+    assert_int_equal(scene_put(stays, group, 1, 4711), 0);
+    scene_close(scene);
+}
+
+static void GM_who_loses_its_vote_to_a_single_other_one_still_stands(void **state)
+{
+    lose_power_while_a_voter_remains(FIRST);
+    lose_power_while_a_voter_remains(FIRST + 1); /* the other way round */
+}
+
 static void nobody_joins_from_an_address_at_which_somebody_else_or_nobody_answers(void **state)
 {
     struct scene *scene = scene_open(3, 1, NULL);
@@ -560,6 +607,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_node_joins_catches_up_and_gets_its_votes_by_itself),
         cmocka_unit_test(a_lone_node_grows_to_three),
+        cmocka_unit_test(GM_who_loses_its_vote_to_a_single_other_one_still_stands),
         cmocka_unit_test(H14_a_node_that_does_not_catch_up_gets_no_vote),
         cmocka_unit_test(nobody_joins_from_an_address_at_which_somebody_else_or_nobody_answers),
         cmocka_unit_test(H14_the_leader_of_everything_is_removed_hands_over_first_and_stops),
