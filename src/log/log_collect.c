@@ -84,6 +84,7 @@ static void log_collect_begin(struct hf_log *log, struct log_segment *victim)
     victim->pins++;
     if (victim->live_entries == 0) {
         collect->state = LOG_COLLECT_STATES;
+        collect->table_size = log->groups.by_id.capacity;
         return;
     }
     char name[LOG_FORMAT_NAME_SIZE];
@@ -351,6 +352,13 @@ static int log_collect_states(struct hf_log *log)
     struct log_collect *collect = &log->collect;
     uint64_t id = 0;
     void *value = NULL;
+    if (collect->table_size != log->groups.by_id.capacity && !MUTATED(LOG_STATES_PASSED_OVER)) {
+        /* Groups that came meanwhile made the table move: one that was in front of us may now be behind. Those that
+         * were placed have nothing left to place, and the table only ever grows, so this happens a few times at most.
+         */
+        collect->table_size = log->groups.by_id.capacity;
+        collect->position = 0;
+    }
     for (unsigned looked_at = 0; looked_at < LOG_COLLECT_LOOKED_AT_MAX; looked_at++) {
         size_t position = collect->position;
         if (!map_next(&log->groups.by_id, &position, &id, &value)) {

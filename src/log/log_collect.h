@@ -82,7 +82,8 @@ struct log_collect {
     uint8_t *bytes;  /* aligned */
     size_t capacity;
 
-    size_t position; /* in found */
+    size_t position;   /* in found, or in the log's groups */
+    size_t table_size; /* of the log's groups, as the pass over their states began */
     struct log_group *group;
     uint64_t next_index;
     struct log_collect_item *items;

@@ -344,6 +344,98 @@ static void L57_a_trailer_never_lands_before_what_it_relies_on(void **unused)
     assert_true(both > 20);
 }
 
+/* ---- groups that come while those that are there are looked through ---- */
+
+static uint64_t quiet_base; /* where a group lies in the table follows from its id */
+
+/* Groups with a vote and nothing else. */
+static void quiet_groups(struct world *world, uint64_t first, uint64_t count)
+{
+    for (uint64_t i = first; i < first + count; i++) {
+        struct hf_hard_state vote = {.term = 3, .vote = i + 1};
+        assert_int_equal(hf_log_batch_hard_state(world->batch, quiet_base + i, vote), 0);
+    }
+    world_append(world);
+}
+
+/* New ones until the table of groups has moved; returns how many there are then. */
+static uint64_t quiet_groups_until_moved(struct world *world, uint64_t count)
+{
+    size_t capacity = world->log->groups.by_id.capacity;
+    while (world->log->groups.by_id.capacity == capacity) {
+        struct hf_hard_state vote = {.term = 3, .vote = count + 1};
+        assert_int_equal(hf_log_batch_hard_state(world->batch, quiet_base + count, vote), 0);
+        assert_int_equal(hf_log_append(world->log, world->batch, NULL, NULL), 0);
+        hf_log_batch_clear(world->batch);
+        count++;
+    }
+    return count;
+}
+
+/* A busy group, of which little stays. Not waited for. */
+static void busy_append(struct world *world, uint64_t index)
+{
+    static uint8_t payload[100 << 10];
+    struct hf_entry entry = {
+        .index = index, .term = 1, .type = HF_ENTRY_NORMAL, .payload = bytes_of(payload, sizeof(payload))};
+    assert_int_equal(hf_log_batch_append(world->batch, 1, &entry, 1), 0);
+    if (index > 2) {
+        assert_int_equal(hf_log_batch_compact(world->batch, 1, index - 2), 0);
+    }
+    assert_int_equal(hf_log_append(world->log, world->batch, world_done, world), 0);
+    hf_log_batch_clear(world->batch);
+    world->appended++;
+}
+
+/* A pass over the votes of 12,200 idle groups takes a few turns. Between two of them new groups make the table move. */
+static void L57_no_group_is_passed_over_while_others_come(void **unused)
+{
+    (void)unused;
+    /* With ids from there on, one that is displaced in the first table is not in the second, and falls behind. */
+    static const uint64_t bases[] = {27, 62, 71, 95, 112};
+    unsigned moved_under = 0;
+    for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
+        struct world *world = world_open(30 + i);
+        struct hf_log_stat stat;
+        uint64_t groups = 12200;
+        quiet_base = bases[i] * 1000000;
+        world->options.segment_size_bytes = 4 << 20;
+        world_reopen(world);
+        for (uint64_t first = 0; first < groups; first += 200) {
+            quiet_groups(world, first, 200);
+        }
+        const struct log_collect *collect = &world->log->collect;
+        bool has_moved = false;
+        uint64_t last = 0;
+        for (uint64_t turn = 0; turn < 4000 && collect->collected_count == 0; turn++) {
+            if (world->acknowledged == world->appended) {
+                busy_append(world, ++last);
+            }
+            sim_run_for(world->sim, MS);
+            hf_log_turn(world->log);
+            if (collect->state == LOG_COLLECT_STATES && collect->position > 0 && !has_moved) {
+                groups = quiet_groups_until_moved(world, groups);
+                has_moved = true;
+            }
+        }
+        hf_log_stat(world->log, &stat);
+        while (world->acknowledged < world->appended) {
+            world_turns(world, 2);
+        }
+        moved_under += has_moved;
+        assert_int_equal(stat.collected_segments, 1);
+        hf_log_close(world->log);
+        world_reopen(world);
+        for (uint64_t group = 0; group < groups; group++) {
+            struct hf_log_group_state state;
+            assert_int_equal(hf_log_group_state(world->log, quiet_base + group, &state), 0);
+            assert_int_equal(state.hard_state.vote, group + 1);
+        }
+        world_close(world);
+    }
+    assert_int_equal(moved_under, sizeof(bases) / sizeof(bases[0]));
+}
+
 /* ---- an index file as a witness ---- */
 
 /* Its segment was durable to its end, though no frame that says so landed behind it: a bad frame in it is not torn. */
@@ -394,6 +486,7 @@ int main(void)
         cmocka_unit_test(a_file_that_waits_to_be_recycled_may_be_gone),
         cmocka_unit_test(entries_leave_a_block_whose_sums_are_estimated),
         cmocka_unit_test(L57_a_trailer_never_lands_before_what_it_relies_on),
+        cmocka_unit_test(L57_no_group_is_passed_over_while_others_come),
         cmocka_unit_test(H19_an_index_file_tells_damage_from_a_torn_end),
         cmocka_unit_test(L57_one_bad_block_never_makes_the_front_missing),
     };
