@@ -426,7 +426,12 @@ static int node_open_log(struct node *node)
     node->options.log.callback_arg = node;
     int rc = log_open(node->io, directory_log_path(node->directory), &node->options.log, &node->log);
     if (rc != 0) {
-        return error_wrap(rc, "log %s", directory_log_path(node->directory));
+        rc = error_wrap(rc, "log %s", directory_log_path(node->directory));
+        return rc != HF_EIO ? rc
+                            : error_raise(rc,
+                                          "%s. next: look what the device says (dmesg) and who may read the directory, "
+                                          "then start again; keep the files",
+                                          hf_error_text());
     }
     return loop_watch_queue(node->loop, log_queue(node->log), node_log_ready, node, &node->watch);
 }

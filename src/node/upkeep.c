@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/trace.h"
 #include "node/balance.h"
 #include "node/fetch.h"
 #include "node/handout.h"
@@ -96,7 +97,11 @@ int upkeep_scan_registrations(struct node *node)
         index += view.count;
         hf_log_view_close(&view);
     }
-    if (rc == HF_ECORRUPT) {
+    if (rc == HF_ECORRUPT || rc == HF_EIO) {
+        /* The trouble of this one group, which will not start, or comes to know them when it applies its log. Until
+         * then the file of the members says who is known as what. */
+        TRACE(TRACE_WARN, "node", "group %u: its log could not be looked through for the nodes' incarnations: %s: %s",
+              NODE_SYSTEM_GROUP, hf_error_name(rc), hf_error_text());
         return 0;
     }
     return rc == 0 && node->failure != 0 ? upkeep_refuse_copy(node) : rc;

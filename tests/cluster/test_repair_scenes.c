@@ -300,6 +300,58 @@ static void a_node_without_peers_in_reach_waits_with_its_damaged_group(void **st
     scene_close(scene);
 }
 
+/* ---- a device that does not give what it holds ---- */
+
+/* Reads of the log fail from the skip-th on, `count` of them. The log as a whole may then not be opened; but where it
+ * can, what one group cannot read is that group's trouble, and the next start finds it whole. */
+static void start_with_failing_reads(struct scene *scene, uint64_t skip, uint64_t count, bool *system_was_closed)
+{
+    struct scene_node *node = &scene->nodes[2];
+    const struct sim_disk_failure failure = {SIM_DISK_READ, skip, count, HF_EIO, "/data/log"};
+    sim_host_start(node->host);
+    sim_disk_fail(node->host, &failure);
+    int rc = scene_start(node);
+    if (rc != 0) {
+        assert_int_equal(rc, HF_EIO);
+        assert_non_null(strstr(hf_error_text(), "next: "));
+        sim_disk_fail_clear(node->host);
+        sim_host_kill(node->host);
+        return;
+    }
+    sim_disk_fail_clear(node->host);
+    if (scene_group(node, NODE_SYSTEM_GROUP)->is_failed) {
+        *system_was_closed = true;
+        assert_null(scene_group(node, NODE_SYSTEM_GROUP)->replica);
+        assert_non_null(strstr(scene_group(node, NODE_SYSTEM_GROUP)->text, "EIO"));
+    }
+    scene_wait_led(scene, 5000);
+    for (uint64_t group = FIRST; group < FIRST + 3; group++) {
+        uint64_t value = 0;
+        assert_int_equal(scene_put(&scene->nodes[0], group, 1, skip), 0);
+        int read = scene_get(node, group, 1, &value);
+        assert_int_equal(read, scene_group(node, group)->is_failed ? HF_ECLOSED : 0);
+    }
+    scene_kill(node);
+}
+
+static void what_the_device_does_not_give_of_a_group_closes_that_group_alone(void **state)
+{
+    struct scene *scene = scene_with_data();
+    bool system_was_closed = false;
+    scene_kill(&scene->nodes[2]);
+    for (uint64_t skip = 0; skip < 24; skip++) {
+        start_with_failing_reads(scene, skip, 1 + skip % 3, &system_was_closed);
+    }
+    assert_true(system_was_closed);
+    assert_int_equal(scene_start(&scene->nodes[2]), 0);
+    scene_wait_led(scene, 5000);
+    for (uint64_t group = NODE_SYSTEM_GROUP; group < FIRST + 3; group++) {
+        assert_false(scene_group(&scene->nodes[2], group)->is_failed);
+        expect_equal_digests(scene, group);
+    }
+    scene_close(scene);
+}
+
 static void drop_line(void *arg, enum trace_level level, const char *line) {}
 
 int main(void)
@@ -311,6 +363,7 @@ int main(void)
         cmocka_unit_test(H3_damage_that_is_met_while_it_runs_closes_the_group_and_heals),
         cmocka_unit_test(H3_an_entry_that_is_damaged_everywhere_keeps_its_group_closed_and_says_so),
         cmocka_unit_test(a_node_without_peers_in_reach_waits_with_its_damaged_group),
+        cmocka_unit_test(what_the_device_does_not_give_of_a_group_closes_that_group_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
