@@ -11,6 +11,7 @@
 #include "node/chunk_frame.h"
 #include "node/group_stream.h"
 #include "node/node_state.h"
+#include "node/repair.h"
 #include "node/snapshot_job.h"
 
 #define FETCH_PIECE_BYTES (4u << 20) /* that one piece of building takes in */
@@ -110,10 +111,16 @@ static void fetch_fail(struct fetch *fetch)
     fetch_end(fetch);
 }
 
+/* A group that stopped needs none, unless it is to heal the group's log. */
+static bool fetch_is_wanted(const struct hosted_group *group)
+{
+    return !group->is_failed || (group->repair.is_open && !group->repair.is_hopeless);
+}
+
 /* What every completed piece looks at first: true when the fetch goes on. */
 static bool fetch_goes_on(struct fetch *fetch, int result)
 {
-    if (fetch->phase == FETCH_ENDING || fetch->group->is_failed || fetch_node(fetch)->phase != NODE_RUNNING) {
+    if (fetch->phase == FETCH_ENDING || !fetch_is_wanted(fetch->group) || fetch_node(fetch)->phase != NODE_RUNNING) {
         fetch_end(fetch);
         return false;
     }
@@ -132,7 +139,12 @@ static void fetch_try_install(struct fetch *fetch)
     struct hosted_group *group = fetch->group;
     struct snapshot_job *job = group->node->snapshots.job;
     char name[HF_SNAPSHOT_ID_TEXT_SIZE];
-    if (fetch->phase != FETCH_READY || group->is_failed) {
+    if (fetch->phase != FETCH_READY || !fetch_is_wanted(group)) {
+        return;
+    }
+    if (group->repair.is_open) {
+        hf_snapshot_id_format(fetch->manifest.id, name);
+        repair_restart_behind(group, &fetch->snapshot, bytes_of_text(name));
         return;
     }
     if (job != NULL && snapshot_job_group(job) == group) {
@@ -524,7 +536,7 @@ void fetch_offered(struct hosted_group *group, uint64_t from_node, uint64_t term
     struct fetch *fetch = group->fetch;
     struct hf_snapshot_manifest manifest;
     uint64_t now_ms = loop_now_ms(node->loop);
-    if (node->phase != NODE_RUNNING || group->is_failed || group->ops->cut == NULL) {
+    if (node->phase != NODE_RUNNING || !fetch_is_wanted(group) || group->ops->cut == NULL) {
         return;
     }
     if (fetch_check(group, snapshot, bytes, &manifest) != 0) {

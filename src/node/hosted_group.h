@@ -40,8 +40,9 @@ struct group_repair {
     uint64_t leader;   /* who is asked next, as somebody said; 0: the next of all */
     uint32_t cursor;
     uint32_t writing_count;
-    uint64_t repaired; /* entries */
-    char reason[128];  /* why it is not healed yet; empty: nothing speaks against it */
+    uint64_t repaired;   /* entries */
+    bool needs_snapshot; /* the leader's log begins behind what is missing */
+    char reason[128];    /* why it is not healed yet; empty: nothing speaks against it */
 };
 
 struct hosted_group {

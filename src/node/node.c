@@ -171,8 +171,8 @@ static int node_dispatch(struct node *node, struct node_peer *peer, enum frame_k
     case FRAME_READ_PONG:
     case FRAME_REJOIN:
         hosted_group_touch(group);
-        return group->replica != NULL && !group->is_failed ? replica_receive(group->replica, peer->id, kind, payload)
-                                                           : 0;
+        return group->replica == NULL || group->is_failed ? repair_receive_raft(group, peer, kind, payload)
+                                                          : replica_receive(group->replica, peer->id, kind, payload);
     case FRAME_FORWARD:
         return relay_receive_requests(group, peer, payload);
     case FRAME_FORWARD_REPLY:

@@ -6,7 +6,9 @@
 
 #include "base/error.h"
 #include "base/trace.h"
+#include "node/fetch.h"
 #include "node/node_state.h"
+#include "node/offer.h"
 
 /* ---- What is damaged ---- */
 
@@ -47,6 +49,13 @@ bool repair_is_needed(struct hosted_group *group)
         repair_say(group, "looking for its leader");
     }
     return true;
+}
+
+static uint64_t repair_log_end(const struct hosted_group *group)
+{
+    struct hf_log_group_state state;
+    int rc = hf_log_group_state(group->node->log, group->id, &state);
+    return rc == 0 && state.last_index > group->repair.request.last ? state.last_index : group->repair.request.last;
 }
 
 /* ---- Frames ---- */
@@ -115,7 +124,11 @@ static void repair_ask(struct hosted_group *group)
         return;
     }
     struct repair_message *message = repair_message_new(group, FRAME_REPAIR_REQUEST);
-    repair_frame_encode_request(&repair->request, &message->bytes);
+    struct repair_request request = repair->request;
+    if (repair->needs_snapshot) {
+        request.last = repair_log_end(group); /* how far a snapshot must reach */
+    }
+    repair_frame_encode_request(&request, &message->bytes);
     repair->asked_node = peer->id;
     repair->asked_ms = loop_now_ms(node->loop);
     if (repair->reason[0] == '\0') {
@@ -137,8 +150,10 @@ static void repair_refused(struct hosted_group *group, uint64_t from, int result
     case HF_EBUSY:
         return; /* passes by itself */
     case HF_ECOMPACTED:
-        text = "its log begins later: only a snapshot can help";
-        break;
+        repair->needs_snapshot = true;
+        snprintf(repair->reason, sizeof(repair->reason), "node %" PRIu64 " has them in a snapshot only: waiting for it",
+                 from);
+        return;
     case HF_ECORRUPT:
         text = "they are damaged there, too";
         break;
@@ -210,12 +225,20 @@ int repair_receive_answer(struct hosted_group *group, struct node_peer *from, st
     if (repair->asked_ms == 0 || repair->asked_node != from->id || repair->is_writing || !group->is_failed) {
         return 0; /* late */
     }
+    if (answer.result == 0 && repair->needs_snapshot) {
+        /* This one has them in its log after all: it is asked for what is missing, no more. */
+        repair->needs_snapshot = false;
+        repair->leader = from->id;
+        repair->asked_ms = 0;
+        return 0;
+    }
     rc = repair_frame_accept(&repair->request, &answer);
     if (rc == 0) {
         rc = repair_write(group, &answer);
     }
     if (rc == 0) {
         repair->asked_ms = 0;
+        repair->needs_snapshot = false;
         repair->reason[0] = '\0';
         repair->leader = from->id;
         return 0;
@@ -225,6 +248,59 @@ int repair_receive_answer(struct hosted_group *group, struct node_peer *from, st
         repair->leader = answer.leader;
     }
     return rc == HF_EPROTOCOL ? rc : 0;
+}
+
+/* ---- A snapshot instead ---- */
+
+int repair_receive_raft(struct hosted_group *group, struct node_peer *from, enum frame_kind kind,
+                        struct hf_bytes payload)
+{
+    struct replica_snapshot snapshot;
+    struct hf_bytes manifest;
+    uint64_t term = 0;
+    if (kind != FRAME_RAFT || !group->repair.is_open || !group->repair.needs_snapshot) {
+        return 0;
+    }
+    int rc = replica_decode_offer(payload, &term, &snapshot, &manifest);
+    if (rc == 0 && term >= group->repair.request.term && snapshot.index >= repair_log_end(group)) {
+        fetch_offered(group, from->id, term, &snapshot, manifest);
+    }
+    return rc == HF_ENOTFOUND ? 0 : rc;
+}
+
+void repair_restart_behind(struct hosted_group *group, const struct replica_snapshot *snapshot, struct hf_bytes name)
+{
+    struct group_repair *repair = &group->repair;
+    struct hf_log_group_state state;
+    struct hf_log_batch *batch = NULL;
+    if (repair->is_writing || repair->is_hopeless || !repair->needs_snapshot) {
+        return;
+    }
+    int rc = hf_log_batch_open(&batch);
+    rc = rc == 0 ? hf_log_group_state(group->node->log, group->id, &state) : rc;
+    if (rc == 0 && (!state.damaged || state.state_lost || state.last_index > snapshot->index)) {
+        rc = HF_ECONFLICT; /* it is whole meanwhile, or nothing that a snapshot heals */
+    }
+    if (rc == 0) {
+        /* As in repair_write: of a term that was not reached here, nothing can have been promised in it. */
+        struct hf_hard_state reached = {.term = snapshot->term, .commit = snapshot->index};
+        if (state.hard_state.term >= snapshot->term) {
+            reached.term = state.hard_state.term;
+            reached.vote = state.hard_state.vote;
+        }
+        rc = hf_log_batch_reset(batch, group->id, snapshot->index, snapshot->term, name);
+        rc = rc == 0 ? hf_log_batch_hard_state(batch, group->id, reached) : rc;
+    }
+    if (rc == 0) {
+        repair->is_writing = true;
+        repair->writing_count = 0;
+        rc = hf_log_append(group->node->log, batch, repair_written, group);
+        repair->is_writing = rc == 0;
+        TRACE(TRACE_WARN, "node",
+              "group %" PRIu64 ": its damaged log restarts behind the leader's snapshot at index %" PRIu64, group->id,
+              snapshot->index);
+    }
+    hf_log_batch_close(batch);
 }
 
 /* ---- Answering ---- */
@@ -263,6 +339,23 @@ static void repair_answer(const struct hosted_group *group, const struct repair_
     hf_log_view_close(&view);
 }
 
+/* Who asked lacks what this log no longer has. A snapshot that does not reach to the end of the log there would take
+ * away what was acknowledged. */
+static void repair_offer(struct hosted_group *group, const struct node_peer *from, const struct repair_request *request)
+{
+    struct hf_log_group_state state;
+    bool is_gone = hosted_group_is_led_here(group) && hf_log_group_state(group->node->log, group->id, &state) == 0 &&
+                   request->first < state.first_index;
+    if (!is_gone) {
+        return;
+    }
+    if (group->snapshots.index >= request->last) {
+        offer_wanted(group, from->id);
+    } else if (group->applied_index >= request->last && group->snapshots.wanted == group->snapshots.answered) {
+        snapshots_want(group);
+    }
+}
+
 int repair_receive_request(struct hosted_group *group, struct node_peer *from, struct hf_bytes payload)
 {
     struct repair_request request;
@@ -273,6 +366,7 @@ int repair_receive_request(struct hosted_group *group, struct node_peer *from, s
     struct repair_message *message = repair_message_new(group, FRAME_REPAIR_ANSWER);
     repair_answer(group, &request, &message->bytes);
     node_send(group->node, from->id, &message->message);
+    repair_offer(group, from, &request);
     return 0;
 }
 

@@ -5,9 +5,13 @@
  *   damaged ── asks (one peer after another, until one leads) ──→ writes ──→ durable ──→ asks on … ──→ whole ──→
  * started
  *
+ * Where the leader's log begins behind what is missing, the leader's snapshot takes the place of the whole log here,
+ * once it reaches at least as far as this log: all of it is committed, and nothing that was acknowledged here lies
+ * behind it. The leader takes a newer one when it has none that does. It is fetched as for a member that lags
+ * (fetch.h); a reset that names it makes the log whole, and the group starts from it.
+ *
  * What cannot be healed so is said and stays closed: a group whose term and vote are lost (it may have voted in a term
- * that nobody here knows of), and entries that no leader's log reaches back to. Damage that is met later closes the
- * group likewise.
+ * that nobody here knows of). Damage that is met later closes the group likewise.
  *
  * A leader answers with committed entries only, once an entry of its own term is committed. Thread: the loop's. */
 #ifndef NODE_REPAIR_H
@@ -29,6 +33,11 @@ void repair_due(struct hosted_group *group);
 /* FRAME_REPAIR_REQUEST and FRAME_REPAIR_ANSWER. HF_EPROTOCOL: ignored. */
 int repair_receive_request(struct hosted_group *group, struct node_peer *from, struct hf_bytes payload);
 int repair_receive_answer(struct hosted_group *group, struct node_peer *from, struct hf_bytes payload);
+/* A frame for a replica that does not run: the offer of a snapshot may be what is waited for. */
+int repair_receive_raft(struct hosted_group *group, struct node_peer *from, enum frame_kind kind,
+                        struct hf_bytes payload);
+/* The snapshot is here, verified and published under the name. */
+void repair_restart_behind(struct hosted_group *group, const struct replica_snapshot *snapshot, struct hf_bytes name);
 /* The connection to a node ended. */
 void repair_peer_down(struct hosted_group *group, uint64_t node_id);
 

@@ -13,10 +13,10 @@
  *                                                               term u64, timestamp u64, type u32, size u32, payload
  *
  * Results: HF_ENOTLEADER; HF_EBUSY: it leads, and does not know yet what is committed; HF_ECOMPACTED: its log begins
- * behind the first index, only a snapshot helps; HF_ECORRUPT, HF_EIO: it cannot read the entries either, or its own log
- * of the group is damaged somewhere.
- * Valid: known version, zeros are zero, a range that runs forward, at most REPAIR_FRAME_ENTRIES_MAX entries, of types
- * and sizes that the log takes; anything else is HF_EPROTOCOL. Thread: any. */
+ * behind the first index, only a snapshot helps, which is offered once it reaches to the last index; HF_ECORRUPT,
+ * HF_EIO: it cannot read the entries either, or its own log of the group is damaged somewhere. Valid: known version,
+ * zeros are zero, a range that runs forward, at most REPAIR_FRAME_ENTRIES_MAX entries, of types and sizes that the log
+ * takes; anything else is HF_EPROTOCOL. Thread: any. */
 #ifndef NODE_REPAIR_FRAME_H
 #define NODE_REPAIR_FRAME_H
 

@@ -75,6 +75,33 @@ int install_send(struct replica *replica, uint64_t to_node, const struct replica
 
 /* ---- in ---- */
 
+static int install_decode_snapshot(const struct codec_message *message, struct replica_snapshot *out)
+{
+    const struct raft_install_snapshot *request = &message->raft.install_snapshot;
+    *out = (struct replica_snapshot){
+        .index = request->last_index, .term = request->last_term, .configuration_index = request->conf_index};
+    return replica_configuration_decode(message->configuration, out->members, &out->member_count);
+}
+
+int install_decode_offer(struct hf_bytes payload, uint64_t *term, struct replica_snapshot *snapshot,
+                         struct hf_bytes *manifest)
+{
+    struct codec_message message;
+    int rc = codec_decode(payload, &message);
+    if (rc != 0) {
+        return rc;
+    }
+    if (message.raft.type == RAFT_INSTALL_SNAPSHOT) {
+        *term = message.raft.install_snapshot.term;
+        *manifest = message.manifest;
+        rc = install_decode_snapshot(&message, snapshot);
+    } else {
+        rc = HF_ENOTFOUND;
+    }
+    codec_message_close(&message);
+    return rc;
+}
+
 int install_offered(struct replica *replica, uint64_t from_node, const struct codec_message *message)
 {
     const struct raft_install_snapshot *request = &message->raft.install_snapshot;
@@ -92,9 +119,8 @@ int install_offered(struct replica *replica, uint64_t from_node, const struct co
         request->last_index <= replica->apply.cursor || replica->callbacks.snapshot_offered == NULL) {
         return 0;
     }
-    struct replica_snapshot snapshot = {
-        .index = request->last_index, .term = request->last_term, .configuration_index = request->conf_index};
-    int rc = replica_configuration_decode(message->configuration, snapshot.members, &snapshot.member_count);
+    struct replica_snapshot snapshot;
+    int rc = install_decode_snapshot(message, &snapshot);
     if (rc == 0) {
         replica->callbacks.snapshot_offered(replica->arg, from_node, request->term, &snapshot, message->manifest);
     }

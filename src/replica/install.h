@@ -31,4 +31,8 @@ int install_write(struct replica *replica, const struct raft_update *update);
 /* An append became durable: true when it was the reset, and the install was finished. */
 bool install_persisted(struct replica *replica);
 
+/* As replica_decode_offer. */
+int install_decode_offer(struct hf_bytes payload, uint64_t *term, struct replica_snapshot *snapshot,
+                         struct hf_bytes *manifest);
+
 #endif

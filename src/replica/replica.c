@@ -569,6 +569,12 @@ int replica_snapshot_install(struct replica *replica, uint64_t term, const struc
     return rc;
 }
 
+int replica_decode_offer(struct hf_bytes payload, uint64_t *term, struct replica_snapshot *snapshot,
+                         struct hf_bytes *manifest)
+{
+    return install_decode_offer(payload, term, snapshot, manifest);
+}
+
 void replica_status(const struct replica *replica, struct replica_status *out)
 {
     const struct raft *raft = &replica->engine.raft;

@@ -166,6 +166,11 @@ int replica_snapshot_send(struct replica *replica, uint64_t to_node, const struc
 int replica_snapshot_install(struct replica *replica, uint64_t term, const struct replica_snapshot *snapshot,
                              struct hf_bytes name);
 
+/* The offer of a snapshot, out of a FRAME_RAFT for a group that has no replica: manifest is lent by the payload.
+ * HF_ENOTFOUND: another message; HF_EPROTOCOL. */
+int replica_decode_offer(struct hf_bytes payload, uint64_t *term, struct replica_snapshot *snapshot,
+                         struct hf_bytes *manifest);
+
 struct replica_status {
     enum replica_state state;
     uint64_t term;

@@ -300,6 +300,143 @@ static void a_node_without_peers_in_reach_waits_with_its_damaged_group(void **st
     scene_close(scene);
 }
 
+/* ---- a leader whose log begins later ---- */
+
+static const struct node_options with_snapshots = {
+    .snapshot = {.format = {.chunk_size_bytes = 4096},
+                 .keep_latest = 2,
+                 .entries = 10,
+                 .log_bytes = UINT64_MAX,
+                 .interval_ms = UINT64_MAX,
+                 .trail = 2},
+};
+
+static uint64_t first_index(struct scene_node *node)
+{
+    struct hf_log_group_state state;
+    assert_int_equal(hf_log_group_state(node->node->log, VICTIM, &state), 0);
+    return state.first_index;
+}
+
+/* A victim whose log holds an entry that is damaged and not yet compacted away there. The others go on without it until
+ * their logs begin behind that entry. */
+static struct scene *scene_compacted(uint64_t writes, struct scene_node **victim, uint64_t *damaged)
+{
+    static struct places places;
+    struct scene *scene = scene_open(3, 3, &with_snapshots);
+    scene_wait_led(scene, 4000);
+    for (uint64_t i = 0; i < 5; i++) {
+        assert_int_equal(scene_put(&scene->nodes[0], VICTIM, 1, i + 1), 0);
+    }
+    scene_run_ms(scene, 200);
+    *victim = &scene->nodes[2];
+    scene_kill(*victim);
+    walk(*victim, VICTIM, &places);
+    *damaged = 4;
+    flip(*victim, entry_at(&places, *damaged), 60, 3);
+    scene_wait_led(scene, 4000);
+    for (uint64_t i = 0; i < writes; i++) {
+        assert_int_equal(scene_put(&scene->nodes[0], VICTIM, 1, 100 + i), 0);
+        scene_run_ms(scene, 20);
+    }
+    scene_run_ms(scene, 1000);
+    return scene;
+}
+
+static void H3_damage_below_the_leaders_log_is_healed_by_its_snapshot(void **state)
+{
+    struct scene_node *victim;
+    uint64_t damaged = 0;
+    uint64_t value = 0;
+    struct scene *scene = scene_compacted(60, &victim, &damaged);
+    assert_true(first_index(scene_leader(scene, VICTIM)) > damaged);
+    assert_int_equal(scene_start(victim), 0);
+    assert_false(status_of(victim, VICTIM).is_started);
+    wait_started(scene, victim, 8000);
+    scene_wait_led(scene, 5000);
+    assert_int_equal(scene_get(victim, VICTIM, 1, &value), 0);
+    assert_int_equal(value, 159);
+    assert_true(first_index(victim) > damaged);
+    expect_equal_digests(scene, VICTIM);
+    /* Every later start finds it so. */
+    scene_power_off(victim);
+    assert_int_equal(scene_start(victim), 0);
+    assert_true(status_of(victim, VICTIM).is_started);
+    scene_wait_led(scene, 5000);
+    assert_int_equal(scene_put(victim, VICTIM, 1, 7), 0);
+    expect_equal_digests(scene, VICTIM);
+    scene_close(scene);
+}
+
+/* The member has acknowledged what the leader's newest snapshot does not have: that waits for a newer one, which the
+ * leader takes. */
+static void H3_no_snapshot_takes_away_what_was_acknowledged_behind_the_damage(void **state)
+{
+    static struct places places;
+    struct scene *scene = scene_open(3, 3, &with_snapshots);
+    struct hf_log_group_state before;
+    uint64_t value = 0;
+    scene_wait_led(scene, 4000);
+    scene_run_ms(scene, 1000);
+    struct scene_node *victim = scene_follower(scene, VICTIM);
+    scene_kill(victim);
+    scene->options.snapshot.is_off = true; /* of this one: its own log stays whole */
+    assert_int_equal(scene_start(victim), 0);
+    struct scene_node *leader = NULL;
+    uint64_t written = 0;
+    do {
+        assert_int_equal(scene_put(&scene->nodes[0], VICTIM, 1, ++written), 0);
+        scene_run_ms(scene, written < 40 ? 20 : 300);
+        leader = scene_leader(scene, VICTIM);
+    } while (written < 40 ||
+             scene_group(leader, VICTIM)->snapshots.index + 3 > scene_group(leader, VICTIM)->applied_index);
+    assert_ptr_not_equal(leader, victim);
+    assert_true(first_index(leader) > 6);
+    assert_int_equal(hf_log_group_state(victim->node->log, VICTIM, &before), 0);
+    assert_true(scene_group(leader, VICTIM)->snapshots.index < before.last_index);
+    scene_kill(victim);
+    walk(victim, VICTIM, &places);
+    flip(victim, entry_at(&places, 6), 60, 3);
+    assert_int_equal(scene_start(victim), 0);
+    assert_false(status_of(victim, VICTIM).is_started);
+    wait_started(scene, victim, 8000);
+    struct hf_log_group_state after;
+    assert_int_equal(hf_log_group_state(victim->node->log, VICTIM, &after), 0);
+    assert_true(after.last_index >= before.last_index && after.first_index > 6);
+    scene_wait_led(scene, 5000);
+    assert_int_equal(scene_get(victim, VICTIM, 1, &value), 0);
+    assert_int_equal(value, written);
+    expect_equal_digests(scene, VICTIM);
+    scene_close(scene);
+}
+
+/* The power goes at every moment of it. */
+static void H3_a_power_cut_while_a_snapshot_heals_a_log_leaves_it_damaged_or_whole(void **state)
+{
+    unsigned cut_short = 0;
+    for (uint64_t at = 1; at < 30; at++) {
+        struct scene_node *victim;
+        uint64_t damaged = 0;
+        uint64_t value = 0;
+        struct scene *scene = scene_compacted(60, &victim, &damaged);
+        assert_int_equal(scene_start(victim), 0);
+        sim_disk_cut_at(victim->host, at, at % 4 == 1 ? SIM_CUT_DURING : SIM_CUT_AFTER);
+        for (unsigned i = 0; i < 300 && sim_host_is_running(victim->host); i++) {
+            scene_run_ms(scene, 10);
+        }
+        cut_short += !sim_host_is_running(victim->host);
+        scene_power_off(victim);
+        sim_disk_cut_at(victim->host, 0, SIM_CUT_AFTER);
+        assert_int_equal(scene_start(victim), 0);
+        wait_started(scene, victim, 10000);
+        scene_wait_led(scene, 5000);
+        assert_int_equal(scene_get(victim, VICTIM, 1, &value), 0);
+        assert_int_equal(value, 159);
+        expect_equal_digests(scene, VICTIM);
+        scene_close(scene);
+    }
+}
+
 /* ---- a device that does not give what it holds ---- */
 
 /* Reads of the log fail from the skip-th on, `count` of them. The log as a whole may then not be opened; but where it
@@ -363,6 +500,9 @@ int main(void)
         cmocka_unit_test(H3_damage_that_is_met_while_it_runs_closes_the_group_and_heals),
         cmocka_unit_test(H3_an_entry_that_is_damaged_everywhere_keeps_its_group_closed_and_says_so),
         cmocka_unit_test(a_node_without_peers_in_reach_waits_with_its_damaged_group),
+        cmocka_unit_test(H3_damage_below_the_leaders_log_is_healed_by_its_snapshot),
+        cmocka_unit_test(H3_no_snapshot_takes_away_what_was_acknowledged_behind_the_damage),
+        cmocka_unit_test(H3_a_power_cut_while_a_snapshot_heals_a_log_leaves_it_damaged_or_whole),
         cmocka_unit_test(what_the_device_does_not_give_of_a_group_closes_that_group_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
