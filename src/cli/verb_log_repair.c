@@ -114,7 +114,10 @@ static void repair_show_hopeless(const struct verb_common *common, uint64_t grou
     if (common->json) {
         repair_json(json_pack("{s:s, s:I, s:s}", "kind", "hopeless", "group", (json_int_t)group, "reason", why));
     } else {
-        printf("group %" PRIu64 ": %s, so that entries cannot repair it: the member has to join anew\n", group, why);
+        printf("group %" PRIu64 ": %s, so that entries cannot repair it: the member has to join anew\n"
+               "  next: holdfast member remove ID --address HOST:PORT, then holdfast join --cluster HOST:PORT --data "
+               "NEWDIR\n",
+               group, why);
     }
 }
 

@@ -26,6 +26,28 @@ static void repair_say(struct hosted_group *group, const char *doing)
              repair->request.first, repair->request.last, commit, repair->repaired, doing);
 }
 
+/* Who else could be asked to remove this node, as people write it down. */
+static const char *repair_other_address(const struct node *node)
+{
+    for (uint32_t i = 0; i < node->membership.count; i++) {
+        const struct membership_member *member = &node->membership.members[i];
+        if (member->node.id != node->id && member->role == MEMBERSHIP_VOTER && member->node.client_address[0] != '\0') {
+            return member->node.client_address;
+        }
+    }
+    return "HOST:PORT";
+}
+
+static void repair_say_lost(struct hosted_group *group)
+{
+    const struct node *node = group->node;
+    const char *other = repair_other_address(node);
+    snprintf(group->text, sizeof(group->text),
+             "the log is damaged: term and vote are lost, this member may not vote again. next: holdfast member remove "
+             "%" PRIu64 " --address %.40s; stop this node; holdfast join --cluster %.40s --data NEWDIR",
+             node->id, other, other);
+}
+
 bool repair_is_needed(struct hosted_group *group)
 {
     struct group_repair *repair = &group->repair;
@@ -42,9 +64,7 @@ bool repair_is_needed(struct hosted_group *group)
         snprintf(group->text, sizeof(group->text),
                  "the log is damaged in a way that entries of a peer cannot heal. next: holdfast log verify");
     } else if (repair->is_hopeless) {
-        snprintf(group->text, sizeof(group->text),
-                 "the log is damaged: term and vote of the group are lost, so this member may not vote again. next: "
-                 "remove this node and let it join anew with an empty directory");
+        repair_say_lost(group);
     } else {
         repair_say(group, "looking for its leader");
     }

@@ -1,10 +1,11 @@
 """Damage that heals: a byte of a node's log is flipped while it is down; the group that it concerns stays closed there
 until the leader's entries are written again."""
 import json
+import re
 import time
 
 import cluster
-from cluster import Dev, Status
+from cluster import Client, Dev, Process, Status
 
 
 def flip(data, text):
@@ -99,6 +100,86 @@ class Repair(cluster.TestCase):
         for arguments in ((), ('--address', '127.0.0.1:1', 'somewhere'), ('--group', '0', 'somewhere')):
             self.assertEqual(cluster.run('log', 'repair', *arguments).returncode, 2)
         self.assertEqual(cluster.run('log', 'repair', self.folder() / 'nothing').returncode, 3)
+
+
+class LostVote(cluster.TestCase):
+    """A group that lost its term and vote cannot be healed: what the node says is done, word by word."""
+
+    def setUp(self):
+        port = cluster.free_ports(12)
+        self.clients = [f'127.0.0.1:{port + i}' for i in range(4)]
+        self.peers = [f'127.0.0.1:{port + 4 + i}' for i in range(4)]
+        self.folder_of = [self.folder() / str(i + 1) for i in range(4)]
+        description = self.folder() / 'c.holdfast'
+        nodes = [word for i in range(3) for word in
+                 ('--node', f'{i + 1}={self.peers[i]},{self.clients[i]},127.0.0.1:{port + 8 + i}')]
+        self.ok('init', '--cluster', description, '--groups', '2', *nodes)
+        for i in range(3):
+            self.ok('init', '--cluster', description, '--id', str(i + 1), '--data', self.folder_of[i])
+
+    def ok(self, *arguments):
+        done = cluster.run(*arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def serve(self, number):
+        return self.open(Process, 'serve', '--data', self.folder_of[number], '--set', 'snapshot.at_stop=0s')
+
+    def write(self, number, key, value):
+        def written():
+            try:
+                with Client(self.clients[number]) as client:
+                    return client('SET', key, value) == Status('OK')
+            except OSError:
+                return False
+        cluster.wait_until(written, 20, f'{key} is written')
+
+    def group(self, number, group):
+        with Client(self.clients[number]) as client:
+            rows = json.loads(client('RAFT.STATUS', 'JSON'))['groups']
+        return next(row for row in rows if row['group'] == group)
+
+    def is_closed(self, number, group):
+        try:
+            return self.group(number, group)['text'] != ''
+        except OSError:
+            return False
+
+    def test_what_the_node_says_brings_it_back_under_another_id(self):
+        nodes = [self.serve(i) for i in range(3)]
+        for i in range(40):
+            self.write(i % 3, f'key{i}', i)
+        time.sleep(0.5)
+        nodes[2].stop(9)
+        lines = cluster.run('log', 'dump', '--json', self.folder_of[2]).stdout.splitlines()
+        records = [json.loads(line) for line in lines]
+        record = [record for record in records if record.get('group') == 3 and record['kind'] == 'hard_state'][-1]
+        path = self.folder_of[2] / 'log' / f'{record["segment"]:016x}.log'
+        content = bytearray(path.read_bytes())
+        content[record['offset'] + 34] ^= 0x10
+        path.write_bytes(content)
+        third = self.serve(2)
+        cluster.wait_until(lambda: self.is_closed(2, 3), 15, 'group 3 is closed')
+        text = self.group(2, 3)['text']
+        self.assertEqual(self.group(2, 2)['text'], '')
+        said = re.search(r'next: holdfast (member remove 3 --address \S+); stop this node; '
+                         r'holdfast (join --cluster \S+ --data) NEWDIR$', text)
+        self.assertIsNotNone(said, text)
+        self.ok(*said.group(1).split())
+        third.stop()
+        self.ok(*said.group(2).split(), self.folder_of[3], '--listen-peer', self.peers[3], '--listen-client',
+                self.clients[3])
+        self.serve(3)
+
+        def has_votes():
+            rows = json.loads(self.ok('member', 'list', '--json', '--address', self.clients[0]))['members']
+            return {row['node']: row['votes_in'] for row in rows} == {1: 3, 2: 3, 4: 3}
+        cluster.wait_until(has_votes, 30, 'the new node votes in every group and the old one is forgotten', pause=0.2)
+        with Client(self.clients[3]) as client:
+            self.assertEqual([client('GET', f'key{i}') for i in range(40)], [str(i).encode() for i in range(40)])
+        # Its vote counts: without one of the old ones the groups go on.
+        nodes[0].stop(9)
+        self.write(3, 'after', 1)
 
 
 if __name__ == '__main__':
