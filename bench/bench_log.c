@@ -53,6 +53,7 @@ struct bench {
     uint64_t acknowledged;     /* batches, ever; written by the driver */
     uint64_t wanted;           /* the appender sleeps until so many are; 0: it does not sleep */
     struct hf_log_stat before; /* when measuring began */
+    struct hf_log_stage_stat stages_before[HF_LOG_STAGE_COUNT];
     uint64_t compacted_bytes;  /* length of the stream at the last compaction */
     uint64_t looked;           /* batches at the last look */
     int failure;
@@ -216,6 +217,28 @@ static int bench_open(struct bench *bench)
     return rc == 0 ? hf_log_batch_open(&bench->batch) : rc;
 }
 
+static void bench_read_stages(struct bench *bench, struct hf_log_stage_stat *stages)
+{
+    for (unsigned i = 0; i < HF_LOG_STAGE_COUNT; i++) {
+        hf_log_stage_stat(bench->log, (enum hf_log_stage)i, &stages[i]);
+    }
+}
+
+/* How long a measurement of each stage took on average; most stages are of a frame, encode and index of an entry. */
+static void bench_print_stages(struct bench *bench)
+{
+    struct hf_log_stage_stat stages[HF_LOG_STAGE_COUNT];
+    bench_read_stages(bench, stages);
+    printf(", \"stages_us\": {");
+    for (unsigned i = 0; i < HF_LOG_STAGE_COUNT; i++) {
+        uint64_t count = stages[i].count - bench->stages_before[i].count;
+        uint64_t sum_ns = stages[i].sum_ns - bench->stages_before[i].sum_ns;
+        printf("%s\"%s\": %.2f", i > 0 ? ", " : "", hf_log_stage_name((enum hf_log_stage)i),
+               count > 0 ? (double)sum_ns / (double)count / 1e3 : 0);
+    }
+    printf("}");
+}
+
 static void bench_print(struct bench *bench)
 {
     struct hf_log_stat stat;
@@ -229,10 +252,12 @@ static void bench_print(struct bench *bench)
     printf("{");
     closed_loop_print(bench->loop);
     printf(", \"entries_per_write\": %.1f, \"bytes_per_write\": %.0f, \"written_per_payload\": %.4f, "
-           "\"written_per_entry\": %.1f, \"io\": \"%s\"}\n",
+           "\"written_per_entry\": %.1f, \"io\": \"%s\"",
            (double)stat.appended_entries / writes, (double)stat.written_bytes / writes,
            (double)stat.written_bytes / payload,
            (double)stat.written_bytes / (stat.appended_entries > 0 ? (double)stat.appended_entries : 1), stat.io_name);
+    bench_print_stages(bench);
+    printf("}\n");
 }
 
 static int bench_run_all(struct bench *bench)
@@ -244,6 +269,7 @@ static int bench_run_all(struct bench *bench)
     }
     if (rc == 0) {
         hf_log_stat(bench->log, &bench->before);
+        bench_read_stages(bench, bench->stages_before);
         bench->loop = closed_loop_open(options->outstanding_max, options->batch_entries, options->seconds);
         rc = bench_run(bench);
     }
