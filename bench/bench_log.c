@@ -54,8 +54,8 @@ struct bench {
     uint64_t wanted;           /* the appender sleeps until so many are; 0: it does not sleep */
     struct hf_log_stat before; /* when measuring began */
     struct hf_log_stage_stat stages_before[HF_LOG_STAGE_COUNT];
-    uint64_t compacted_bytes;  /* length of the stream at the last compaction */
-    uint64_t looked;           /* batches at the last look */
+    uint64_t compacted_bytes; /* length of the stream at the last compaction */
+    uint64_t looked;          /* batches at the last look */
     int failure;
     struct mutex mutex;
     struct condition condition;

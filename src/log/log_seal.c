@@ -55,7 +55,7 @@ static int log_seal_build_work(void *arg)
     }
     int rc = log_index_build_advance(job->build, &job->source, job->offset_stop);
     job->bad_offset = job->build->summary.offset_end;
-    if (rc == 0 && job->bad_offset >= job->source.offset_end) {
+    if (rc == 0 && !job->is_early && job->bad_offset >= job->source.offset_end) {
         rc = log_index_build_finish(job->build);
     }
     return rc;
@@ -99,6 +99,75 @@ static struct log_segment *log_seal_next(const struct hf_log *log)
         segment = log_seal_segment(log, segment->header.number + 1);
     }
     return NULL;
+}
+
+/* ---- beginning early ---- */
+
+/* How far the segment's frames are durable. */
+static uint64_t log_seal_durable_end(const struct hf_log *log, const struct log_segment *segment)
+{
+    const struct log_writer *writer = &log->writer;
+    uint64_t end = segment == writer->tail ? writer->tail_offset : segment->used_bytes;
+    if (list_empty(&writer->writes)) {
+        return end;
+    }
+    const struct log_write *oldest = list_entry(writer->writes.next, struct log_write, link);
+    if (oldest->segment == segment) {
+        return oldest->builder.place.offset;
+    }
+    return oldest->segment->header.number > segment->header.number ? end : LOG_FORMAT_SEGMENT_HEADER_SIZE;
+}
+
+/* A segment of the full size, of which not everything is written or durable, of which the next frames to go through
+ * are; NULL: there is none. Later they would have to be read again. */
+static struct log_segment *log_seal_next_early(const struct hf_log *log)
+{
+    const struct log_seal *seal = &log->seal;
+    struct log_segment *segment = log_seal_segment(log, seal->number_next);
+    while (segment != NULL && segment->index_state != LOG_SEGMENT_INDEX_NONE) {
+        segment = log_seal_segment(log, segment->header.number + 1);
+    }
+    if (segment == NULL || segment->header.size_bytes < log->options.segment_size_bytes ||
+        segment->header.number < log_seal_durable_below(log) || segment->header.number == seal->early_refused) {
+        return NULL;
+    }
+    bool begun = seal->early_build != NULL && seal->early_build->summary.number == segment->header.number;
+    uint64_t offset = begun ? seal->early_build->summary.offset_end : LOG_FORMAT_SEGMENT_HEADER_SIZE;
+    uint64_t step = log->options.segment_size_bytes / LOG_SEAL_EARLY_SHARE;
+    step = step < LOG_SEAL_STEP_BYTES ? step : LOG_SEAL_STEP_BYTES;
+    return log_seal_durable_end(log, segment) >= offset + step ? segment : NULL;
+}
+
+static void log_seal_drop_early(struct log_seal *seal)
+{
+    if (seal->early_build != NULL) {
+        log_index_build_close(seal->early_build);
+        free(seal->early_build);
+        seal->early_build = NULL;
+    }
+}
+
+/* What was begun early on the segment, or nothing. */
+static struct log_index_build *log_seal_take_early(struct log_seal *seal, const struct log_segment *segment)
+{
+    struct log_index_build *build = seal->early_build;
+    if (build != NULL && build->summary.number != segment->header.number) {
+        log_seal_drop_early(seal); /* it got none, or was given up */
+        return NULL;
+    }
+    seal->early_build = NULL;
+    return build;
+}
+
+/* A step is over that was made early: the next one comes when there is as much again, or the segment is complete. */
+static void log_seal_end_early(struct log_seal *seal, const struct log_segment *segment, int rc)
+{
+    if (rc == 0) {
+        seal->early_build = seal->job.build;
+        seal->job.build = NULL;
+    } else {
+        seal->early_refused = segment->header.number; /* once it is complete it is seen what that means */
+    }
 }
 
 /* When the segment, the first one without an index file, is due for one. */
@@ -307,16 +376,19 @@ static int log_seal_submit(struct hf_log *log, struct log_segment *segment, enum
 {
     struct log_seal *seal = &log->seal;
     bool sized = segment->index_file != NULL;
-    seal->job = (struct log_seal_job){
-        .log = log,
-        .source = {.io = log->io,
-                   .directory = log->directory,
-                   .header = segment->header,
-                   .offset_end = sized ? segment->index_file->summary.offset_end : segment->used_bytes}};
+    bool early = task == LOG_SEAL_BUILD && segment->header.number >= log_seal_durable_below(log);
+    uint64_t end = early ? log_seal_durable_end(log, segment) : segment->used_bytes;
+    seal->job = (struct log_seal_job){.log = log,
+                                      .source = {.io = log->io,
+                                                 .directory = log->directory,
+                                                 .header = segment->header,
+                                                 .offset_end = sized ? segment->index_file->summary.offset_end : end},
+                                      .is_early = early};
     seal->job.source.cancel = &seal->job.cancelled;
     if (task == LOG_SEAL_NAME) {
         log_seal_collect_ranges(log, segment);
     } else if (task == LOG_SEAL_BUILD) {
+        seal->job.build = log_seal_take_early(seal, segment);
         log_seal_plan_step(log, segment);
     } else {
         seal->job.offset_stop = seal->job.source.offset_end;
@@ -379,9 +451,11 @@ int log_seal_start(struct hf_log *log, uint64_t now_ns)
     if (seal->busy) {
         return 0;
     }
-    struct log_segment *segment = now_ns >= seal->retry_ns && seal->naming == NULL ? log_seal_next(log) : NULL;
+    bool may = now_ns >= seal->retry_ns && seal->naming == NULL;
+    struct log_segment *segment = may ? log_seal_next(log) : NULL;
     if (segment == NULL || log_seal_due_ns(log, segment) > now_ns) {
-        return log_seal_start_scrub(log, now_ns);
+        segment = may ? log_seal_next_early(log) : NULL;
+        return segment != NULL ? log_seal_submit(log, segment, LOG_SEAL_BUILD) : log_seal_start_scrub(log, now_ns);
     }
     if (!log_seal_has_room(log, segment)) {
         seal->retry_ns = now_ns + LOG_SEAL_RETRY_NS;
@@ -425,6 +499,10 @@ static int log_seal_fail(struct hf_log *log, struct log_segment *segment, int rc
 static int log_seal_finish_step(struct hf_log *log, struct log_segment *segment, int rc, uint64_t now_ns)
 {
     struct log_seal *seal = &log->seal;
+    if (seal->job.is_early) {
+        log_seal_end_early(seal, segment, rc);
+        return 0;
+    }
     if (rc == 0 && seal->job.task == LOG_SEAL_BUILD) {
         log_seal_unpin_frames(log, &seal->job.source);
         if (log->closing) {
@@ -486,6 +564,7 @@ uint64_t log_seal_deadline_ns(const struct hf_log *log)
     }
     const struct log_segment *segment = log_seal_next(log);
     uint64_t due_ns = segment != NULL ? log_seal_due_ns(log, segment) : UINT64_MAX;
+    due_ns = due_ns > 0 && log_seal_next_early(log) != NULL ? 0 : due_ns;
     uint64_t make_ns = due_ns > seal->retry_ns ? due_ns : seal->retry_ns;
     uint64_t scrub_ns = log_seal_next_scrub(log) != NULL ? seal->scrub_ns : UINT64_MAX;
     return make_ns < scrub_ns ? make_ns : scrub_ns;
@@ -507,6 +586,7 @@ void log_seal_close(struct log_seal *seal)
         seal->naming = NULL;
     }
     log_seal_free_job(&seal->job);
+    log_seal_drop_early(seal);
     seal->busy = false;
 }
 

@@ -30,14 +30,16 @@
 #define LOG_SEAL_RETRY_NS       UINT64_C(1000000000) /* after the device was full */
 #define LOG_SEAL_DELAY_NS       UINT64_C(2000000000) /* from the last byte of a small segment to its index file */
 #define LOG_SEAL_STEP_BYTES     (UINT64_C(8) << 20)
-#define LOG_SEAL_RECENT_SHARE   1u                    /* of a full-size segment: so much may have none meanwhile */
+#define LOG_SEAL_EARLY_SHARE    8u /* of a segment that is being filled: an early step goes through so much at least */
+#define LOG_SEAL_RECENT_SHARE   1u /* of a full-size segment: so much may have none meanwhile */
 #define LOG_SEAL_SCRUB_DELAY_NS UINT64_C(10000000000) /* from the open to the first segment */
 #define LOG_SEAL_SCRUB_BYTES_S  (UINT64_C(16) << 20)  /* not more per second */
 
 struct hf_log;
 
 /* An index file is made in steps, so that little memory is held at a time: frames of up to LOG_SEAL_STEP_BYTES are gone
- * through, and so on; then it is written. */
+ * through, and so on; then it is written. On a segment of the full size the steps begin while it is being filled: its
+ * frames are still in memory then, and need not be read again beside the writes of those that follow. */
 enum log_seal_task { LOG_SEAL_BUILD, LOG_SEAL_WRITE, LOG_SEAL_SCRUB, LOG_SEAL_NAME };
 
 /* Entries of a group that lie in a segment. */
@@ -53,6 +55,7 @@ struct log_seal_job {
     size_t range_count;
     struct log_index_source source; /* its frames are the job's own copy */
     uint64_t offset_stop;           /* LOG_SEAL_BUILD: of this step */
+    bool is_early;                  /* LOG_SEAL_BUILD: the segment is not complete, there will be more of it */
     atomic_bool cancelled;
     struct log_index_build *build; /* out, on success */
     uint64_t bad_offset;           /* out, on HF_ECORRUPT */
@@ -61,9 +64,11 @@ struct log_seal_job {
 struct log_seal {
     struct io_operation operation;
     struct log_seal_job job;
-    struct log_segment *segment; /* of the job; the job pins it */
-    uint64_t number_next;        /* segments below it have been seen to */
-    uint64_t warm_next;          /* no segment below it is warm */
+    struct log_segment *segment;         /* of the job; the job pins it */
+    uint64_t number_next;                /* segments below it have been seen to */
+    uint64_t warm_next;                  /* no segment below it is warm */
+    struct log_index_build *early_build; /* of a segment that is not complete yet; NULL: none */
+    uint64_t early_refused;              /* the number of a segment of which an early step failed */
     uint64_t retry_ns;
     uint64_t scrub_next;        /* segments below it were read since the open, or before it */
     uint64_t scrub_end;         /* so were those from here on */

@@ -471,6 +471,41 @@ static void H19_an_index_file_tells_damage_from_a_torn_end(void **unused)
     world_close(world);
 }
 
+/* The index file of a full-size segment is begun while it is being filled, and is right. */
+static void an_index_file_is_begun_while_its_segment_is_being_filled(void **unused)
+{
+    (void)unused;
+    struct world *world = world_open(6);
+    world->options.segment_size_bytes = 64 << 10;
+    world->options.write_size_max_bytes = 64 << 10;
+    world_reopen(world);
+    unsigned early = 0;
+    for (uint64_t i = 1; i <= 60; i++) {
+        world_put(world, i % 3, 1 + (i - 1) / 3, 5000);
+        world_append(world);
+        world_turns(world, 20);
+        const struct log_index_build *build = world->log->seal.early_build;
+        const struct log_segment *tail = world->log->writer.tail;
+        if (build != NULL && build->summary.number == tail->header.number) {
+            early++;
+            assert_true(build->summary.offset_end > LOG_FORMAT_SEGMENT_HEADER_SIZE);
+            assert_true(build->summary.offset_end <= world->log->writer.tail_offset);
+        }
+    }
+    assert_true(early > 10);
+    world_turns(world, 100);
+    const struct log_segment_table *table = &world->log->segments;
+    assert_true(table->count > 4);
+    for (size_t i = 0; i + 1 < table->count; i++) {
+        assert_int_not_equal(table->items[i]->index_state, LOG_SEGMENT_INDEX_NONE);
+    }
+    world_check(world, "early");
+    hf_log_close(world->log);
+    world_reopen(world);
+    world_check(world, "opened by index files");
+    world_close(world);
+}
+
 static void say_nothing(void *arg, enum trace_level level, const char *line)
 {
     (void)arg, (void)level, (void)line;
@@ -487,6 +522,7 @@ int main(void)
         cmocka_unit_test(entries_leave_a_block_whose_sums_are_estimated),
         cmocka_unit_test(L57_a_trailer_never_lands_before_what_it_relies_on),
         cmocka_unit_test(L57_no_group_is_passed_over_while_others_come),
+        cmocka_unit_test(an_index_file_is_begun_while_its_segment_is_being_filled),
         cmocka_unit_test(H19_an_index_file_tells_damage_from_a_torn_end),
         cmocka_unit_test(L57_one_bad_block_never_makes_the_front_missing),
     };
