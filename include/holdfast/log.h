@@ -131,7 +131,7 @@ struct hf_log_options {
     uint64_t queue_entries_max;    /* 10,000 … ; appends beyond give HF_EBUSY */
     uint64_t queue_bytes_max;      /* 256 MiB */
     uint64_t tail_cache_bytes;     /* 64 MiB of recent entries kept in memory; 0 means the default */
-    uint32_t recycle_segments_max; /* 2: spares kept */
+    uint32_t recycle_segments_max; /* 2: spares kept; full-size segments: one or two more wait to be one */
     uint64_t reserve_bytes;        /* 8 MiB: headroom that only hard state, resets and collection may use */
     uint32_t sync_interval_ms;     /* 100, for HF_LOG_SYNC_INTERVAL */
     enum hf_log_sync_policy sync_policy;

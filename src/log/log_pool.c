@@ -238,8 +238,10 @@ bool log_pool_offer(struct log_pool *pool, const struct log_segment_header *head
     uint64_t size = log_pool_size(pool, log_bytes > pool->peak_bytes ? log_bytes : pool->peak_bytes);
     bool fits = (header->size_bytes >= size / 2 && header->size_bytes / 2 <= size) ||
                 (pool->no_space && header->size_bytes >= log_pool_size_min(pool));
-    bool wanted = pool->recyclable_count < LOG_POOL_UPCOMING_MAX &&
-                  pool->upcoming_count + pool->recyclable_count <= pool->spares_max;
+    /* A log that fills segments of the full size keeps one more: what it drops it would soon have to write anew. */
+    uint64_t kept = pool->spares_max + (size == pool->segment_size_max_bytes ? 1 : 0);
+    bool wanted =
+        pool->recyclable_count < LOG_POOL_UPCOMING_MAX && pool->upcoming_count + pool->recyclable_count <= kept;
     /* Frames wait for a file: it is this one, or this one makes room for it. */
     bool waited_for = pool->waited_for_count == 0 || header->size_bytes == pool->waited_for[0]->header.size_bytes;
     if (!fits || !wanted || !waited_for) {

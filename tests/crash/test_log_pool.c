@@ -60,6 +60,29 @@ static void world_set_free(struct world *world, uint64_t bytes)
     log_pool_forget_free_bytes(&world->pool);
 }
 
+/* How many files of that size the pool takes back, one after another, for a log of log_bytes. */
+static unsigned files_taken_back(uint64_t size_bytes, uint64_t log_bytes)
+{
+    struct world world;
+    unsigned count = 0;
+    world_open(&world);
+    struct log_segment_header header = {.size_bytes = size_bytes, .incarnation = 1};
+    for (header.number = 1; header.number < 10; header.number++) {
+        count += log_pool_offer(&world.pool, &header, log_bytes);
+    }
+    world_close(&world);
+    return count;
+}
+
+static void a_log_of_full_size_segments_keeps_one_file_more(void **unused)
+{
+    (void)unused;
+    unsigned small = files_taken_back(MIB, 2 * MIB);
+    assert_int_equal(small, 3);
+    assert_int_equal(files_taken_back(8 * MIB, 64 * MIB), small + 1);
+    assert_int_equal(files_taken_back(MIB, 64 * MIB), 0); /* of another size */
+}
+
 static void a_file_that_is_being_made_is_counted_until_frames_lie_in_it(void **unused)
 {
     (void)unused;
@@ -274,6 +297,7 @@ static void the_driver_sleeps_while_nothing_that_is_due_for_a_sync_can_be_synced
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_log_of_full_size_segments_keeps_one_file_more),
         cmocka_unit_test(a_file_that_is_being_made_is_counted_until_frames_lie_in_it),
         cmocka_unit_test(what_frames_wait_for_is_never_larger_than_the_room_that_there_is),
         cmocka_unit_test(a_burst_is_promised_no_more_files_than_there_is_room_for),
