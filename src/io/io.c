@@ -41,6 +41,13 @@ void io_random(struct io *io, void *target, size_t size)
     io->ops->random(io, target, size);
 }
 
+void io_give_way(struct io *io)
+{
+    if (io->ops->give_way != NULL) {
+        io->ops->give_way(io);
+    }
+}
+
 /* ---- directories and names ---- */
 
 int directory_create(struct io *io, const char *path)

@@ -2,7 +2,9 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -18,15 +20,28 @@ void workers_init(struct workers *workers, const char *name, unsigned thread_cou
     list_init(&workers->waiting);
 }
 
+static _Thread_local bool workers_is_lowered;
+static _Thread_local uint64_t workers_rested_ns; /* when this thread rested last */
+
 /* A thread's own niceness (Linux: of the thread, not the process). Where it is refused the work is only less polite. */
 static void workers_lower(void)
 {
-    static _Thread_local bool is_lowered;
-    if (!is_lowered) {
+    if (!workers_is_lowered) {
         id_t self = (id_t)gettid();
-        is_lowered = true;
+        workers_is_lowered = true;
         (void)setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + WORKERS_BACKGROUND_NICE);
+        (void)prctl(PR_SET_TIMERSLACK, 1000ul); /* of nanoseconds: by default a rest takes twice as long as it should */
     }
+}
+
+void workers_give_way(void)
+{
+    if (!workers_is_lowered || kernel_monotonic_ns() - workers_rested_ns < WORKERS_STRETCH_NS) {
+        return;
+    }
+    struct timespec rest = {.tv_nsec = WORKERS_REST_NS};
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, NULL);
+    workers_rested_ns = kernel_monotonic_ns();
 }
 
 static int workers_perform(struct io_operation *operation)

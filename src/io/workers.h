@@ -12,8 +12,10 @@
 #include "io/io.h"
 
 #define WORKERS_WRITE_THREADS_MAX 8u /* of one queue: writes and syncs (threads_queue) */
-#define WORKERS_BACKGROUND_NICE   10 /* a tenth of the share of a thread that serves, where both want the processor */
 #define WORKERS_WORK_THREADS_MAX  4u /* of one queue: IO_WORK, so that long work never holds up a write */
+#define WORKERS_BACKGROUND_NICE   10 /* a tenth of the share of a thread that serves, where both want the processor */
+#define WORKERS_STRETCH_NS        200000u /* that background work runs at a time, where it gives way … */
+#define WORKERS_REST_NS           50000u  /* … by resting for so long */
 
 struct workers {
     struct mutex mutex; /* taken before the mailbox's, never after */
@@ -33,6 +35,8 @@ struct workers {
 void workers_init(struct workers *workers, const char *name, unsigned thread_count_max, struct mailbox *done);
 /* HF_ENOMEM when not even one thread could be started; nothing was taken then. */
 int workers_submit(struct workers *workers, struct io_operation *operation);
+/* io_give_way. Thread: any; only those that run background work rest. */
+void workers_give_way(void);
 /* Runs what waits, then ends the threads. */
 void workers_close(struct workers *workers);
 

@@ -209,7 +209,9 @@ static int fetch_build_work(void *arg)
             fetch->is_built = true;
             return group_import_finish(&fetch->import);
         }
+        io_give_way(fetch_node(fetch)->io);
         rc = rc == 0 ? group_import_write(&fetch->import, chunk) : rc;
+        io_give_way(fetch_node(fetch)->io);
         taken += chunk.size;
     }
     if (rc == HF_ECORRUPT && fetch->receiver != NULL) {

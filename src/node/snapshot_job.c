@@ -33,7 +33,7 @@ struct snapshot_job {
     uint64_t bytes;
     uint64_t bytes_expected;
     uint64_t started_ms;
-    uint8_t *piece; /* large: a worker makes and frees it */
+    uint8_t *step; /* large: a worker makes and frees it */
 };
 
 static struct node *job_node(const struct snapshot_job *job)
@@ -76,7 +76,7 @@ static int job_begin(void *arg)
     struct snapshot_job *job = arg;
     uint8_t head[GROUP_STREAM_HEAD_SIZE];
     const struct group_stream_head fields = {job->group->id, job->group->incarnation, job->point.stamp_ms};
-    job->piece = memory_new(SNAPSHOT_JOB_PIECE_BYTES);
+    job->step = memory_new(SNAPSHOT_JOB_STEP_BYTES);
     int rc = hf_snapshot_begin(job->store, &job->begin, &job->writer);
     if (rc == HF_EEXISTS) {
         return job_adopt(job);
@@ -91,15 +91,23 @@ static int job_begin(void *arg)
 static int job_write(void *arg)
 {
     struct snapshot_job *job = arg;
-    size_t got = 0;
-    /* With the head the first piece is a number of whole chunks, too: these are compressed from where they are. */
-    size_t size = SNAPSHOT_JOB_PIECE_BYTES - (job->bytes == 0 ? GROUP_STREAM_HEAD_SIZE : 0);
-    int rc = job->group->ops->cut_read(job->cut, job->piece, size, &got);
-    if (rc == 0) {
-        rc = hf_snapshot_write(job->writer, job->piece, got);
+    struct io *io = job_node(job)->io;
+    /* With the head the first step is a whole chunk, too: that is compressed from where it is. */
+    size_t size = SNAPSHOT_JOB_STEP_BYTES - (job->bytes == 0 ? GROUP_STREAM_HEAD_SIZE : 0);
+    int rc = 0;
+    job->piece_bytes = 0;
+    while (job->piece_bytes < SNAPSHOT_JOB_PIECE_BYTES && !job->is_read && rc == 0) {
+        size_t got = 0;
+        rc = job->group->ops->cut_read(job->cut, job->step, size, &got);
+        io_give_way(io);
+        if (rc == 0) {
+            rc = hf_snapshot_write(job->writer, job->step, got);
+            job->is_read = rc == 0 && got < size;
+        }
+        io_give_way(io);
+        job->piece_bytes += got;
+        size = SNAPSHOT_JOB_STEP_BYTES;
     }
-    job->piece_bytes = got;
-    job->is_read = rc == 0 && got < size;
     return rc;
 }
 
@@ -109,13 +117,20 @@ static int job_finish(void *arg)
     uint64_t entries = job->group->ops->cut_entries(job->cut);
     struct hf_snapshot_writer *writer = job->writer;
     job->writer = NULL; /* freed either way */
-    free(job->piece);
-    job->piece = NULL;
+    free(job->step);
+    job->step = NULL;
     job->group->ops->cut_close(job->cut);
     job->cut = NULL;
     int rc = hf_snapshot_finish(writer, entries, &job->manifest);
     job->is_published = rc == 0;
     return rc;
+}
+
+static int job_verified_some(void *arg, uint64_t bytes_done, uint64_t bytes_total)
+{
+    struct snapshot_job *job = arg;
+    io_give_way(job_node(job)->io);
+    return 0;
 }
 
 /* A snapshot counts when every byte of it was read back. The one before counts only then, too. */
@@ -124,7 +139,7 @@ static int job_verify(void *arg)
     struct snapshot_job *job = arg;
     struct hf_snapshot_info *list;
     size_t count;
-    int rc = hf_snapshot_verify(job->store, job->manifest.id, NULL, NULL);
+    int rc = hf_snapshot_verify(job->store, job->manifest.id, job_verified_some, job);
     if (rc != 0) {
         return rc;
     }
@@ -133,7 +148,7 @@ static int job_verify(void *arg)
         const struct hf_snapshot_manifest *manifest = &list[i].manifest;
         if (!list[i].damaged && list[i].origin == HF_SNAPSHOT_LOCAL && manifest->index < job->manifest.index &&
             manifest->group_incarnation == job->begin.group_incarnation &&
-            (list[i].verified || hf_snapshot_verify(job->store, manifest->id, NULL, NULL) == 0)) {
+            (list[i].verified || hf_snapshot_verify(job->store, manifest->id, job_verified_some, job) == 0)) {
             job->second_index = manifest->index;
         }
     }
@@ -153,9 +168,9 @@ static int job_abandon(void *arg)
 {
     struct snapshot_job *job = arg;
     hf_snapshot_cancel(job->writer);
-    free(job->piece);
+    free(job->step);
     job->writer = NULL;
-    job->piece = NULL;
+    job->step = NULL;
     if (job->cut != NULL) {
         job->group->ops->cut_close(job->cut);
         job->cut = NULL;

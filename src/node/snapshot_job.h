@@ -13,8 +13,9 @@
 #include "node/hosted_group.h"
 #include "node/work.h"
 
-#define SNAPSHOT_JOB_PIECE_BYTES (4u << 20)
-#define SNAPSHOT_JOB_WAIT_MS     60000u /* for the log, when all is written; beyond it the snapshot fails */
+#define SNAPSHOT_JOB_PIECE_BYTES (4u << 20)   /* between two looks at what the cut holds */
+#define SNAPSHOT_JOB_STEP_BYTES  (256u << 10) /* between two chances for others to have the processor */
+#define SNAPSHOT_JOB_WAIT_MS     60000u       /* for the log, when all is written; beyond it the snapshot fails */
 
 struct snapshot_job;
 

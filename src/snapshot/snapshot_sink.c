@@ -23,7 +23,7 @@ static int sink_failed(struct snapshot_sink *sink, int rc)
 int snapshot_sink_open(struct snapshot_sink *sink, struct io *io, const char *path, unsigned flags, uint64_t offset,
                        uint64_t sync_every_bytes)
 {
-    *sink = (struct snapshot_sink){.offset = offset, .sync_every_bytes = sync_every_bytes};
+    *sink = (struct snapshot_sink){.io = io, .offset = offset, .sync_every_bytes = sync_every_bytes};
     uint64_t size = 0;
     int rc = file_open(io, path, FILE_READ | FILE_WRITE | flags, &sink->file);
     if (rc == 0) {
@@ -52,13 +52,25 @@ void snapshot_sink_close(struct snapshot_sink *sink)
     *sink = (struct snapshot_sink){0};
 }
 
+static int sink_write(struct snapshot_sink *sink)
+{
+    int rc = 0;
+    for (size_t at = 0; at < sink->filled && rc == 0; at += SNAPSHOT_SINK_WRITE_SIZE_MAX) {
+        size_t size = sink->filled - at;
+        size = size < SNAPSHOT_SINK_WRITE_SIZE_MAX ? size : SNAPSHOT_SINK_WRITE_SIZE_MAX;
+        rc = file_write(sink->file, sink->offset + at, sink->buffer + at, size);
+        io_give_way(sink->io);
+    }
+    return sink_failed(sink, rc);
+}
+
 int snapshot_sink_flush(struct snapshot_sink *sink)
 {
     int rc = sink_check(sink);
     if (rc != 0 || sink->filled == 0) {
         return rc;
     }
-    rc = sink_failed(sink, file_write(sink->file, sink->offset, sink->buffer, sink->filled));
+    rc = sink_write(sink);
     if (rc == 0) {
         file_write_soon(sink->file, sink->offset, sink->filled);
         sink->offset += sink->filled;

@@ -35,10 +35,9 @@ void frame_pool_open(struct frame_pool *pool, size_t frame_size)
     list_init(&pool->areas);
 }
 
-static void frame_pool_unmap(struct frame_pool *pool, struct frame_area *area)
+static void frame_pool_forget(struct frame_pool *pool, struct frame_area *area)
 {
     list_remove(&area->item);
-    memory_map_close(area, FRAME_POOL_AREA_SIZE);
     pool->area_count--;
 }
 
@@ -46,7 +45,9 @@ void frame_pool_close(struct frame_pool *pool)
 {
     assert(pool->frames_used == 0);
     list_each_safe (&pool->areas, item) {
-        frame_pool_unmap(pool, list_entry(item, struct frame_area, item));
+        struct frame_area *area = list_entry(item, struct frame_area, item);
+        frame_pool_forget(pool, area);
+        memory_map_close(area, FRAME_POOL_AREA_SIZE);
     }
     assert(pool->area_count == 0);
     mutex_close(&pool->mutex);
@@ -100,6 +101,7 @@ void frame_pool_give(struct frame_pool *pool, void *frame)
 {
     struct frame_area *area = frame_pool_area_of(frame);
     struct frame_free *given = frame;
+    struct frame_area *spare = NULL;
     mutex_lock(&pool->mutex);
     bool was_full = area->free == NULL && area->carved == frame_pool_area_frames(pool);
     given->next = area->free;
@@ -114,7 +116,8 @@ void frame_pool_give(struct frame_pool *pool, void *frame)
     }
     if (area->used == 0) {
         if (pool->areas_empty > 0) {
-            frame_pool_unmap(pool, area);
+            frame_pool_forget(pool, area);
+            spare = area;
         } else {
             list_remove(&area->item);
             list_append(&pool->areas, &area->item);
@@ -122,6 +125,9 @@ void frame_pool_give(struct frame_pool *pool, void *frame)
         }
     }
     mutex_unlock(&pool->mutex);
+    if (spare != NULL) {
+        memory_map_close(spare, FRAME_POOL_AREA_SIZE); /* takes long: whoever wants a frame does not wait for it */
+    }
 }
 
 size_t frame_pool_spare_bytes(struct frame_pool *pool)

@@ -218,6 +218,49 @@ static void work_in_the_background_runs_below_other_threads(void **state)
     assert_int_equal(getpriority(PRIO_PROCESS, (id_t)gettid()), own);
 }
 
+struct polite {
+    struct io *io;
+    long rests; /* how often its thread slept */
+};
+
+static int work_politely(void *arg)
+{
+    struct polite *polite = arg;
+    struct rusage before;
+    struct rusage after;
+    getrusage(RUSAGE_THREAD, &before);
+    for (unsigned step = 0; step < 20; step++) {
+        uint64_t started_ns = io_monotonic_ns(polite->io);
+        while (io_monotonic_ns(polite->io) - started_ns < 500000) {
+            io_give_way(polite->io);
+        }
+    }
+    getrusage(RUSAGE_THREAD, &after);
+    polite->rests = after.ru_nvcsw - before.ru_nvcsw;
+    return 0;
+}
+
+static void only_work_in_the_background_gives_way(void **state)
+{
+    struct io_fixture *fixture = io_cases_fixture(state);
+    for (unsigned i = 0; i < 2; i++) {
+        struct io_queue *queue = NULL;
+        struct polite polite = {.io = fixture->io};
+        struct io_operation work = {.kind = IO_WORK, .work = work_politely, .arg = &polite, .is_background = i == 1};
+        struct list done;
+        list_init(&done);
+        io_cases_assert_ok(io_queue_open(fixture->io, 4, &queue));
+        io_cases_assert_ok(io_queue_submit(queue, &work));
+        assert_int_equal(io_queue_reap(queue, &done, IO_CASES_WAIT_NS), 1);
+        if (i == 0) {
+            assert_int_equal(polite.rests, 0);
+        } else {
+            assert_in_range(polite.rests, 5, 100); /* now and then, and not at every call */
+        }
+        io_queue_close(queue);
+    }
+}
+
 static void closing_a_queue_waits_for_work(void **state)
 {
     struct io_fixture *fixture = io_cases_fixture(state);
@@ -423,6 +466,7 @@ static void a_seed_makes_randomness_replay(void **state)
 #define KERNEL_CASES(X)                                                             \
     X(the_backend_that_was_asked_for_is_there)                                      \
     X(work_in_the_background_runs_below_other_threads)                              \
+    X(only_work_in_the_background_gives_way)                                        \
     X(a_lock_refuses_another_process)                                               \
     X(a_lock_ends_with_the_process_that_was_killed)                                 \
     X(a_queued_write_to_a_read_only_file_fails_with_a_text)                         \
