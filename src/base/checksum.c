@@ -7,7 +7,7 @@
 /* crc32_iscsi takes its length as an int. */
 #define CHECKSUM_CHUNK_SIZE_MAX (1u << 30)
 /* Up to here one instruction per word is faster than a call into ISA-L, which pays off over long runs. */
-#define CHECKSUM_SMALL_SIZE_MAX 128u
+#define CHECKSUM_SMALL_SIZE_MAX 192u
 /* Longer copies go piece by piece, so that a piece is still in the cache when it is copied. */
 #define CHECKSUM_COPY_SIZE_MAX (16u << 10)
 

@@ -13,21 +13,6 @@
 #define LOG_FORMAT_MAGIC_SEGMENT UINT64_C(0x474553474F4C4648) /* "HFLOGSEG" */
 #define LOG_FORMAT_CHECKSUM_FROM 12u
 
-uint32_t log_format_seed(uint64_t incarnation, uint64_t offset)
-{
-    if (MUTATED(LOG_CHECKSUM_NOT_SEEDED) || MUTATED(LOG_STALE_ACCEPTED)) {
-        return 0;
-    }
-    uint64_t mixed = hash_mix_64(incarnation ^ hash_mix_64(offset));
-    return (uint32_t)(mixed ^ mixed >> 32);
-}
-
-uint32_t log_format_group_check(uint64_t group, uint64_t incarnation)
-{
-    uint64_t mixed = hash_mix_64(group ^ hash_mix_64(incarnation));
-    return (uint32_t)(mixed ^ mixed >> 32);
-}
-
 void log_format_put_segment_header(uint8_t *target, const struct log_segment_header *header)
 {
     memset(target, 0, LOG_FORMAT_SEGMENT_HEADER_SIZE);

@@ -105,6 +105,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/hash.h"
+#include "base/mutation.h"
 #include "holdfast/log.h"
 
 #define LOG_FORMAT_VERSION             1u
@@ -158,8 +160,19 @@ static inline uint64_t log_format_align_record(uint64_t size)
 }
 
 /* What a record's checksum starts from, so that right bytes in a wrong place are wrong. */
-uint32_t log_format_seed(uint64_t incarnation, uint64_t offset);
-uint32_t log_format_group_check(uint64_t group, uint64_t incarnation);
+static inline uint32_t log_format_seed(uint64_t incarnation, uint64_t offset)
+{
+    if (MUTATED(LOG_CHECKSUM_NOT_SEEDED) || MUTATED(LOG_STALE_ACCEPTED)) {
+        return 0;
+    }
+    uint64_t mixed = hash_mix_64(incarnation ^ hash_mix_64(offset));
+    return (uint32_t)(mixed ^ mixed >> 32);
+}
+static inline uint32_t log_format_group_check(uint64_t group, uint64_t incarnation)
+{
+    uint64_t mixed = hash_mix_64(group ^ hash_mix_64(incarnation));
+    return (uint32_t)(mixed ^ mixed >> 32);
+}
 
 /* target: LOG_FORMAT_SEGMENT_HEADER_SIZE bytes. */
 void log_format_put_segment_header(uint8_t *target, const struct log_segment_header *header);

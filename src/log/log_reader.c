@@ -230,12 +230,13 @@ static void log_reader_copy(struct log_reader *reader, const struct log_reader_i
     reader->copies += record->body.size;
 }
 
-/* Items [at, end) lie side by side enough in one segment to be read at once. */
-static size_t log_reader_span(const struct log_reader *reader, size_t at)
+/* Items [at, end) lie side by side enough in one segment to be read at once. *bodies: the bytes of their bodies. */
+static size_t log_reader_span(const struct log_reader *reader, size_t at, uint64_t *bodies)
 {
     const struct log_location *first = &reader->items[at].location;
     uint64_t begin = first->offset;
     size_t end = at + 1;
+    *bodies = first->size;
     while (end < reader->count) {
         const struct log_reader_item *item = &reader->items[end];
         uint64_t stop = item->location.offset + log_record_size(item->location.size);
@@ -245,6 +246,7 @@ static size_t log_reader_span(const struct log_reader *reader, size_t at)
             item->location.offset - before_stop > LOG_READER_GAP_MAX || stop - begin > LOG_READER_SPAN_MAX) {
             break;
         }
+        *bodies += item->location.size;
         end++;
     }
     return end;
@@ -367,15 +369,6 @@ static uint64_t log_reader_span_size(const struct log_reader *reader, size_t at,
     const struct log_location *first = &reader->items[at].location;
     const struct log_location *last = &reader->items[end - 1].location;
     return last->offset + log_record_size(last->size) - first->offset;
-}
-
-static uint64_t log_reader_span_bodies(const struct log_reader *reader, size_t at, size_t end)
-{
-    uint64_t bodies = 0;
-    for (size_t i = at; i < end; i++) {
-        bodies += reader->items[i].location.size;
-    }
-    return bodies;
 }
 
 static int log_reader_fetch_span(struct log_reader *reader, size_t at, size_t end)
@@ -516,8 +509,8 @@ static void log_reader_make_room(struct log_reader *reader)
     for (size_t at = 0; at < reader->count;) {
         struct log_reader_item *item = &reader->items[at];
         bool cached = item->cached != NULL;
-        size_t end = cached ? at + 1 : log_reader_span(reader, at);
-        uint64_t bodies = cached ? item->location.size : log_reader_span_bodies(reader, at, end);
+        uint64_t bodies = item->location.size;
+        size_t end = cached ? at + 1 : log_reader_span(reader, at, &bodies);
         /* Where most of a span is not payload, the view keeps copies. */
         item->keeps_span = !cached && bodies * 2 >= log_reader_span_size(reader, at, end);
         item->span_end = (uint32_t)end;
