@@ -57,17 +57,21 @@ static bool address_is_taken(const struct description_node *nodes, uint32_t coun
     return false;
 }
 
-/* A free port for a node's own use, that none of the first `count` nodes was given. */
+/* A free port for a node's own use, that none of the first `count` nodes was given, from nowhere else but `wanted` when
+ * that is not 0. */
 static int port_choose(struct loop *loop, struct rng *rng, const struct description_node *nodes, uint32_t count,
-                       char *out)
+                       uint32_t wanted, char *out)
 {
     for (int tries = 0; tries < 200; tries++) {
         char address[DESCRIPTION_ADDRESS_SIZE_MAX];
         snprintf(address, sizeof(address), "127.0.0.1:%" PRIu64,
-                 rng_between(rng, DEV_HELPER_PORT_LOW, DEV_HELPER_PORT_HIGH));
+                 wanted != 0 ? wanted : rng_between(rng, DEV_HELPER_PORT_LOW, DEV_HELPER_PORT_HIGH));
         if (!address_is_taken(nodes, count, address) && port_probe(loop, address) == 0) {
             memcpy(out, address, sizeof(address));
             return 0;
+        }
+        if (wanted != 0) {
+            return error_raise(HF_EBUSY, "%s is in use", address);
         }
     }
     return error_raise(HF_EBUSY, "no free port between %u and %u", DEV_HELPER_PORT_LOW, DEV_HELPER_PORT_HIGH);
@@ -97,9 +101,10 @@ static int cluster_describe(struct dev_cluster *cluster, struct loop *loop, cons
     for (uint32_t i = 0; i < cluster->node_count && rc == 0; i++) {
         nodes[i].id = i + 1;
         snprintf(nodes[i].client_address, sizeof(nodes[i].client_address), "%s", cluster->nodes[i].client_address);
-        rc = port_choose(loop, &rng, nodes, i + 1, nodes[i].peer_address);
+        uint32_t wanted = cluster->helper_port != 0 ? cluster->helper_port + 2 * i : 0;
+        rc = port_choose(loop, &rng, nodes, i + 1, wanted, nodes[i].peer_address);
         if (rc == 0) {
-            rc = port_choose(loop, &rng, nodes, i + 1, nodes[i].http_address);
+            rc = port_choose(loop, &rng, nodes, i + 1, wanted != 0 ? wanted + 1 : 0, nodes[i].http_address);
         }
     }
     if (rc == 0) {
@@ -177,6 +182,7 @@ int dev_cluster_open(struct io *io, const struct dev_options *options, struct de
     cluster->seed = options->seed;
     cluster->node_count = options->node_count;
     cluster->group_count = options->group_count;
+    cluster->helper_port = options->helper_port;
     cluster->nodes = memory_new(options->node_count * sizeof(*cluster->nodes));
     int rc = cluster_directory(cluster, options->directory);
     for (uint32_t i = 0; i < cluster->node_count; i++) {

@@ -30,6 +30,7 @@ struct dev_cluster {
     uint32_t node_count;
     uint32_t group_count;
     struct dev_node *nodes;
+    uint16_t helper_port;
     uint64_t seed;
     bool restarts;
     bool quiet;
@@ -39,8 +40,9 @@ struct dev_options {
     const char *directory; /* NULL: a temporary one */
     uint32_t node_count;
     uint32_t group_count;
-    uint16_t port; /* node k listens on port + k − 1 */
-    uint64_t seed; /* 0: none */
+    uint16_t port;        /* node k listens on port + k − 1 */
+    uint16_t helper_port; /* two per node, for its peers and for HTTP; 0: drawn */
+    uint64_t seed;        /* 0: none */
 };
 
 /* Formats the directories (or finds them formatted) and checks that the ports are free. Starts nothing. */

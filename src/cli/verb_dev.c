@@ -20,12 +20,21 @@
 #define DEV_SETTLE_MS     300u
 #define DEV_SETTLE_MAX_MS 1500u
 
-enum dev_key { KEY_NODES = 'n', KEY_GROUPS = 'g', KEY_PORT = 'p', KEY_DATA = 'd', KEY_SEED = 0x100, KEY_NO_RESTART };
+enum dev_key {
+    KEY_NODES = 'n',
+    KEY_GROUPS = 'g',
+    KEY_PORT = 'p',
+    KEY_DATA = 'd',
+    KEY_SEED = 0x100,
+    KEY_NO_RESTART,
+    KEY_HELPER_PORT
+};
 
 static struct {
     uint64_t nodes;
     uint64_t groups;
     uint64_t port;
+    uint64_t helper_port;
     uint64_t seed;
     const char *data;
     bool no_restart;
@@ -35,6 +44,8 @@ static const struct argp_option dev_arguments[] = {
     {"nodes", KEY_NODES, "N", 0, "Nodes, 1 to 9 (default 3)", 0},
     {"groups", KEY_GROUPS, "N", 0, "Routed Raft groups (default 4)", 0},
     {"port", KEY_PORT, "PORT", 0, "Node k answers Redis clients at PORT + k - 1 (default 6379)", 0},
+    {"helper-port", KEY_HELPER_PORT, "PORT", 0,
+     "The first of two ports per node, for its peers and for HTTP (default: free ones are drawn)", 0},
     {"data", KEY_DATA, "DIR", 0, "Keep the data here; the default is a temporary folder", 0},
     {"seed", KEY_SEED, "N", 0, "Draw every random number of the nodes from this seed", 0},
     {"no-restart", KEY_NO_RESTART, NULL, 0, "A node that dies stays down", 0},
@@ -53,6 +64,9 @@ static error_t dev_parse(int key, char *text, struct argp_state *state)
         break;
     case KEY_PORT:
         rc = quantity_number(text, 1, 65535 - DEV_NODES_MAX, &dev.port);
+        break;
+    case KEY_HELPER_PORT:
+        rc = quantity_number(text, 1, 65535 - 2 * DEV_NODES_MAX, &dev.helper_port);
         break;
     case KEY_SEED:
         rc = quantity_number(text, 1, UINT64_MAX / 2, &dev.seed);
@@ -248,6 +262,7 @@ static int dev_run(const struct verb_common *common)
         .node_count = (uint32_t)dev.nodes,
         .group_count = (uint32_t)dev.groups,
         .port = (uint16_t)dev.port,
+        .helper_port = (uint16_t)dev.helper_port,
         .seed = dev.seed,
     };
     sigset_t signals;
@@ -286,7 +301,8 @@ const struct verb verb_dev = {
     .summary = "Run a throw-away cluster on this machine",
     .details =
         "Starts the nodes as child processes and stays in the foreground. A node that dies is started again after "
-        "a second. --data may be started again with another --port. With --json, one line on standard output once "
+        "a second. --data may be started again with another --port; the ports among the nodes stay those it was made "
+        "with. With --json, one line on standard output once "
         "every group has a leader. In a terminal, keys "
         "kill and restart nodes.",
     .options = dev_arguments,

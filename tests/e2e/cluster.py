@@ -22,6 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BINARY = os.environ.get('HOLDFAST_TEST_BINARY', str(ROOT / 'build' / 'release' / 'holdfast'))
 # Below the ports that the kernel gives to outgoing connections (32768–60999) and those that `dev` draws for itself.
 PORT_LOW, PORT_HIGH = 12000, 20000
+CLAIMS = []
 START_SECONDS = 30
 CRASH_MARKS = ('Sanitizer', 'runtime error:', 'Assertion `', 'died of signal 6', 'died of signal 11', 'stack smashing')
 
@@ -38,11 +39,24 @@ def port_is_free(port):
     return True
 
 
+def claim_port(port):
+    """Whether the port is ours until this process ends: tests run side by side, and the ports of a node that was killed
+    look free to the others. The claim is a name that no folder holds and that goes away by itself."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f'\0holdfast-test-port-{port}')
+    except OSError:
+        claim.close()
+        return False
+    CLAIMS.append(claim)
+    return port_is_free(port)
+
+
 def free_ports(count=1):
     """The first of `count` neighbouring ports that nobody uses."""
     for _ in range(1000):
         port = random.randrange(PORT_LOW, PORT_HIGH - count)
-        if all(port_is_free(port + i) for i in range(count)):
+        if all(claim_port(port + i) for i in range(count)):
             return port
     raise RuntimeError('no free ports')
 
@@ -291,9 +305,10 @@ class Dev(Process):
 
     def __init__(self, *arguments, nodes=3, groups=4, port=None, env=None, wait=True):
         self.port = port if port is not None else free_ports(nodes)
+        self.helper_port = free_ports(2 * nodes)
         self.groups = groups
-        super().__init__('dev', '--json', '--nodes', nodes, '--groups', groups, '--port', self.port, *arguments,
-                         env=env)
+        super().__init__('dev', '--json', '--nodes', nodes, '--groups', groups, '--port', self.port, '--helper-port',
+                         self.helper_port, *arguments, env=env)
         self.nodes = []
         if wait:
             try:

@@ -27,6 +27,7 @@ class TheLine(cluster.TestCase):
         for number, node in enumerate(dev.nodes, 1):
             self.assertEqual(set(node), {'id', 'pid', 'address', 'http', 'leads'})
             self.assertEqual(node['address'], f'127.0.0.1:{dev.port + number - 1}')
+            self.assertEqual(node['http'], f'127.0.0.1:{dev.helper_port + 2 * number - 1}')
             self.assertEqual(node['pid'], dev.node_pid(number))
         self.assertEqual(sorted(group for node in dev.nodes for group in node['leads']), [2, 3, 4, 5])
         time.sleep(1)
