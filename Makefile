@@ -5,8 +5,13 @@ JOBS ?= $(shell nproc)
 SEED ?= 1
 FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
-CTEST = ctest --output-on-failure --no-tests=error -j $(JOBS)
+CTEST = ctest --output-on-failure --no-tests=error
+# Some tests wait more than they compute, those end to end most of all: so many at once keep every core busy.
+CTEST_JOBS = -j $$(($(JOBS) + 1))
+CTEST_JOBS_WAITING = -j $$(($(JOBS) * 2))
 CONFIGURE = cmake -S . -G Ninja
+# All but real files and end to end.
+KINDS = unit contract property crash golden cluster fuzz
 RAFT_SOURCE = $(CURDIR)/build/third_party/raft
 # The thread sanitizer's fixed shadow memory does not suit every address-space layout.
 NO_RANDOM_LAYOUT = $(shell setarch -R true 2>/dev/null && echo setarch -R)
@@ -50,17 +55,18 @@ test: test-release test-sanitizers test-threads test-asserts mutants ## every te
 	@/usr/bin/python3 scripts/check_ids.py
 
 test-release: build ## unit, contract, property, crash, golden, fuzz replay, cluster simulation, real files, end to end
-	@$(CTEST) --test-dir build/release
+	@$(CTEST) $(CTEST_JOBS) --test-dir build/release -LE e2e
+	@$(CTEST) $(CTEST_JOBS_WAITING) --test-dir build/release -L e2e
 
 test-sanitizers: setup build/sanitizers/build.ninja ## all but real files and end to end under the address and undefined-behaviour sanitizers
-	@ninja -C build/sanitizers
-	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/sanitizers -LE 'e2e|real'
+	@ninja -C build/sanitizers $(foreach kind,$(KINDS),tests_$(kind))
+	@HOLDFAST_TEST_SCALE=small $(CTEST) $(CTEST_JOBS) --test-dir build/sanitizers -LE 'e2e|real'
 
 # The simulator has no threads: what runs only in it shows nothing here. Snapshots in the life of a node therefore run in
 # the real program, slowly: elections take longer.
 test-threads: setup build/threads/build.ninja ## io, log, net, node, snapshot and transfers under the thread sanitizer
 	@ninja -C build/threads tests_io tests_log tests_net tests_node tests_snapshot tests_contract holdfast
-	@HOLDFAST_TEST_SCALE=small $(NO_RANDOM_LAYOUT) $(CTEST) --test-dir build/threads -L 'io|log|net|node|snapshot|contract' \
+	@HOLDFAST_TEST_SCALE=small $(NO_RANDOM_LAYOUT) $(CTEST) $(CTEST_JOBS) --test-dir build/threads -L 'io|log|net|node|snapshot|contract' \
 		-E 'test_log_items|test_sim_contract|test_session'
 	@for test in 'test_transfer.py TransferTest' \
 		'test_snapshot.py SnapshotTest.test_each_side_is_killed_in_the_middle_of_an_install'; do \
@@ -69,22 +75,22 @@ test-threads: setup build/threads/build.ninja ## io, log, net, node, snapshot an
 
 test-asserts: setup build/asserts/build.ninja ## the cluster simulation on libraft with its assertions on
 	@ninja -C build/asserts tests_cluster tests_replica
-	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/asserts -L 'cluster|replica'
+	@HOLDFAST_TEST_SCALE=small $(CTEST) $(CTEST_JOBS) --test-dir build/asserts -L 'cluster|replica'
 
 # What needs root, a loop device or FUSE is skipped where it is not to be had, and says so.
 test-real: build ## the log on real files and devices for many minutes: injected errors, full devices, kill -9, power cuts
-	@HOLDFAST_TEST_SCALE=large $(CTEST) --test-dir build/release -L real -V
+	@HOLDFAST_TEST_SCALE=large $(CTEST) -j $(JOBS) --test-dir build/release -L real -V
 
 # Every night other seeds; one that fails is named, and is kept in the test's list from then on.
 nightly: build ## long runs: a million operations against the log's model, 10 GiB of writes, 200 crash seeds, test-real
 	@HOLDFAST_TEST_SCALE=large HOLDFAST_SEED_FIRST=$$(date +%Y%m%d0000) build/release/test_log_model
 	@HOLDFAST_TEST_SCALE=large HOLDFAST_TEST_BINARY=build/release/holdfast /usr/bin/python3 tests/e2e/test_transfer.py SpaceTest
-	@HOLDFAST_SEEDS=200 $(CTEST) --test-dir build/release -R 'test_log_(collect|crash|index_files|room)'
+	@HOLDFAST_SEEDS=200 $(CTEST) $(CTEST_JOBS) --test-dir build/release -R 'test_log_(collect|crash|index_files|room)'
 	@$(MAKE) --no-print-directory test-real
 
 mutants: setup build/mutants/build.ninja ## planted bugs: each must be found by its named test
 	@ninja -C build/mutants $$(/usr/bin/python3 scripts/mutants.py --programs)
-	@/usr/bin/python3 scripts/mutants.py build/mutants
+	@/usr/bin/python3 scripts/mutants.py build/mutants --jobs $(JOBS)
 
 sim: build ## replay one simulated cluster run with a readable trace: make sim SEED=n
 	@build/release/sim --seed $(SEED) --trace
@@ -106,7 +112,7 @@ fuzz: setup build/fuzz/build.ninja ## each fuzz target for FUZZ_SECONDS (default
 
 coverage: setup build/coverage/build.ninja ## line and branch coverage per room by all but real files and end to end, at small scale
 	@ninja -C build/coverage
-	@HOLDFAST_TEST_SCALE=small $(CTEST) --test-dir build/coverage -LE 'e2e|real'
+	@HOLDFAST_TEST_SCALE=small $(CTEST) $(CTEST_JOBS) --test-dir build/coverage -LE 'e2e|real'
 	@/usr/bin/python3 scripts/coverage.py build/coverage
 
 bench: build ## our figures beside the device's floor and Redis, in one table and build/bench/all.json

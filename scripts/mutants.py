@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Planted bugs: every mutation of src/base/mutation.h must be found by the test that claims to find it.
 
-    mutants.py [BUILD_DIR] [--only NAME,…] [--list | --programs]
+    mutants.py [BUILD_DIR] [--only NAME,…] [--jobs N] [--list | --programs]
 
 BUILD_DIR is a build with -DHF_MUTATIONS=ON. For each mutation the tests of the table below run with it switched on; one
 of them must fail, in a test whose name matches. Before that, every test runs once without a mutation and must pass:
@@ -10,11 +10,13 @@ a test that always fails finds nothing.
 Exits 1 when a mutation survives, or has no test, or a test fails without one.
 """
 import argparse
+import concurrent.futures
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -218,20 +220,25 @@ def execute(build, command, only, mutation=None):
 class Run:
     def __init__(self, build):
         self.build = build
-        self.baselines = {}
+        self.baselines = {}  # (command, filter): [lock, known, what is wrong]
+        self.lock = threading.Lock()
 
     def baseline(self, test):
-        """None when the test passes without a mutation, else why not."""
+        """None when the test passes without a mutation, else why not. Who asks first finds out; others wait for that."""
         command, only = key = test.baseline(), test.filter
-        if key not in self.baselines:
-            if not (self.build / command[0]).is_file():
-                self.baselines[key] = f'{command[0]} is not in {self.build}'
-            else:
-                done, _ = execute(self.build, command, only)
-                trouble = ', '.join(failed_tests(done)) or f'exit code {done.returncode}'
-                self.baselines[key] = None if done.returncode == 0 else \
-                    f'{" ".join(command)} fails without a mutation: {trouble}'
-        return self.baselines[key]
+        with self.lock:
+            entry = self.baselines.setdefault(key, [threading.Lock(), False, None])
+        with entry[0]:
+            if not entry[1]:
+                entry[1:] = True, self.baseline_trouble(command, only)
+        return entry[2]
+
+    def baseline_trouble(self, command, only):
+        if not (self.build / command[0]).is_file():
+            return f'{command[0]} is not in {self.build}'
+        done, _ = execute(self.build, command, only)
+        trouble = ', '.join(failed_tests(done)) or f'exit code {done.returncode}'
+        return None if done.returncode == 0 else f'{" ".join(command)} fails without a mutation: {trouble}'
 
     def mutation(self, name):
         """(verdict, killing test or reason, seconds)"""
@@ -259,6 +266,7 @@ def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('build', nargs='?', default=ROOT / 'build' / 'mutants', type=pathlib.Path)
     parser.add_argument('--only', type=lambda text: text.split(','), help='these mutations')
+    parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='so many at once (default: one per core)')
     parser.add_argument('--list', action='store_true', help='print the table and run nothing')
     parser.add_argument('--programs', action='store_true', help='print the test programs that are needed')
     options = parser.parse_args(arguments)
@@ -273,18 +281,17 @@ def main(arguments):
     run = Run(options.build.resolve())
     survivors = 0
     width = max(map(len, names))
-    for name, text in known:
-        if options.only and name not in options.only:
-            continue
-        if options.list:
+    wanted = [(name, text) for name, text in known if not options.only or name in options.only]
+    if options.list:
+        for name, _ in wanted:
             print(f'{name:{width}}  {"; ".join(" ".join(test.command(name)) for test in TESTS.get(name, [])) or "-"}')
-            continue
-        verdict, found, seconds = run.mutation(name)
-        survivors += verdict != 'killed'
-        more = '' if verdict == 'killed' else f'\n    {text}'
-        print(f'{name:{width}}  {verdict:8}  {seconds:6.1f} s  {found}{more}', flush=True)
-    if not options.list:
-        print(f'{survivors} mutations were not found' if survivors else 'every mutation was found')
+        return 0
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for (name, text), (verdict, found, seconds) in zip(wanted, pool.map(run.mutation, [name for name, _ in wanted])):
+            survivors += verdict != 'killed'
+            more = '' if verdict == 'killed' else f'\n    {text}'
+            print(f'{name:{width}}  {verdict:8}  {seconds:6.1f} s  {found}{more}', flush=True)
+    print(f'{survivors} mutations were not found' if survivors else 'every mutation was found')
     return 1 if survivors else 0
 
 

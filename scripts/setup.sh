@@ -14,7 +14,7 @@ libraft-dev libuv1-dev liburing-dev libisal-dev libxxhash-dev
 libzstd-dev liblz4-dev zlib1g-dev
 libcyaml-dev libyaml-dev libjansson-dev libmicrohttpd-dev
 libcmocka-dev libhiredis-dev redis-tools redis-server python3 python3-redis curl
-clang clang-format libclang-rt-dev llvm
+clang clang-format libclang-rt-dev llvm lld
 strace psmisc procps dpkg-dev e2fsprogs
 xfsprogs libfuse3-dev fuse3
 "
