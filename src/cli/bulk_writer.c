@@ -92,21 +92,49 @@ static int writer_refused(const char *line, int *code)
     return error_raise(HF_ECONFLICT, "the cluster says: %s", line);
 }
 
-int bulk_writer_count_keys(struct bulk_writer *writer, uint64_t *out)
+/* 0 with *code: it may be asked again, for this reason. */
+static int writer_try_count(struct bulk_writer *writer, uint64_t *out, int *code)
 {
-    int code = 0;
+    *code = writer_connect(writer);
+    if (*code != 0) {
+        return 0;
+    }
     redisReply *reply = redisCommand(writer->context, "DBSIZE");
     if (reply == NULL) {
-        return error_raise(HF_EIO, "%s does not answer: %s", writer->address, writer->context->errstr);
+        *code = error_raise(HF_EIO, "%s does not answer: %s", writer->address, writer->context->errstr);
+        writer_disconnect(writer);
+        return 0;
     }
+    int rc = 0;
     if (reply->type == REDIS_REPLY_INTEGER) {
         *out = (uint64_t)reply->integer;
     } else {
-        int rc = writer_refused(reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer without sense", &code);
-        code = rc != 0 ? rc : code;
+        rc = writer_refused(reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer without sense", code);
     }
     freeReplyObject(reply);
-    return code;
+    return rc;
+}
+
+/* Before the next attempt at what failed with code. Returns it when no progress was made for too long. */
+static int writer_pause(struct bulk_writer *writer, uint64_t progress_ns, int code)
+{
+    if (io_monotonic_ns(writer->io) - progress_ns > (uint64_t)BULK_WRITER_PATIENCE_MS * 1000000) {
+        return error_wrap(code, "no progress for %u s", BULK_WRITER_PATIENCE_MS / 1000);
+    }
+    (void)poll(NULL, 0, BULK_PAUSE_MS);
+    return 0;
+}
+
+int bulk_writer_count_keys(struct bulk_writer *writer, uint64_t *out)
+{
+    uint64_t started_ns = io_monotonic_ns(writer->io);
+    int code = 0;
+    int rc = writer_try_count(writer, out, &code);
+    while (rc == 0 && code != 0) {
+        rc = writer_pause(writer, started_ns, code);
+        rc = rc == 0 ? writer_try_count(writer, out, &code) : rc;
+    }
+    return rc;
 }
 
 /* ---- a batch ---- */
@@ -201,11 +229,9 @@ int bulk_writer_flush(struct bulk_writer *writer)
         }
         uint64_t now_ns = io_monotonic_ns(writer->io);
         progress_ns = writer->done > done ? now_ns : progress_ns;
-        if (writer->done < writer->count) {
-            if (now_ns - progress_ns > (uint64_t)BULK_WRITER_PATIENCE_MS * 1000000) {
-                return error_wrap(code, "no progress for %u s", BULK_WRITER_PATIENCE_MS / 1000);
-            }
-            (void)poll(NULL, 0, BULK_PAUSE_MS);
+        rc = writer->done < writer->count ? writer_pause(writer, progress_ns, code) : 0;
+        if (rc != 0) {
+            return rc;
         }
     }
     buffer_clear(&writer->bytes);

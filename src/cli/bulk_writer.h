@@ -19,7 +19,7 @@ struct bulk_writer;
 /* address: "host:port". HF_ENOTFOUND: nobody answers. io: its clock. */
 int bulk_writer_open(struct io *io, const char *address, struct bulk_writer **out);
 void bulk_writer_close(struct bulk_writer *writer); /* accepts NULL; what was not flushed is dropped */
-/* How many keys the cluster has. */
+/* How many keys the cluster has. Asks until there is an answer, as patiently as it writes. */
 int bulk_writer_count_keys(struct bulk_writer *writer, uint64_t *out);
 /* Copies. deadline_ms: UNIX time, 0 for none. An error is that of the batch before: HF_ENOLEADER, HF_ENOSPACE,
  * HF_EINDETERMINATE, HF_ECONFLICT (refused: the text says why), HF_EIO. */
