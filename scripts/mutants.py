@@ -165,6 +165,7 @@ TESTS = {
     'LOG_STATE_NOT_MOVED': [Kill(COLLECT, '^L57_'), Kill(COLLECT_CRASH, '^an_idle_group')],
     'LOG_FLOOR_NOT_MOVED': [Kill(COLLECT, '^L57_'), Kill(COLLECT_CRASH, '^an_idle_group')],
     'LOG_REMOVAL_NOT_MOVED': [Kill(COLLECT_CRASH, '^an_idle_group')],
+    'LOG_UNSURE_NAME_FOLLOWED': [Kill(SEAMS, '^H4_a_name')],
     'LOG_STATES_PASSED_OVER': [Kill(SEAMS, '^L57_no_group')],
     'LOG_RECYCLED_NOT_SYNCED': [Kill(COLLECT, '^L57_'), Kill(COLLECT_CRASH, '^L57_')],
     'LOG_LEFT_OVER_BELIEVED': [Kill(COLLECT_CRASH, '^L57_files_that_come_back')],

@@ -76,6 +76,7 @@
     X(REJOIN_VOTES, "P1: a member votes though it may have lost what it acknowledged")         \
     X(REJOIN_NOT_SENT_AGAIN, "P1: nobody sends again what a member lost")                      \
     X(LOG_STATES_PASSED_OVER, "L57: collection passes over groups when others come")           \
+    X(LOG_UNSURE_NAME_FOLLOWED, "H4: an open goes on behind a name that may not be durable")   \
     X(LOG_RECYCLED_NOT_SYNCED, "L51: a recycled file is named before its header is durable")   \
     X(LOG_LEFT_OVER_BELIEVED, "L57: a file below the declared oldest is part of the log")      \
     X(LOG_INDEX_STALE_ACCEPTED, "L51: an index file of an earlier life is believed")           \

@@ -28,6 +28,12 @@ struct log_recovery_copy {
     uint64_t offset; /* in the new segment */
 };
 
+/* A frame that the open wrote which made its segment, as long as nothing shows that this open came to its end. */
+struct log_recovery_unsure {
+    struct log_scan_frame frame; /* its bytes are ours */
+    uint8_t *data;
+};
+
 struct log_recovery {
     struct hf_log *log;
     struct log_chain chain;
@@ -38,6 +44,9 @@ struct log_recovery {
     uint8_t *index_tables;
     struct log_recovery_copy *copies;
     size_t copy_count;
+    struct log_recovery_unsure *unsure; /* all of one segment */
+    size_t unsure_count;
+    bool unsure_ended; /* its first trailer came: what follows is the writer's */
     size_t given_up;   /* segments in front that were declared not to be needed, and are not: left-overs */
     size_t used_count; /* segments of the chain up to the last that holds data */
     uint64_t position; /* behind the last data that stays where it is */
@@ -86,9 +95,97 @@ static int log_recovery_keep_copy(struct log_recovery *recovery, const struct lo
     return 0;
 }
 
+/* ---- segments that an open made ----
+ * An open publishes its segment with what it copied, and ends with an error when the folder cannot be synced. The name
+ * is there all the same, in the page cache, and no later sync of the folder need make it durable: what the failed one
+ * covered may count as clean. A segment that would follow it could then outlive it. So the last segment, as long as it
+ * holds nothing but what an open wrote, is not followed but replaced: its frames are copied once more, into a file that
+ * is renamed over it. That is right whether its name is durable or not; and where it is not, nothing was acknowledged
+ * behind it. */
+
+static bool log_recovery_is_bare(const struct log_scan_frame *frame)
+{
+    return (frame->header.flags & LOG_FORMAT_FRAME_BARE) != 0;
+}
+
+static int log_recovery_take(struct log_recovery *recovery, const struct log_scan_frame *frame);
+
+/* Something shows that the segment was used after it was published: it stays. */
+static int log_recovery_settle_unsure(struct log_recovery *recovery)
+{
+    int rc = 0;
+    for (size_t i = 0; i < recovery->unsure_count; i++) {
+        struct log_recovery_unsure *unsure = &recovery->unsure[i];
+        unsure->frame.bytes = bytes_of(unsure->data, unsure->frame.length);
+        rc = rc == 0 ? log_recovery_take(recovery, &unsure->frame) : rc;
+        free(unsure->data);
+    }
+    recovery->unsure_count = 0;
+    recovery->unsure_ended = false;
+    return rc;
+}
+
+static bool log_recovery_is_unsure(const struct log_recovery *recovery, const struct log_scan_frame *frame)
+{
+    const struct log_chain_segment *segment = &recovery->chain.segments[frame->segment];
+    /* The very first open had nothing to copy: what its segment begins with is the writer's. */
+    bool is_made_by_open =
+        segment->header_good && segment->header.epoch > 1 && segment->header.position != LOG_FORMAT_POSITION_FOLLOWS;
+    bool is_first = recovery->unsure_count > 0 || frame->offset == LOG_FORMAT_SEGMENT_HEADER_SIZE;
+    return !recovery->log->options.read_only && frame->state != LOG_SCAN_DAMAGED && !log_recovery_is_bare(frame) &&
+           is_made_by_open && is_first && !MUTATED(LOG_TAIL_NOT_COPIED) && !MUTATED(LOG_UNSURE_NAME_FOLLOWED);
+}
+
+static int log_recovery_hold_unsure(struct log_recovery *recovery, const struct log_scan_frame *frame)
+{
+    recovery->unsure =
+        memory_resize(recovery->unsure, (recovery->unsure_count + 1) * sizeof(struct log_recovery_unsure));
+    struct log_recovery_unsure *unsure = &recovery->unsure[recovery->unsure_count];
+    *unsure = (struct log_recovery_unsure){.frame = *frame};
+    unsure->data = aligned_alloc(LOG_FORMAT_BLOCK_SIZE, frame->length);
+    if (unsure->data == NULL) {
+        return error_raise(HF_ENOMEM, "no memory for a frame of %" PRIu64 " bytes", frame->length);
+    }
+    memcpy(unsure->data, frame->bytes.data, frame->length);
+    recovery->unsure_count++;
+    return 0;
+}
+
+/* Nothing showed it. */
+static void log_recovery_copy_unsure(struct log_recovery *recovery)
+{
+    size_t count = recovery->copy_count + recovery->unsure_count;
+    if (recovery->unsure_count == 0) {
+        return;
+    }
+    recovery->copies = memory_resize(recovery->copies, count * sizeof(struct log_recovery_copy));
+    for (size_t i = 0; i < recovery->unsure_count; i++) {
+        recovery->copies[recovery->copy_count++] =
+            (struct log_recovery_copy){.data = recovery->unsure[i].data, .header = recovery->unsure[i].frame.header};
+    }
+    recovery->unsure_count = 0;
+}
+
 static int log_recovery_frame(void *arg, const struct log_scan_frame *frame)
 {
     struct log_recovery *recovery = arg;
+    bool is_same = recovery->unsure_count > 0 && recovery->unsure[0].frame.segment == frame->segment;
+    int rc = 0;
+    if (recovery->unsure_count > 0 && frame->state != LOG_SCAN_DAMAGED && log_recovery_is_bare(frame)) {
+        recovery->unsure_ended = true;
+    } else if (recovery->unsure_count > 0 &&
+               (!is_same || recovery->unsure_ended || !log_recovery_is_unsure(recovery, frame))) {
+        rc = log_recovery_settle_unsure(recovery);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    return log_recovery_is_unsure(recovery, frame) ? log_recovery_hold_unsure(recovery, frame)
+                                                   : log_recovery_take(recovery, frame);
+}
+
+static int log_recovery_take(struct log_recovery *recovery, const struct log_scan_frame *frame)
+{
     struct log_segment *segment = recovery->segments[frame->segment];
     switch (frame->state) {
     case LOG_SCAN_DAMAGED:
@@ -150,6 +247,10 @@ static int log_recovery_skip(void *arg, size_t at, const struct log_scan_known *
     struct log_recovery *recovery = arg;
     struct log_segment *segment = recovery->segments[at];
     const struct log_index_summary *summary = &recovery->index_file->summary;
+    int rc = log_recovery_settle_unsure(recovery);
+    if (rc != 0) {
+        return rc;
+    }
     segment->index_file = recovery->index_file;
     segment->index_state = LOG_SEGMENT_INDEX_COLD;
     segment->used_bytes = summary->offset_end;
@@ -201,6 +302,7 @@ static int log_recovery_read(struct log_recovery *recovery)
         callbacks.skip = log_recovery_skip;
     }
     int rc_scan = log_scan_run(&recovery->chain, &callbacks, &recovery->scan);
+    log_recovery_copy_unsure(recovery);
     if (recovery->used_count == 0) {
         recovery->position = recovery->scan.position_begin;
         recovery->sequence = recovery->scan.sequence_begin - 1;
@@ -513,6 +615,10 @@ static void log_recovery_close(struct log_recovery *recovery)
     for (size_t i = 0; i < recovery->copy_count; i++) {
         free(recovery->copies[i].data);
     }
+    for (size_t i = 0; i < recovery->unsure_count; i++) {
+        free(recovery->unsure[i].data);
+    }
+    free(recovery->unsure);
     log_recovery_drop_index(recovery);
     log_segment_close(recovery->fresh);
     free(recovery->segments);
