@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/mutation.h"
 #include "base/trace.h"
-#include "node/chunk_frame.h"
+#include "node/chunk_window.h"
 #include "node/group_stream.h"
 #include "node/node_state.h"
 #include "node/repair.h"
@@ -21,6 +21,7 @@ struct fetch_slot {
     enum fetch_slot_state state;
     uint32_t chunk;
     uint64_t asked_ms; /* 0: to be asked again */
+    bool is_alone;     /* nothing else was on its way when it was asked for */
     struct buffer bytes;
 };
 
@@ -42,8 +43,7 @@ struct fetch {
     bool is_built;
     bool is_gone; /* the source no longer has it */
     bool is_installed;
-    uint32_t window;   /* that may be asked for at a time */
-    uint64_t quick_ms; /* the least that an answer took; UINT64_MAX: none came yet */
+    struct chunk_window window;
     uint64_t heard_ms; /* when a chunk came last */
     uint64_t retry_ms; /* FETCH_RETRY_MS … FETCH_RETRY_MAX_MS */
     uint64_t progress_ms;
@@ -285,11 +285,21 @@ static void fetch_message_release(struct peer_message *message, int sent)
     free(list_entry(message, struct fetch_message, message));
 }
 
+static uint32_t fetch_asking(const struct fetch *fetch)
+{
+    uint32_t count = 0;
+    for (unsigned i = 0; i < CHUNK_FRAME_WINDOW; i++) {
+        count += fetch->slots[i].state != FETCH_FREE;
+    }
+    return count;
+}
+
 static void fetch_ask(struct fetch *fetch, struct fetch_slot *slot, uint32_t chunk)
 {
     struct hosted_group *group = fetch->group;
     struct fetch_message *own = memory_new(sizeof(*own));
     slot->state = FETCH_ASKED;
+    slot->is_alone = fetch_asking(fetch) == 1;
     slot->chunk = chunk;
     slot->asked_ms = loop_now_ms(fetch_node(fetch)->loop);
     own->frame = (struct chunk_frame){.id = fetch->manifest.id, .chunk = chunk};
@@ -305,19 +315,10 @@ static void fetch_ask(struct fetch *fetch, struct fetch_slot *slot, uint32_t chu
     node_send(fetch_node(fetch), fetch->source, &own->message);
 }
 
-static uint32_t fetch_asking(const struct fetch *fetch)
-{
-    uint32_t count = 0;
-    for (unsigned i = 0; i < CHUNK_FRAME_WINDOW; i++) {
-        count += fetch->slots[i].state != FETCH_FREE;
-    }
-    return count;
-}
-
 /* While the node's memory is short, one chunk at a time. */
 static bool fetch_may_ask(const struct fetch *fetch)
 {
-    uint32_t window = ledger_is_exhausted(&fetch_node(fetch)->ledger) ? 1 : fetch->window;
+    uint32_t window = ledger_is_exhausted(&fetch_node(fetch)->ledger) ? 1 : chunk_window_size(&fetch->window);
     return fetch_asking(fetch) < window;
 }
 
@@ -390,24 +391,12 @@ static void fetch_put(void *arg, int result)
     fetch_continue(fetch);
 }
 
-/* How much longer than the quickest an answer takes is what stands in the queue on its way. */
-static void fetch_set_window(struct fetch *fetch, uint64_t took_ms)
-{
-    fetch->quick_ms = took_ms < fetch->quick_ms ? took_ms : fetch->quick_ms;
-    uint64_t queued_ms = took_ms - fetch->quick_ms;
-    if (queued_ms > FETCH_QUEUE_MAX_MS && fetch->window > 1) {
-        fetch->window--;
-    } else if (queued_ms < FETCH_QUEUE_MIN_MS && fetch->window < CHUNK_FRAME_WINDOW) {
-        fetch->window++;
-    }
-}
-
 /* A chunk came: the next may take as long. */
 static void fetch_note_pace(struct fetch *fetch, const struct fetch_slot *slot)
 {
     uint64_t now_ms = loop_now_ms(fetch_node(fetch)->loop);
     if (slot->asked_ms != 0) {
-        fetch_set_window(fetch, now_ms - slot->asked_ms);
+        chunk_window_note(&fetch->window, slot->asked_ms, slot->is_alone, now_ms);
     }
     uint64_t pace_ms = 2 * (now_ms - fetch->heard_ms);
     pace_ms = pace_ms < FETCH_RETRY_MS ? FETCH_RETRY_MS : pace_ms;
@@ -492,8 +481,7 @@ static void fetch_start(struct hosted_group *group, uint64_t from_node, uint64_t
     fetch->manifest = *manifest;
     fetch->started_ms = fetch->progress_ms = fetch->offered_ms = loop_now_ms(node->loop);
     fetch->retry_ms = FETCH_RETRY_MS;
-    fetch->window = FETCH_WINDOW_FIRST;
-    fetch->quick_ms = UINT64_MAX;
+    chunk_window_open(&fetch->window, fetch->started_ms);
     group->fetch = fetch;
     node->fetch_count++;
     TRACE(TRACE_INFO, "node",
@@ -576,8 +564,7 @@ void fetch_peer_changed(struct node *node, uint64_t node_id)
         }
         fetch->heard_ms = loop_now_ms(node->loop);
         fetch->retry_ms = FETCH_RETRY_MS;
-        fetch->window = FETCH_WINDOW_FIRST; /* it may be another link */
-        fetch->quick_ms = UINT64_MAX;
+        chunk_window_open(&fetch->window, fetch->heard_ms); /* it may be another link */
         for (unsigned i = 0; i < CHUNK_FRAME_WINDOW; i++) {
             fetch->slots[i].asked_ms = 0; /* answers of the old connection do not come any more */
         }

@@ -12,8 +12,8 @@
  * for FETCH_STALL_MS; one that makes progress is never started anew. What arrived stays on the disk: after a restart of
  * either side, or another connection, fetching goes on with the chunks that are missing.
  *
- * How many chunks are asked for at a time follows from how long answers take: what waits in a slow link's queue is what
- * heartbeats and entries have to wait for, too, on whatever connection they come.
+ * How many chunks are asked for at a time follows from how long answers take (chunk_window.h): what waits in a slow
+ * link's queue is what heartbeats and entries have to wait for, too, on whatever connection they come.
  *
  * Thread: the loop's; the disk is a worker's, one piece at a time per fetch. */
 #ifndef NODE_FETCH_H
@@ -25,10 +25,6 @@
 #define FETCH_RETRY_MS     1500u  /* a question without an answer is asked again when none came for so long … */
 #define FETCH_RETRY_MAX_MS 24000u /* … or, over a slow link, twice as long as it took lately; at most this */
 #define FETCH_AGAIN_MS     1000u  /* after one that failed, before another begins */
-#define FETCH_WINDOW_FIRST \
-    2u /* questions at a time; grows to CHUNK_FRAME_WINDOW while answers come as quickly as ever */
-#define FETCH_QUEUE_MAX_MS 50u    /* answers that take so much longer than the quickest wait behind each other … */
-#define FETCH_QUEUE_MIN_MS 20u    /* … and those that take less do not */
 #define FETCH_STALL_MS     5000u  /* without progress another snapshot may take its place … */
 #define FETCH_GIVE_UP_MS   60000u /* … and without any offer either it is given up, until the next one */
 

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "cluster/snapshot_scene.h"
-#include "node/chunk_frame.h"
+#include "node/chunk_window.h"
 #include "node/offer.h"
 
 #define CUTS 10u
@@ -103,8 +103,8 @@ static void little_of_a_transfer_waits_in_the_queue_of_a_slow_link(void **state)
             most = fetch.bytes_done > 3 * 4096 && waiting > most ? waiting : most; /* once the pace is known */
             scene_run_ms(scene, 1);
         }
-        /* One chunk that is on its way, or what the link takes in FETCH_QUEUE_MAX_MS, and one more of each. */
-        assert_true(most > 0 && most <= 2 * (4096 + 64) + rates[i] * 2 * FETCH_QUEUE_MAX_MS / 1000);
+        /* One chunk that is on its way, or what the link takes in CHUNK_WINDOW_QUEUE_MAX_MS, and one more of each. */
+        assert_true(most > 0 && most <= 2 * (4096 + 64) + rates[i] * 2 * CHUNK_WINDOW_QUEUE_MAX_MS / 1000);
         assert_true(sim_run_until(scene->sim, is_caught_up, scene, 60000 * SCENE_MS));
         node_snapshot_status(scene->nodes[2].node, &status);
         assert_true(status.installed == 1);
