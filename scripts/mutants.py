@@ -85,6 +85,7 @@ ITEMS_RECOVERY = 'test_log_items_recovery'
 ITEMS_TRUNCATE = 'test_log_items_truncate'
 COLLECT = 'test_log_collect'
 COLLECT_CRASH = 'test_log_collect_crash'
+MARGINS = 'test_log_margins'
 SEAMS = 'test_log_seams'
 
 # Which tests find which bug: the first that does is enough.
@@ -174,6 +175,10 @@ TESTS = {
     'LOG_INDEX_NOT_SYNCED': [Kill(INDEX_FILES, '^a_failure_to_write')],
     'LOG_INDEX_SKIP_DIRECTORY_SYNC': [Kill(INDEX_FILES, '^L19_')],
     'LOG_READ_AHEAD_KEPT': [Kill('test_log_read_ahead', '^what_was_truncated')],
+    'LOG_SPARE_AT_ONCE': [Kill('test_log_pool', '^a_file_to_come')],
+    'LOG_INDEX_AT_ONCE': [Kill(MARGINS, '^a_small_segment')],
+    'LOG_INDEX_IN_ONE_STEP': [Kill(MARGINS, '^no_step_of')],
+    'LOG_COLLECT_EAGERLY': [Kill(MARGINS, '^entries_are_moved')],
     'LOG_COLLECT_DAMAGE_UNTOLD': [Kill(COLLECT_CRASH, '^P2_damage_that_collection_meets')],
     'EMBED_STATE_NOT_EXCHANGED': [Kill('test_embed_sim', '^an_embedders_machine')],
     'LOG_INDEX_SLOT_BELIEVED': [Kill(INDEX_FILES, '^L50_')],

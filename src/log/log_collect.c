@@ -209,7 +209,7 @@ static int log_collect_submit(struct hf_log *log, int (*work)(void *arg), enum l
  * it was lately, and hold a full-size segment's worth. */
 static uint64_t log_collect_slack(const struct hf_log *log, const struct log_segment *victim, uint64_t live)
 {
-    if (victim->live_entries == 0) {
+    if (victim->live_entries == 0 || MUTATED(LOG_COLLECT_EAGERLY)) {
         return LOG_COLLECT_SLACK * log_pool_size(&log->pool, live);
     }
     uint64_t kept = log->pool.peak_bytes > live ? log->pool.peak_bytes : live;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/mutation.h"
 
 #define LOG_POOL_PEAK_DECAY 8u /* of the peak, forgotten with each segment */
 
@@ -286,7 +287,7 @@ static uint64_t log_pool_due_bytes(const struct log_pool_demand *demand, uint64_
 {
     uint64_t begin = demand->tail_bytes / 4;
     uint64_t end = demand->tail_bytes - demand->tail_bytes / 8;
-    if (demand->tail_used >= end) {
+    if (demand->tail_used >= end || (demand->tail_used >= begin && MUTATED(LOG_SPARE_AT_ONCE))) {
         return size_bytes;
     }
     if (demand->tail_used < begin) {

@@ -183,7 +183,7 @@ static uint64_t log_seal_due_ns(const struct hf_log *log, const struct log_segme
          each = log_seal_segment(log, each->header.number + 1)) {
         recent += each->header.size_bytes;
     }
-    return recent >= recent_max ? 0 : segment->left_ns + LOG_SEAL_DELAY_NS;
+    return recent >= recent_max || MUTATED(LOG_INDEX_AT_ONCE) ? 0 : segment->left_ns + LOG_SEAL_DELAY_NS;
 }
 
 /* Index files may not eat the headroom. */
@@ -301,7 +301,8 @@ static void log_seal_plan_step(struct hf_log *log, const struct log_segment *seg
     struct log_index_source *source = &job->source;
     uint64_t offset = job->build != NULL ? job->build->summary.offset_end : LOG_FORMAT_SEGMENT_HEADER_SIZE;
     uint64_t rest = source->offset_end - offset;
-    job->offset_stop = offset + (rest < LOG_SEAL_STEP_BYTES ? rest : LOG_SEAL_STEP_BYTES);
+    job->offset_stop =
+        offset + (rest < LOG_SEAL_STEP_BYTES || MUTATED(LOG_INDEX_IN_ONE_STEP) ? rest : LOG_SEAL_STEP_BYTES);
     size_t count = 0;
     const struct log_cached_frame *frames = log_tail_cache_frames(&log->cache, segment->header.number, &count);
     for (; count > 0 && frames->offset < offset; count--) {

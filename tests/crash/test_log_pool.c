@@ -5,6 +5,7 @@
 
 #include "log/log.h"
 #include "log/log_state.h"
+#include "planted.h"
 #include "sim/sim.h"
 
 #define DIRECTORY "/log"
@@ -41,17 +42,22 @@ static void world_close(struct world *world)
 }
 
 /* One step of the pool, when it takes one. */
-static void world_step(struct world *world, uint64_t tail_used)
+static void world_step_for(struct world *world, const struct log_pool_demand *demand)
 {
-    struct log_pool_demand demand = {.log_bytes = MIB, .tail_bytes = MIB, .tail_used = tail_used};
     struct list done;
     list_init(&done);
-    assert_int_equal(log_pool_start(&world->pool, world->queue, &demand, sim_now_ns(world->sim)), 0);
+    assert_int_equal(log_pool_start(&world->pool, world->queue, demand, sim_now_ns(world->sim)), 0);
     sim_run_for(world->sim, 100 * MS);
     if (io_queue_reap(world->queue, &done, 0) > 0) {
         list_remove(&world->pool.operation.link);
         assert_int_equal(log_pool_finish(&world->pool, sim_now_ns(world->sim)), 0);
     }
+}
+
+static void world_step(struct world *world, uint64_t tail_used)
+{
+    struct log_pool_demand demand = {.log_bytes = MIB, .tail_bytes = MIB, .tail_used = tail_used};
+    world_step_for(world, &demand);
 }
 
 static void world_set_free(struct world *world, uint64_t bytes)
@@ -96,6 +102,31 @@ static void a_file_that_is_being_made_is_counted_until_frames_lie_in_it(void **u
     world_step(&world, 0);
     assert_int_equal(taken->state, LOG_SEGMENT_READY);
     log_segment_close(taken);
+    world_close(&world);
+}
+
+/* The device is never busy with zeros for long, and nobody waits for a file: nothing before a quarter of the tail is
+ * used, then as the tail fills, and all of it when an eighth is left. */
+static void a_file_to_come_is_written_as_the_tail_fills(void **unused)
+{
+    (void)unused;
+    struct world world;
+    struct log_pool_demand demand = {.log_bytes = 64 * MIB, .tail_bytes = 8 * MIB};
+    world_open(&world);
+    for (demand.tail_used = 0; demand.tail_used < 7 * MIB; demand.tail_used += 64 << 10) {
+        world_step_for(&world, &demand);
+        assert_true(log_pool_deadline_ns(&world.pool, &demand) == UINT64_MAX); /* that was all for now */
+        if (demand.tail_used < 2 * MIB) {
+            assert_int_equal(world.pool.upcoming_count, 0);
+            continue;
+        }
+        uint64_t share = (demand.tail_used - 2 * MIB) * 8 / 5;
+        uint64_t written = world.pool.preparation.written - LOG_FORMAT_SEGMENT_HEADER_SIZE;
+        assert_in_range(written + LOG_POOL_STEP_SIZE, share, share + 2 * LOG_POOL_STEP_SIZE);
+        assert_true(log_pool_ready_bytes(&world.pool) == 0 || share + LOG_POOL_STEP_SIZE >= 8 * MIB);
+    }
+    world_step_for(&world, &demand);
+    assert_int_equal(log_pool_ready_bytes(&world.pool), 8 * MIB - LOG_FORMAT_SEGMENT_HEADER_SIZE);
     world_close(&world);
 }
 
@@ -296,9 +327,11 @@ static void the_driver_sleeps_while_nothing_that_is_due_for_a_sync_can_be_synced
 
 int main(void)
 {
+    planted_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_log_of_full_size_segments_keeps_one_file_more),
         cmocka_unit_test(a_file_that_is_being_made_is_counted_until_frames_lie_in_it),
+        cmocka_unit_test(a_file_to_come_is_written_as_the_tail_fills),
         cmocka_unit_test(what_frames_wait_for_is_never_larger_than_the_room_that_there_is),
         cmocka_unit_test(a_burst_is_promised_no_more_files_than_there_is_room_for),
         cmocka_unit_test(no_file_is_kept_for_later_while_frames_wait_for_its_room),
