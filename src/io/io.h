@@ -112,7 +112,7 @@ struct io_operation {
     uint64_t submitted_ns; /* out */
     uint64_t completed_ns; /* out */
     struct list link;      /* the queue's, while in flight; the reaper's list afterwards */
-    bool is_background;    /* IO_WORK: its worker runs below the other threads of the process, from then on */
+    bool is_background;    /* IO_WORK: by a worker that runs below the other threads of the process */
     uint64_t progress;     /* the backend's own */
 };
 

@@ -28,6 +28,7 @@ struct threads_queue {
     struct mailbox done;
     struct workers writers;
     struct workers work;
+    struct workers background;
 };
 
 static struct threads_queue *threads_queue_of(struct io_queue *queue)
@@ -45,7 +46,8 @@ static int threads_queue_submit(struct io_queue *base, struct io_operation *oper
         kernel_file_check_aligned(operation->file, operation->offset, operation->data, operation->size);
     }
     operation->submitted_ns = kernel_monotonic_ns();
-    int rc = workers_submit(operation->kind == IO_WORK ? &queue->work : &queue->writers, operation);
+    struct workers *work = operation->is_background ? &queue->background : &queue->work;
+    int rc = workers_submit(operation->kind == IO_WORK ? work : &queue->writers, operation);
     if (rc == 0) {
         queue->in_flight++;
     }
@@ -115,6 +117,7 @@ static void threads_queue_close(struct io_queue *base)
     struct threads_queue *queue = threads_queue_of(base);
     workers_close(&queue->writers);
     workers_close(&queue->work);
+    workers_close(&queue->background);
     struct list done;
     list_init(&done);
     threads_queue_collect(queue, &done);
@@ -151,6 +154,7 @@ int threads_queue_open(struct io *io, unsigned depth, struct io_queue **out)
     mailbox_init(&queue->done, bell_ring, &queue->bell);
     workers_init(&queue->writers, "hf-write", writers, &queue->done);
     workers_init(&queue->work, "hf-work", work, &queue->done);
+    workers_init_background(&queue->background, "hf-background", work, &queue->done);
     *out = &queue->queue;
     return 0;
 }

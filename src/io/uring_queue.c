@@ -59,6 +59,7 @@ struct uring_queue {
     struct bell bell;
     struct mailbox done;
     struct workers work;
+    struct workers background;
 };
 
 static struct uring_queue *uring_queue_of(struct io_queue *queue)
@@ -149,7 +150,7 @@ static int uring_queue_submit(struct io_queue *base, struct io_operation *operat
     }
     operation->submitted_ns = kernel_monotonic_ns();
     if (operation->kind == IO_WORK) {
-        int rc = workers_submit(&queue->work, operation);
+        int rc = workers_submit(operation->is_background ? &queue->background : &queue->work, operation);
         if (rc != 0) {
             return rc;
         }
@@ -357,6 +358,7 @@ static void uring_queue_close(struct io_queue *base)
         list_remove(item); /* the operations outlive our list */
     }
     workers_close(&queue->work);
+    workers_close(&queue->background);
     /* The standing read writes into our memory: it has to be over before that is freed. */
     if (queue->listening) {
         bell_ring(&queue->bell);
@@ -428,6 +430,7 @@ int uring_queue_open(struct io *io, unsigned depth, struct io_queue **out)
     mailbox_init(&queue->done, bell_ring, &queue->bell);
     unsigned work = depth < WORKERS_WORK_THREADS_MAX ? depth : WORKERS_WORK_THREADS_MAX;
     workers_init(&queue->work, "hf-work", work, &queue->done);
+    workers_init_background(&queue->background, "hf-background", work, &queue->done);
     uring_queue_listen(queue);
     *out = &queue->queue;
     return 0;

@@ -23,15 +23,19 @@ void workers_init(struct workers *workers, const char *name, unsigned thread_cou
 static _Thread_local bool workers_is_lowered;
 static _Thread_local uint64_t workers_rested_ns; /* when this thread rested last */
 
+void workers_init_background(struct workers *workers, const char *name, unsigned thread_count_max, struct mailbox *done)
+{
+    workers_init(workers, name, thread_count_max, done);
+    workers->is_background = true;
+}
+
 /* A thread's own niceness (Linux: of the thread, not the process). Where it is refused the work is only less polite. */
 static void workers_lower(void)
 {
-    if (!workers_is_lowered) {
-        id_t self = (id_t)gettid();
-        workers_is_lowered = true;
-        (void)setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + WORKERS_BACKGROUND_NICE);
-        (void)prctl(PR_SET_TIMERSLACK, 1000ul); /* of nanoseconds: by default a rest takes twice as long as it should */
-    }
+    id_t self = (id_t)gettid();
+    workers_is_lowered = true;
+    (void)setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + WORKERS_BACKGROUND_NICE);
+    (void)prctl(PR_SET_TIMERSLACK, 1000ul); /* of nanoseconds: by default a rest takes twice as long as it should */
 }
 
 void workers_give_way(void)
@@ -56,9 +60,6 @@ static int workers_perform(struct io_operation *operation)
     case IO_WORK:
         /* An error of earlier work must not explain this one's. */
         (void)error_restore(HF_EIO, "");
-        if (operation->is_background) {
-            workers_lower();
-        }
         return operation->work(operation->arg);
     }
     assert(!"a kind of operation");
@@ -81,6 +82,9 @@ static void workers_run_one(struct workers *workers, struct io_operation *operat
 static void *workers_run(void *arg)
 {
     struct workers *workers = arg;
+    if (workers->is_background) {
+        workers_lower();
+    }
     mutex_lock(&workers->mutex);
     for (;;) {
         while (list_empty(&workers->waiting) && !workers->closing) {

@@ -28,11 +28,14 @@ struct workers {
     unsigned thread_count_max;
     pthread_t threads[WORKERS_WRITE_THREADS_MAX];
     const char *name;
+    bool is_background; /* its threads run below the others of the process */
     struct mailbox *done;
 };
 
 /* Finished operations go to `done`, which is lent. */
 void workers_init(struct workers *workers, const char *name, unsigned thread_count_max, struct mailbox *done);
+void workers_init_background(struct workers *workers, const char *name, unsigned thread_count_max,
+                             struct mailbox *done);
 /* HF_ENOMEM when not even one thread could be started; nothing was taken then. */
 int workers_submit(struct workers *workers, struct io_operation *operation);
 /* io_give_way. Thread: any; only those that run background work rest. */

@@ -21,7 +21,8 @@ int log_chain_read(struct log_chain *chain, const struct log_chain_segment *segm
     if (!inside) {
         bool goes_on =
             window->file == segment->file && offset >= window->offset && offset <= window->offset + window->size;
-        size_t least = goes_on ? LOG_CHAIN_WINDOW_SIZE : LOG_CHAIN_PEEK_SIZE;
+        size_t window_size = chain->window_size != 0 ? chain->window_size : LOG_CHAIN_WINDOW_SIZE;
+        size_t least = goes_on ? window_size : LOG_CHAIN_PEEK_SIZE;
         size_t wanted = log_format_align_block(size > least ? size : least);
         if (wanted > window->capacity) {
             free(window->data);

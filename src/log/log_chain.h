@@ -46,6 +46,7 @@ struct log_chain {
     uint64_t oldest; /* no segment below it is needed; not necessarily the greatest that is declared */
     uint64_t bytes_total;
     struct log_window window;
+    size_t window_size; /* of a read that goes on; 0: the one that is quickest */
 };
 
 /* damages: gets the segments whose header is lost. HF_ECORRUPT, HF_EVERSION, HF_EIO; the text names file and offset.

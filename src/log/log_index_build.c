@@ -10,7 +10,9 @@
 #include "log/log_chain.h"
 #include "log/log_index_file.h"
 
-#define LOG_INDEX_BUILD_WRITE_PAGES 64u
+#define LOG_INDEX_BUILD_WINDOW_SIZE \
+    (128u << 10) /* of a file, at a time: writes of appends wait for no more than that */
+#define LOG_INDEX_BUILD_WRITE_PAGES 16u
 
 /* Entries side by side, of one kind of record. */
 struct log_index_span {
@@ -410,7 +412,7 @@ static int log_index_build_open_file(const struct log_index_source *source, stru
 
 int log_index_build_advance(struct log_index_build *build, const struct log_index_source *source, uint64_t offset_stop)
 {
-    struct log_chain chain = {0};
+    struct log_chain chain = {.window_size = LOG_INDEX_BUILD_WINDOW_SIZE};
     struct log_chain_segment read = {.header = source->header};
     size_t next = 0;
     int rc = 0;
@@ -421,6 +423,7 @@ int log_index_build_advance(struct log_index_build *build, const struct log_inde
             rc = log_index_build_open_file(source, &read);
             rc = rc == 0 ? log_index_build_read_frame(build, &chain, &read, source->offset_end) : rc;
         }
+        io_give_way(source->io);
     }
     file_close(read.file);
     log_chain_close(&chain);
@@ -443,7 +446,7 @@ int log_index_build_segment(struct log_index_build *build, const struct log_inde
 
 /* ---- writing ---- */
 
-static int log_index_build_write_pages(const struct log_index_build *build, struct file *file)
+static int log_index_build_write_pages(const struct log_index_build *build, struct io *io, struct file *file)
 {
     const struct log_index_summary *summary = &build->summary;
     uint64_t pages = log_index_format_page_count(summary->slot_count);
@@ -458,14 +461,17 @@ static int log_index_build_write_pages(const struct log_index_build *build, stru
                                       log_index_format_page_offset(summary, page), build->slots + first,
                                       (uint32_t)(rest < LOG_INDEX_PAGE_SLOTS ? rest : LOG_INDEX_PAGE_SLOTS));
         }
-        rc = file_write(file, log_index_format_page_offset(summary, begun), bytes,
-                        (size_t)(page - begun) * LOG_INDEX_PAGE_SIZE);
+        size_t size = (size_t)(page - begun) * LOG_INDEX_PAGE_SIZE;
+        rc = file_write(file, log_index_format_page_offset(summary, begun), bytes, size);
+        /* Piece by piece: the writes of appends would stand behind megabytes. */
+        file_write_soon(file, log_index_format_page_offset(summary, begun), size);
+        io_give_way(io);
     }
     free(bytes);
     return rc;
 }
 
-static int log_index_build_write_file(const struct log_index_build *build, struct file *file)
+static int log_index_build_write_file(const struct log_index_build *build, struct io *io, struct file *file)
 {
     const struct log_index_summary *summary = &build->summary;
     size_t front_size = (size_t)log_index_format_page_offset(summary, 0);
@@ -477,7 +483,7 @@ static int log_index_build_write_file(const struct log_index_build *build, struc
     int rc = file_write(file, 0, front, front_size);
     free(front);
     if (rc == 0) {
-        rc = log_index_build_write_pages(build, file);
+        rc = log_index_build_write_pages(build, io, file);
     }
     if (rc == 0 && !MUTATED(LOG_INDEX_NOT_SYNCED)) {
         rc = file_sync(file);
@@ -499,7 +505,7 @@ int log_index_build_write(const struct log_index_build *build, struct io *io, co
         rc = file_open(io, temporary, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, &file);
     }
     if (rc == 0) {
-        rc = log_index_build_write_file(build, file);
+        rc = log_index_build_write_file(build, io, file);
     }
     file_close(file);
     if (rc == 0) {

@@ -118,8 +118,8 @@ static uint64_t log_seal_durable_end(const struct hf_log *log, const struct log_
     return oldest->segment->header.number > segment->header.number ? end : LOG_FORMAT_SEGMENT_HEADER_SIZE;
 }
 
-/* A segment of the full size, of which not everything is written or durable, of which the next frames to go through
- * are; NULL: there is none. Later they would have to be read again. */
+/* A segment of at least half of the full size, of which not everything is written or durable, of which the next frames
+ * to go through are; NULL: there is none. Later they would have to be read again. */
 static struct log_segment *log_seal_next_early(const struct hf_log *log)
 {
     const struct log_seal *seal = &log->seal;
@@ -127,7 +127,7 @@ static struct log_segment *log_seal_next_early(const struct hf_log *log)
     while (segment != NULL && segment->index_state != LOG_SEGMENT_INDEX_NONE) {
         segment = log_seal_segment(log, segment->header.number + 1);
     }
-    if (segment == NULL || segment->header.size_bytes < log->options.segment_size_bytes ||
+    if (segment == NULL || segment->header.size_bytes < log->options.segment_size_bytes / 2 ||
         segment->header.number < log_seal_durable_below(log) || segment->header.number == seal->early_refused) {
         return NULL;
     }
@@ -361,7 +361,8 @@ static int log_seal_run(struct hf_log *log, struct log_segment *segment, enum lo
                                            log_seal_name_work};
     struct log_seal *seal = &log->seal;
     seal->job.task = task;
-    seal->operation = (struct io_operation){.kind = IO_WORK, .work = works[task], .arg = &seal->job, .user = seal};
+    seal->operation = (struct io_operation){
+        .kind = IO_WORK, .work = works[task], .arg = &seal->job, .user = seal, .is_background = true};
     int rc = io_queue_submit(log->queue, &seal->operation);
     if (rc != 0) {
         log_seal_free_job(&seal->job);

@@ -31,15 +31,16 @@
 #define LOG_SEAL_DELAY_NS       UINT64_C(2000000000) /* from the last byte of a small segment to its index file */
 #define LOG_SEAL_STEP_BYTES     (UINT64_C(8) << 20)
 #define LOG_SEAL_EARLY_SHARE    8u /* of a segment that is being filled: an early step goes through so much at least */
-#define LOG_SEAL_RECENT_SHARE   1u /* of a full-size segment: so much may have none meanwhile */
+#define LOG_SEAL_RECENT_SHARE   2u /* of a full-size segment: so much may have none meanwhile */
 #define LOG_SEAL_SCRUB_DELAY_NS UINT64_C(10000000000) /* from the open to the first segment */
 #define LOG_SEAL_SCRUB_BYTES_S  (UINT64_C(16) << 20)  /* not more per second */
 
 struct hf_log;
 
 /* An index file is made in steps, so that little memory is held at a time: frames of up to LOG_SEAL_STEP_BYTES are gone
- * through, and so on; then it is written. On a segment of the full size the steps begin while it is being filled: its
- * frames are still in memory then, and need not be read again beside the writes of those that follow. */
+ * through, and so on; then it is written. On a segment of at least half of the full size the steps begin while it is
+ * being filled: its frames are still in memory then, and need not be read again beside the writes of those that follow.
+ */
 enum log_seal_task { LOG_SEAL_BUILD, LOG_SEAL_WRITE, LOG_SEAL_SCRUB, LOG_SEAL_NAME };
 
 /* Entries of a group that lie in a segment. */
