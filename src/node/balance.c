@@ -92,12 +92,20 @@ bool balance_is_unfit(struct node *node)
     return node->is_leaving || !members_is_voter(node, node->id) || node->clock_is_off || node->log_is_stalled;
 }
 
+/* Who should not lead at all cannot wait as long as who would only be better elsewhere: what was tried for that before
+ * counts for nothing. */
+static bool balance_may_try(const struct hosted_group *group, uint64_t now_ms, bool must_leave)
+{
+    return now_ms >= group->balance_next_ms ||
+           (must_leave && now_ms - group->balance_tried_ms >= BALANCE_LEAVE_RETRY_MS);
+}
+
 static void balance_group(struct node *node, struct hosted_group *group, bool must_leave)
 {
     struct replica_status status;
     uint64_t now_ms = loop_now_ms(node->loop);
     uint64_t hold_ms = balance_is_starting(node) ? BALANCE_START_HOLD_MS : BALANCE_HOLD_MS;
-    if (!hosted_group_is_led_here(group) || now_ms < group->balance_next_ms ||
+    if (!hosted_group_is_led_here(group) || !balance_may_try(group, now_ms, must_leave) ||
         (!must_leave && now_ms - group->led_since_ms < hold_ms)) {
         return;
     }
@@ -116,6 +124,7 @@ static void balance_group(struct node *node, struct hosted_group *group, bool mu
     }
     uint64_t retry_ms = (uint64_t)BALANCE_RETRY_MIN_MS << (group->balance_attempts < 7 ? group->balance_attempts : 7);
     group->balance_next_ms = now_ms + (retry_ms < BALANCE_RETRY_MAX_MS ? retry_ms : BALANCE_RETRY_MAX_MS);
+    group->balance_tried_ms = now_ms;
     group->balance_attempts++;
     TRACE(TRACE_DEBUG, "node", "group %" PRIu64 " is handed to node %" PRIu64, group->id, target->id);
     (void)replica_transfer(group->replica, target->id);

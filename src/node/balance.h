@@ -25,6 +25,7 @@
 #define BALANCE_PEER_BACK_MS   10000u /* … and else, as one that came back into a running cluster may leave again */
 #define BALANCE_RETRY_MIN_MS   500u
 #define BALANCE_RETRY_MAX_MS   60000u
+#define BALANCE_LEAVE_RETRY_MS 1000u /* of a node that should not lead */
 #define BALANCE_LAG_MAX        1024u /* entries that the next leader may lack when the transfer starts */
 #define BALANCE_GROUPS_PER_RUN 1024u
 #define BALANCE_STALL_MS       2000u /* the log has not finished a write for so long */

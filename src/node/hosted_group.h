@@ -85,6 +85,7 @@ struct hosted_group {
 
     uint64_t led_since_ms;
     uint64_t balance_next_ms;
+    uint64_t balance_tried_ms;
     uint32_t balance_attempts;
 
     struct group_repair repair;
