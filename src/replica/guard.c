@@ -171,6 +171,17 @@ bool guard_answer_stale_append(const struct raft *raft, const struct raft_append
     return true;
 }
 
+struct raft_append_entries_result guard_success(const struct raft *raft, uint64_t index)
+{
+    return (struct raft_append_entries_result){
+        .version = GUARD_RESULT_VERSION,
+        .term = raft->current_term,
+        .last_log_index = index,
+        .features = GUARD_RESULT_FEATURES,
+        .capacity = raft->capacity,
+    };
+}
+
 /* ---- I ---- */
 
 bool guard_is_pointless_vote(const struct raft *raft, const struct raft_request_vote_result *result)

@@ -62,6 +62,9 @@ uint64_t guard_superseded_change(const struct raft *raft, const struct raft_appe
 bool guard_answer_stale_append(const struct raft *raft, const struct raft_append_entries *request,
                                struct raft_append_entries_result *result);
 
+/* The core's answer to what it has: everything up to the index, which is committed and durable here. */
+struct raft_append_entries_result guard_success(const struct raft *raft, uint64_t index);
+
 /* I, vote results outside an election: the core looks at a candidate's field of a union that holds something else. */
 bool guard_is_pointless_vote(const struct raft *raft, const struct raft_request_vote_result *result);
 

@@ -102,6 +102,18 @@ int install_decode_offer(struct hf_bytes payload, uint64_t *term, struct replica
     return rc;
 }
 
+/* The leader does not know that this is here: the answer to an installation got lost, or it leads since then. Without a
+ * word it would offer the same for as long as it believes that somebody fetches it. */
+static void install_answer_covered(struct replica *replica, uint64_t from_node, uint64_t index)
+{
+    struct raft_message answer = {.type = RAFT_APPEND_ENTRIES_RESULT, .server_id = from_node};
+    if (index > replica->appends.durable_index) {
+        return; /* not yet */
+    }
+    answer.append_entries_result = guard_success(&replica->engine.raft, index);
+    outbox_push(&replica->outbox, &answer, 0, replica->appends.sequence_promised);
+}
+
 int install_offered(struct replica *replica, uint64_t from_node, const struct codec_message *message)
 {
     const struct raft_install_snapshot *request = &message->raft.install_snapshot;
@@ -116,7 +128,11 @@ int install_offered(struct replica *replica, uint64_t from_node, const struct co
     }
     /* A newer term comes with its leader's heartbeats; the offer is repeated. */
     if (request->term > raft->current_term || raft->state == RAFT_LEADER || raft->snapshot.installing ||
-        request->last_index <= replica->apply.cursor || replica->callbacks.snapshot_offered == NULL) {
+        replica->callbacks.snapshot_offered == NULL) {
+        return 0;
+    }
+    if (request->last_index <= replica->apply.cursor) {
+        install_answer_covered(replica, from_node, request->last_index);
         return 0;
     }
     struct replica_snapshot snapshot;

@@ -162,6 +162,34 @@ static void H15_offers_come_twice_out_of_order_and_too_late(void **state)
     lab_close(lab);
 }
 
+/* The leader did not hear of it: the answer to the installation was lost with its connection. */
+static void an_offer_of_what_is_here_is_answered_with_what_is_here(void **state)
+{
+    struct lab *lab = open_follower();
+    struct replica_snapshot snapshot = snapshot_at(30, 2);
+    assert_int_equal(install(lab, 2, &snapshot), 0);
+    lab_run_ms(lab, 20);
+    lab_forget(lab);
+    unsigned offers = lab->offers;
+    lab_offer(lab, 1, 2, &snapshot);
+    struct lab_message *answer = lab_await(lab, RAFT_APPEND_ENTRIES_RESULT, 20);
+    assert_non_null(answer);
+    assert_int_equal(answer->to, 1);
+    assert_int_equal(answer->raft.raft.append_entries_result.rejected, 0);
+    assert_int_equal(answer->raft.raft.append_entries_result.last_log_index, 30);
+    assert_int_equal(lab->offers, offers);
+    /* Of what is applied and not durable yet nothing is said. */
+    sim_disk_stall(lab->host.host, 100000000u);
+    append(lab, 1, 2, 31, 40, 2, 40);
+    lab_run_ms(lab, 20);
+    assert_true(replica_host_status(&lab->host).applied_index == 40);
+    lab_forget(lab);
+    snapshot = snapshot_at(38, 2);
+    lab_offer(lab, 1, 2, &snapshot);
+    assert_null(lab_await(lab, RAFT_APPEND_ENTRIES_RESULT, 20));
+    lab_close(lab);
+}
+
 static void a_snapshot_that_the_log_has_already_changes_nothing(void **state)
 {
     struct lab *lab = open_follower();
@@ -332,6 +360,7 @@ int main(void)
         cmocka_unit_test(H7_a_gap_between_snapshot_and_log_is_refused),
         cmocka_unit_test(H7_a_power_cut_before_the_reset_leaves_the_old_state),
         cmocka_unit_test(H15_offers_come_twice_out_of_order_and_too_late),
+        cmocka_unit_test(an_offer_of_what_is_here_is_answered_with_what_is_here),
         cmocka_unit_test(a_snapshot_that_the_log_has_already_changes_nothing),
         cmocka_unit_test(an_install_waits_for_a_leader_of_the_term_in_which_it_was_offered),
         cmocka_unit_test(an_offer_of_an_old_leader_is_answered_with_the_newer_term),
