@@ -262,7 +262,7 @@ static int hosted_group_begin(struct hosted_group *group)
             snprintf(group->text, sizeof(group->text), "%s: %s", hf_error_name(rc), hf_error_text());
         }
         if (rc == HF_ECORRUPT) { /* damage that only shows when the entries are read */
-            group->repair.is_open = repair_is_needed(group);
+            group->repair.is_open = repair_is_needed(group) || repair_lacks_state(group);
         }
     }
     if (group->repair.is_open || hosted_group_is_own_trouble(rc)) {

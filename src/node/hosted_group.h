@@ -42,6 +42,7 @@ struct group_repair {
     uint32_t writing_count;
     uint64_t repaired;   /* entries */
     bool needs_snapshot; /* the leader's log begins behind what is missing */
+    bool has_no_state;   /* the log is whole, but no good snapshot here reaches its beginning */
     char reason[128];    /* why it is not healed yet; empty: nothing speaks against it */
 };
 

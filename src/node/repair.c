@@ -16,9 +16,15 @@ static void repair_say(struct hosted_group *group, const char *doing)
 {
     struct group_repair *repair = &group->repair;
     uint64_t commit = 0;
-    struct hf_log_group_state state;
+    struct hf_log_group_state state = {0};
     if (hf_log_group_state(group->node->log, group->id, &state) == 0) {
         commit = state.hard_state.commit;
+    }
+    if (repair->has_no_state) {
+        snprintf(group->text, sizeof(group->text),
+                 "ECORRUPT: no good snapshot reaches the log, which begins at %" PRIu64 "; the leader's is needed: %s",
+                 state.first_index, doing);
+        return;
     }
     snprintf(group->text, sizeof(group->text),
              "the log is damaged: entries %" PRIu64 " … %" PRIu64 " cannot be read; committed is %" PRIu64 "; %" PRIu64
@@ -54,8 +60,9 @@ bool repair_is_needed(struct hosted_group *group)
     struct hf_log_group_state state;
     int rc = hf_log_group_state(group->node->log, group->id, &state);
     if (rc == 0 && !state.damaged) {
-        return false;
+        return repair->has_no_state;
     }
+    repair->has_no_state = false; /* the log comes first; whether a snapshot reaches it is seen at the next start */
     repair->request.term = state.hard_state.term;
     repair->is_hopeless = rc != 0 || state.state_lost;
     rc = hf_log_missing(group->node->log, group->id, 0, &repair->request.first, &repair->request.last);
@@ -68,6 +75,29 @@ bool repair_is_needed(struct hosted_group *group)
     } else {
         repair_say(group, "looking for its leader");
     }
+    return true;
+}
+
+bool repair_lacks_state(struct hosted_group *group)
+{
+    struct group_repair *repair = &group->repair;
+    struct hf_log_group_state state;
+    struct hf_snapshot_manifest newest;
+    if (group->ops->cut == NULL || hf_log_group_state(group->node->log, group->id, &state) != 0 || state.damaged ||
+        state.first_index <= 1) {
+        return false;
+    }
+    /* Those that are damaged are known to be by now, and passed by. */
+    int rc = hf_snapshot_latest(group->node->snapshots.store, group->id, group->incarnation, &newest);
+    bool reaches = rc == 0 && newest.index + 1 >= state.first_index;
+    if (reaches || (rc != 0 && rc != HF_ENOTFOUND && rc != HF_ECORRUPT)) {
+        return false;
+    }
+    repair->has_no_state = true;
+    repair->is_hopeless = false;
+    repair->needs_snapshot = true;
+    repair->request = (struct repair_request){.term = state.hard_state.term, .first = 0, .last = state.last_index};
+    repair_say(group, "looking for its leader");
     return true;
 }
 
@@ -171,8 +201,8 @@ static void repair_refused(struct hosted_group *group, uint64_t from, int result
         return; /* passes by itself */
     case HF_ECOMPACTED:
         repair->needs_snapshot = true;
-        snprintf(repair->reason, sizeof(repair->reason), "node %" PRIu64 " has them in a snapshot only: waiting for it",
-                 from);
+        snprintf(repair->reason, sizeof(repair->reason), "node %" PRIu64 " has %s in a snapshot only: waiting for it",
+                 from, repair->has_no_state ? "it" : "them");
         return;
     case HF_ECORRUPT:
         text = "they are damaged there, too";
@@ -197,6 +227,7 @@ static void repair_written(void *arg, int result)
         return;
     }
     if (result == 0) {
+        repair->has_no_state = false; /* what was written is the reset behind a snapshot */
         repair->repaired += repair->writing_count;
         group->node->counters.repaired_entries += repair->writing_count;
         repair->is_due = true; /* goes on in the next turn: not from inside the log's call */
@@ -298,8 +329,9 @@ void repair_restart_behind(struct hosted_group *group, const struct replica_snap
     }
     int rc = hf_log_batch_open(&batch);
     rc = rc == 0 ? hf_log_group_state(group->node->log, group->id, &state) : rc;
-    if (rc == 0 && (!state.damaged || state.state_lost || state.last_index > snapshot->index)) {
-        rc = HF_ECONFLICT; /* it is whole meanwhile, or nothing that a snapshot heals */
+    bool is_healed = rc == 0 && !state.damaged && !repair->has_no_state;
+    if (is_healed || (rc == 0 && (state.state_lost || state.last_index > snapshot->index))) {
+        rc = HF_ECONFLICT; /* or it is nothing that a snapshot heals */
     }
     if (rc == 0) {
         /* As in repair_write: of a term that was not reached here, nothing can have been promised in it. */
@@ -316,9 +348,8 @@ void repair_restart_behind(struct hosted_group *group, const struct replica_snap
         repair->writing_count = 0;
         rc = hf_log_append(group->node->log, batch, repair_written, group);
         repair->is_writing = rc == 0;
-        TRACE(TRACE_WARN, "node",
-              "group %" PRIu64 ": its damaged log restarts behind the leader's snapshot at index %" PRIu64, group->id,
-              snapshot->index);
+        TRACE(TRACE_WARN, "node", "group %" PRIu64 ": %s restarts behind the leader's snapshot at index %" PRIu64,
+              group->id, repair->has_no_state ? "its log" : "its damaged log", snapshot->index);
     }
     hf_log_batch_close(batch);
 }
@@ -341,6 +372,9 @@ static int repair_read(const struct hosted_group *group, const struct repair_req
     }
     answer->term = status.term;
     answer->commit = status.commit_index;
+    if (request->first == 0) {
+        return HF_ECOMPACTED; /* only a snapshot has the state before the first entry */
+    }
     uint64_t last = request->last < status.commit_index ? request->last : status.commit_index;
     return hf_log_read(group->node->log, group->id, request->first, last + 1, REPAIR_FRAME_PAYLOAD_BYTES,
                        REPAIR_FRAME_ENTRIES_MAX, view);

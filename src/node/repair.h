@@ -10,6 +10,9 @@
  * behind it. The leader takes a newer one when it has none that does. It is fetched as for a member that lags
  * (fetch.h); a reset that names it makes the log whole, and the group starts from it.
  *
+ * The same heals a group whose log is whole, and whose snapshots are damaged or gone: without one the beginning of its
+ * state is lost. Its term and vote stay, and its log until the leader's snapshot has all of it.
+ *
  * What cannot be healed so is said and stays closed: a group whose term and vote are lost (it may have voted in a term
  * that nobody here knows of). Damage that is met later closes the group likewise.
  *
@@ -23,8 +26,10 @@
 
 struct node_peer;
 
-/* Whether the log of the group is damaged; the group's text says what is. */
+/* Whether the log of the group is damaged, or was found to lack a snapshot; the group's text says what is. */
 bool repair_is_needed(struct hosted_group *group);
+/* A group that did not start: whether that is because no good snapshot reaches its log, which is whole. */
+bool repair_lacks_state(struct hosted_group *group);
 /* A few times a second: closes groups whose damage was met since, asks, starts what is whole. */
 void repair_run(struct node *node, uint64_t damaged_groups);
 /* At the turn's end: goes on with what became durable. */

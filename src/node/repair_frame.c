@@ -23,7 +23,7 @@ int repair_frame_decode_request(struct hf_bytes payload, struct repair_request *
     out->first = cursor_u64(&cursor);
     out->last = cursor_u64(&cursor);
     int rc = cursor_finish(&cursor, "a question for lost entries");
-    if (rc == 0 && (version != REPAIR_FRAME_VERSION || zero != 0 || out->first == 0 || out->last < out->first)) {
+    if (rc == 0 && (version != REPAIR_FRAME_VERSION || zero != 0 || out->last < out->first || out->last == 0)) {
         rc = error_raise(HF_EPROTOCOL, "a question of version %" PRIu32 " for entries %" PRIu64 " … %" PRIu64, version,
                          out->first, out->last);
     }
@@ -83,9 +83,9 @@ int repair_frame_decode_answer(struct hf_bytes payload, struct repair_answer *ou
     out->leader = cursor_u64(&cursor);
     out->count = cursor_u32(&cursor);
     uint32_t zero = cursor_u32(&cursor);
-    if (cursor.failed || version != REPAIR_FRAME_VERSION || zero != 0 || out->result > 0 || out->first == 0 ||
-        out->count > REPAIR_FRAME_ENTRIES_MAX || out->count > UINT64_MAX - out->first ||
-        (out->result == 0) != (out->count > 0)) {
+    if (cursor.failed || version != REPAIR_FRAME_VERSION || zero != 0 || out->result > 0 ||
+        (out->first == 0 && out->count > 0) || out->count > REPAIR_FRAME_ENTRIES_MAX ||
+        out->count > UINT64_MAX - out->first || (out->result == 0) != (out->count > 0)) {
         return error_raise(HF_EPROTOCOL, "an answer about lost entries of version %" PRIu32 ", %zu bytes", version,
                            payload.size);
     }

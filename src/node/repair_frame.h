@@ -4,13 +4,16 @@
  *   0      4     version = 1                       0      4     version = 1
  *   4      4     zero                              4      4     result: 0, or an HF_E… code as two's complement
  *   8      8     term of the group at who asks     8      8     term in which the answering node leads; 0: it does not
- *   16     8     first index                       16     8     its commit index
+ *   16     8     first index; 0: see below         16     8     its commit index
  *   24     8     last index                        24     8     first index of the question
  *                                                  32     8     who leads, as far as it knows; 0: unknown
  *                                                  40     4     entries that follow; 0 with an error
  *                                                  44     4     zero
  *                                                  48     …     per entry, from the first index on, without gaps:
  *                                                               term u64, timestamp u64, type u32, size u32, payload
+ *
+ * First index 0 asks for the state before the first entry: whoever asks has its log, and no snapshot. The answer is
+ * never 0; HF_ECOMPACTED is, as below, the promise of a snapshot that reaches to the last index.
  *
  * Results: HF_ENOTLEADER; HF_EBUSY: it leads, and does not know yet what is committed; HF_ECOMPACTED: its log begins
  * behind the first index, only a snapshot helps, which is offered once it reaches to the last index; HF_ECORRUPT,

@@ -351,6 +351,120 @@ static void a_group_without_a_good_snapshot_is_closed_and_its_neighbours_are_not
     scene_close(scene);
 }
 
+static int unlink_snapshot(void *arg, const char *name, bool is_directory)
+{
+    struct scene_node *node = arg;
+    char path[SIM_PATH_SIZE_MAX];
+    snprintf(path, sizeof(path), "/data/snapshots/%s", name);
+    return strncmp(name, "0000000000000002-", 17) == 0 ? path_unlink(sim_host_io(node->host), path) : 0;
+}
+
+/* Of the node that is down all snapshots of the group are damaged, or gone. */
+static void lose_snapshots(struct scene_node *node, bool are_gone)
+{
+    struct io *io = sim_host_io(node->host);
+    if (are_gone) {
+        assert_int_equal(directory_list(io, "/data/snapshots", unlink_snapshot, node), 0);
+        assert_int_equal(directory_sync(io, "/data/snapshots"), 0);
+    }
+    for (unsigned i = 0; i < 40 && !are_gone; i++) {
+        assert_int_equal(sim_disk_flip_random_bit(node->host, "/data/snapshots/0000000000000002-", NULL, NULL), 0);
+    }
+}
+
+static bool is_started(void *arg)
+{
+    const struct hosted_group *group = scene_group(arg, GROUP);
+    return group->replica != NULL && !group->is_failed;
+}
+
+/* It has everything that it had acknowledged, and is a member like the others. */
+static void expect_healed(struct scene *scene, struct scene_node *node, const struct hf_log_group_state *before)
+{
+    struct hf_log_group_state after;
+    uint64_t value = 0;
+    if (!sim_run_until(scene->sim, is_started, node, 20000 * SCENE_MS)) {
+        fail_msg("the group says: %s", scene_group(node, GROUP)->text);
+    }
+    assert_int_equal(hf_log_group_state(node->node->log, GROUP, &after), 0);
+    assert_true(after.last_index >= before->last_index && after.hard_state.term >= before->hard_state.term);
+    assert_true(after.hard_state.term > before->hard_state.term || before->hard_state.vote == 0 ||
+                after.hard_state.vote == before->hard_state.vote);
+    scene_wait_led(scene, 5000);
+    assert_int_equal(scene_put(node, GROUP, 1, 72), 0);
+    assert_int_equal(scene_get(node, GROUP, 1, &value), 0);
+    assert_int_equal(value, 72);
+    scene_run_ms(scene, 1000);
+    assert_equal_states(scene);
+}
+
+/* The leader has no snapshot, and takes one: what it must have in it is what the closed member's log has. */
+static void H8_a_group_without_a_good_snapshot_starts_from_its_leaders(void **state)
+{
+    for (unsigned round = 0; round < 4; round++) {
+        struct scene_node *node;
+        struct scene *scene = open_with_snapshots(&node);
+        struct hf_log_group_state before;
+        lose_snapshots(node, round % 2 == 1);
+        assert_int_equal(scene_start(node), 0);
+        assert_int_equal(hf_log_group_state(node->node->log, GROUP, &before), 0);
+        if (round < 2) {
+            others_go_on(scene, node, "ECORRUPT: no good snapshot reaches the log");
+        }
+        expect_healed(scene, node, &before);
+        scene_power_off(node); /* and every later start finds it so */
+        assert_int_equal(scene_start(node), 0);
+        assert_true(is_started(node));
+        scene_close(scene);
+    }
+}
+
+/* Nobody leads without it: it stays closed for as long as that is so, and nothing is written there. */
+static void a_group_without_a_good_snapshot_waits_for_a_leader(void **state)
+{
+    struct scene_node *node;
+    struct scene *scene = open_with_snapshots(&node);
+    struct hf_log_group_state before;
+    struct hf_log_group_state after;
+    lose_snapshots(node, false);
+    scene_kill(&scene->nodes[0]);
+    assert_int_equal(scene_start(node), 0);
+    assert_int_equal(hf_log_group_state(node->node->log, GROUP, &before), 0);
+    scene_run_ms(scene, 10000);
+    assert_int_equal(hf_log_group_state(node->node->log, GROUP, &after), 0);
+    assert_true(!is_started(node) && scene_leader(scene, GROUP) == NULL);
+    assert_memory_equal(&after.hard_state, &before.hard_state, sizeof(after.hard_state));
+    assert_true(after.first_index == before.first_index && after.last_index == before.last_index);
+    assert_int_equal(scene_start(&scene->nodes[0]), 0);
+    expect_healed(scene, node, &before);
+    scene_close(scene);
+}
+
+/* The power goes at every moment of it. */
+static void H8_a_power_cut_while_a_snapshot_replaces_damaged_ones_loses_nothing(void **state)
+{
+    unsigned cut_short = 0;
+    for (uint64_t at = 1; at < 30; at++) {
+        struct scene_node *node;
+        struct scene *scene = open_with_snapshots(&node);
+        struct hf_log_group_state before;
+        lose_snapshots(node, at % 3 == 0);
+        assert_int_equal(scene_start(node), 0);
+        assert_int_equal(hf_log_group_state(node->node->log, GROUP, &before), 0);
+        sim_disk_cut_at(node->host, at, at % 4 == 1 ? SIM_CUT_DURING : SIM_CUT_AFTER);
+        for (unsigned i = 0; i < 300 && sim_host_is_running(node->host); i++) {
+            scene_run_ms(scene, 10);
+        }
+        cut_short += !sim_host_is_running(node->host);
+        scene_power_off(node);
+        sim_disk_cut_at(node->host, 0, SIM_CUT_AFTER);
+        assert_int_equal(scene_start(node), 0);
+        expect_healed(scene, node, &before);
+        scene_close(scene);
+    }
+    assert_true(cut_short > 10);
+}
+
 static void a_group_whose_snapshot_cannot_be_read_is_closed_until_it_can(void **state)
 {
     bool was_closed = false;
@@ -648,6 +762,9 @@ int main(void)
         cmocka_unit_test(snapshots_are_taken_by_entries_and_by_time),
         cmocka_unit_test(a_member_that_is_far_behind_installs_a_snapshot),
         cmocka_unit_test(a_group_without_a_good_snapshot_is_closed_and_its_neighbours_are_not),
+        cmocka_unit_test(H8_a_group_without_a_good_snapshot_starts_from_its_leaders),
+        cmocka_unit_test(a_group_without_a_good_snapshot_waits_for_a_leader),
+        cmocka_unit_test(H8_a_power_cut_while_a_snapshot_replaces_damaged_ones_loses_nothing),
         cmocka_unit_test(a_group_whose_snapshot_cannot_be_read_is_closed_until_it_can),
         cmocka_unit_test(a_group_whose_snapshot_a_newer_program_wrote_is_closed),
         cmocka_unit_test(the_system_group_is_compacted_and_its_snapshot_goes_to_who_lacks_its_log),

@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct repair_answer answer;
     struct buffer again = {0};
     if (repair_frame_decode_request(input, &request) == 0) {
-        assert(request.first > 0 && request.first <= request.last);
+        assert(request.last > 0 && request.first <= request.last);
         repair_frame_encode_request(&request, &again);
         assert(bytes_equal(buffer_bytes(&again), input));
     }

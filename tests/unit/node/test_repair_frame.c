@@ -42,6 +42,11 @@ static void a_question_is_encoded_as_drawn(void **state)
     }
     bytes.data[16] = 13; /* first behind last */
     assert_int_equal(repair_frame_decode_request(buffer_bytes(&bytes), &out), HF_EPROTOCOL);
+    bytes.data[16] = 0; /* the state before the first entry */
+    assert_int_equal(repair_frame_decode_request(buffer_bytes(&bytes), &out), 0);
+    assert_true(out.first == 0 && out.last == 12);
+    bytes.data[24] = 0; /* of a log without entries */
+    assert_int_equal(repair_frame_decode_request(buffer_bytes(&bytes), &out), HF_EPROTOCOL);
     buffer_close(&bytes);
 }
 
@@ -67,7 +72,8 @@ static void an_answer_carries_entries_or_an_error(void **state)
     static const struct {
         size_t at;
         uint32_t value;
-    } rows[] = {{48, 7}, {64, 9}, {4, (uint32_t)HF_EIO}, {40, REPAIR_FRAME_ENTRIES_MAX + 1}, {40, 1}, {40, 0}, {68, 9}};
+    } rows[] = {{48, 7}, {64, 9}, {24, 0}, {4, (uint32_t)HF_EIO}, {40, REPAIR_FRAME_ENTRIES_MAX + 1},
+                {40, 1}, {40, 0}, {68, 9}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         uint32_t before = bytes_get_u32(bytes.data + rows[i].at);
         bytes_put_u32(bytes.data + rows[i].at, rows[i].value);
@@ -79,6 +85,8 @@ static void an_answer_carries_entries_or_an_error(void **state)
     repair_frame_encode_answer(&answer, NULL, &bytes);
     assert_int_equal(repair_frame_decode_answer(buffer_bytes(&bytes), &out), 0);
     assert_true(out.result == HF_ENOTLEADER && out.leader == 3 && out.count == 0);
+    bytes_put_u32(bytes.data + 24, 0);
+    assert_int_equal(repair_frame_decode_answer(buffer_bytes(&bytes), &out), 0);
     buffer_close(&bytes);
 }
 
