@@ -21,7 +21,7 @@ NO_RANDOM_LAYOUT = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 # would disturb each other. Ninja and ctest do things at the same time by themselves.
 .NOTPARALLEL:
 .PHONY: build setup dev test test-release test-sanitizers test-threads test-asserts test-real nightly mutants sim tidy format fuzz \
-        coverage bench bench-log bench-snapshot install help clean
+        coverage bench bench-log bench-snapshot bench-snapshot-large install help clean
 
 build: setup build/release/build.ninja ## build build/release/holdfast
 	@ninja -C build/release
@@ -120,6 +120,9 @@ bench: build ## our figures beside the device's floor and Redis, in one table an
 
 bench-snapshot: build ## writing and reading snapshots beside the device's floor, in a table and build/bench/snapshot.json
 	@/usr/bin/python3 bench/snapshot.py
+
+bench-snapshot-large: build ## one snapshot of 4 GiB and the memory that it takes; some minutes, 8 GiB of memory and of the device
+	@/usr/bin/python3 bench/snapshot.py --only large --output build/bench/snapshot-large.json
 
 bench-log: build ## the log beside the device's floor, raft-uv and other logs; HOLDFAST_BENCH=quick for a short run
 	@/usr/bin/python3 bench/log.py

@@ -2,10 +2,11 @@
 """Figures of snapshots: the store of them beside the device's own floor (the same bytes written plainly and synced), and
 snapshots in the life of a node beside redis-server with the same keys.
 
-    snapshot.py [--rounds N] [--mebibytes N] [--keys N] [--only store,node] [--build DIR] [--output FILE]
+    snapshot.py [--rounds N] [--mebibytes N] [--keys N] [--only store,node,large] [--build DIR] [--output FILE]
 
-Every round measures the store once; a row shows the median of the rounds. The rows of a node are measured once. Rates
-are of application bytes. A row `per processor second` divides by the processor time of all threads, which other
+Every round measures the store once; a row shows the median of the rounds. The rows of a node are measured once. `large`
+is one snapshot of at least 4 GiB and takes some minutes, 8 GiB of memory and of the device; it is not among what runs
+unless it is named. Rates are of application bytes. A row `per processor second` divides by the processor time of all threads, which other
 programs on the machine disturb less. Prints one table and writes build/bench/snapshot.json in the form of run.py.
 """
 import argparse
@@ -56,12 +57,20 @@ NODE_ROWS = (
     ('node: p99 of writes meanwhile', 'p99_install_ms', 'ms', None, 'max', None),
 )
 
+# The same of the one large snapshot.
+LARGE_ROWS = (
+    ('large: application bytes of the snapshot', 'large_gib', 'GiB', snapshot_node.LARGE_GIB, 'min', None),
+    ('large: its time, per GiB', 'large_take_gib_s', 's', 4, 'max', None),
+    ('large: memory over idle meanwhile', 'large_memory_kib', 'KiB', 65536, 'max', None),
+    ('large: start of the node from it, per GiB', 'large_start_gib_s', 's', None, 'max', None),
+)
+
 
 def parts(text):
     chosen = text.split(',')
     for part in chosen:
-        if part not in ('store', 'node'):
-            raise argparse.ArgumentTypeError(f"'{part}' is none of: store, node")
+        if part not in ('store', 'node', 'large'):
+            raise argparse.ArgumentTypeError(f"'{part}' is none of: store, node, large")
     return chosen
 
 
@@ -70,7 +79,7 @@ def parse(arguments):
     parser.add_argument('--rounds', type=int, default=2, help='default 2')
     parser.add_argument('--mebibytes', type=int, default=512, help='of application bytes (default 512)')
     parser.add_argument('--keys', type=int, default=10000000, help='of the node, 100 bytes each (default 10,000,000)')
-    parser.add_argument('--only', type=parts, default=['store', 'node'], help='store, node')
+    parser.add_argument('--only', type=parts, default=['store', 'node'], help='store, node (these are the default), large')
     parser.add_argument('--build', default=str(ROOT / 'build' / 'release'), help='where the program is')
     parser.add_argument('--output', default=str(ROOT / 'build' / 'bench' / 'snapshot.json'))
     return parser.parse_args(arguments)
@@ -102,10 +111,9 @@ def store_rows(options, folder):
     return rows
 
 
-def node_rows(options, folder):
-    found = snapshot_node.NodeBench(options.build, folder, options.keys).run()
+def found_rows(table, found):
     rows = []
-    for name, key, unit, goal, goal_is, redis in NODE_ROWS:
+    for name, key, unit, goal, goal_is, redis in table:
         peers = {'redis BGSAVE': run.rounded(found[redis])} if redis is not None and found.get(redis) is not None else {}
         rows.append({'name': name, 'unit': unit, 'ours': run.rounded(found[key]), 'peers': peers, 'floor': None,
                      'goal': goal, 'goal_is': goal_is, 'rounds': 1})
@@ -120,7 +128,9 @@ def main():
     shutil.rmtree(folder, ignore_errors=True)
     try:
         rows = store_rows(options, folder) if 'store' in options.only else []
-        rows += node_rows(options, folder) if 'node' in options.only else []
+        bench = snapshot_node.NodeBench(options.build, folder, options.keys)
+        rows += found_rows(NODE_ROWS, bench.run()) if 'node' in options.only else []
+        rows += found_rows(LARGE_ROWS, bench.run_large()) if 'large' in options.only else []
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     machine = run.machine(output.parent)

@@ -21,6 +21,9 @@ COMMANDS_IN_FLIGHT = 64
 VALUE_BYTES = 100
 WORDS = ('order', 'invoice', 'pending', 'shipped', 'returned', 'customer', 'address', 'replica', 'counter', 'session')
 GIBIBYTE = 1 << 30
+LARGE_GIB = 4
+LARGE_KEYS = 25000000  # of VALUE_BYTES each: a little more than that
+LARGE_WAIT_SECONDS = 300
 LOAD_CLIENTS = 8
 WAIT_SECONDS = 60
 # Nothing is taken by itself: what is measured is asked for.
@@ -167,11 +170,11 @@ class Node(run.Server):
             self.process = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL,
                                             stdout=subprocess.DEVNULL, stderr=log)
 
-    def start(self):
+    def start(self, wait_seconds=WAIT_SECONDS):
         """Returns the seconds until a key was read."""
         started = time.monotonic()
         self.spawn()
-        while time.monotonic() - started < WAIT_SECONDS and self.process.poll() is None:
+        while time.monotonic() - started < wait_seconds and self.process.poll() is None:
             with contextlib.suppress(OSError, Refused), Client(self.ports, 5) as client:
                 client('GET', 'key:000000000000')
                 return time.monotonic() - started
@@ -258,6 +261,37 @@ class NodeBench:
             self.redis(redis)
         return self.found
 
+    def run_large(self):
+        """One snapshot of at least LARGE_GIB, and the start from it."""
+        node = Node(self.build, self.folder / 'large', run.free_ports(3))
+        with contextlib.closing(node):
+            node.init()
+            node.start()
+            self.say(f'large: {LARGE_KEYS} keys')
+            load(node.ports, LARGE_KEYS)
+            self.say('large: a snapshot')
+            size, seconds, self.found['large_memory_kib'] = self.save(node)
+            if size < LARGE_GIB * GIBIBYTE:
+                raise SystemExit(f'error: the large snapshot has only {size} bytes')
+            self.found['large_gib'] = size / GIBIBYTE
+            self.found['large_take_gib_s'] = seconds * GIBIBYTE / size
+            node.stop(by_force=True)
+            self.say('large: starts')
+            self.found['large_start_gib_s'] = node.start(LARGE_WAIT_SECONDS) * GIBIBYTE / size
+        return self.found
+
+    @staticmethod
+    def save(node):
+        """(application bytes, seconds, KiB of memory over idle meanwhile) of a snapshot that is asked for now."""
+        with Client(node.ports, LARGE_WAIT_SECONDS) as client:
+            time.sleep(1)
+            forget_peak(node.process.pid)
+            idle = resident_kib(node.process.pid)
+            client('SAVE')
+            memory = max(resident_kib(node.process.pid, 'VmHWM') - idle, 0)
+        size, ms = last_snapshot(node)
+        return size, ms / 1000, memory
+
     def say(self, text):
         run.say(f'{time.monotonic() - self.started:6.1f} s  {text}')
 
@@ -265,19 +299,12 @@ class NodeBench:
 
     def take(self, node):
         self.say('node: a snapshot')
-        with Client(node.ports) as client:
-            time.sleep(1)
-            forget_peak(node.process.pid)
-            idle = resident_kib(node.process.pid)
-            used = processor_s(node.process.pid)
-            client('SAVE')
-            used = processor_s(node.process.pid) - used
-            self.found['memory_kib'] = max(resident_kib(node.process.pid, 'VmHWM') - idle, 0)
-        size, ms = last_snapshot(node)
+        used = processor_s(node.process.pid)
+        size, seconds, self.found['memory_kib'] = self.save(node)
+        used = processor_s(node.process.pid) - used
         self.found['bytes'] = size
         self.found['take_processor_gib_s'] = used * GIBIBYTE / size
-        self.found['take_s'] = ms / 1000
-        self.found['take_gib_s'] = ms / 1000 * GIBIBYTE / size
+        self.found['take_gib_s'] = seconds * GIBIBYTE / size
 
     def take_under_load(self, node):
         self.say('node: a snapshot while it is written to')
