@@ -10,9 +10,11 @@
 #include "cluster/cluster_world.h"
 #include "node/directory.h"
 
-#define CLUSTER_MATCH_GAP_MS  250u
-#define CLUSTER_MATCH_DEPTH   200u
-#define CLUSTER_SETTLE_MAX_MS 6000u
+#define CLUSTER_MATCH_GAP_MS 250u
+#define CLUSTER_MATCH_DEPTH  200u
+/* A removal that is still under way takes a change in each group, handing over, and up to twice
+ * MEMBERS_ASK_INTERVAL_MS until the removed node has asked. */
+#define CLUSTER_SETTLE_MAX_MS 10000u
 #define CLUSTER_STEPS_MAX     20000000u
 
 const char *cluster_event_name(enum cluster_event event)
