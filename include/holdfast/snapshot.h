@@ -120,7 +120,8 @@ typedef void hf_snapshot_report(void *arg, const struct hf_snapshot_event *event
 struct hf_snapshot_format {
     enum hf_snapshot_compression compression; /* lz4 */
     uint32_t level;                           /* of the compression; 0: its default */
-    uint32_t worker_threads;                  /* 0: the writer's thread compresses; 1 … HF_SNAPSHOT_WORKERS_MAX */
+    uint32_t worker_threads;                  /* 0: the writer's thread compresses; 1 … HF_SNAPSHOT_WORKERS_MAX, which
+                                                 run below the program's other threads */
     uint32_t chunk_size_bytes;                /* 256 KiB; HF_SNAPSHOT_CHUNK_SIZE_MIN … _MAX */
 };
 

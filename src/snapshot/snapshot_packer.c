@@ -30,6 +30,7 @@ struct snapshot_packer {
     struct hf_snapshot_id id;
     snapshot_packer_emit *emit;
     void *arg;
+    struct io *queue_io;
     struct io_queue *queue; /* NULL: this thread packs */
     struct packer_job *jobs;
     unsigned job_count;
@@ -49,6 +50,7 @@ int snapshot_packer_open(const struct hf_snapshot_format *format, struct io *que
     if (rc == 0 && format->worker_threads > 0 && queue_io != NULL) {
         /* Each worker has a chunk, and the owner fills one more meanwhile. */
         packer->job_count = format->worker_threads + 1;
+        packer->queue_io = queue_io;
         rc = io_queue_open(queue_io, packer->job_count, &packer->queue);
     }
     if (rc != 0) {
@@ -80,6 +82,9 @@ static int packer_pack(void *arg)
     if (rc == 0) {
         snapshot_format_seal_section(job->section, &section, &job->packer->id);
         job->section_size = SNAPSHOT_FORMAT_SECTION_SIZE + (size_t)section.payload_size;
+    }
+    if (job->packer->queue != NULL) {
+        io_give_way(job->packer->queue_io);
     }
     return rc;
 }
@@ -117,7 +122,8 @@ static int packer_dispatch(struct snapshot_packer *packer, struct packer_job *jo
     snapshot_digest_update(packer->digest, job->source, job->filled);
     job->number = packer->chunk_count++;
     job->waits = true;
-    job->operation = (struct io_operation){.kind = IO_WORK, .work = packer_pack, .arg = job, .user = job};
+    job->operation =
+        (struct io_operation){.kind = IO_WORK, .work = packer_pack, .arg = job, .user = job, .is_background = true};
     if (packer->queue == NULL) {
         int rc = packer_pack(job);
         return rc == 0 ? packer_collect(packer, job) : rc;
