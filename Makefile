@@ -68,10 +68,10 @@ test-threads: setup build/threads/build.ninja ## io, log, net, node, snapshot an
 	@ninja -C build/threads tests_io tests_log tests_net tests_node tests_snapshot tests_contract holdfast
 	@HOLDFAST_TEST_SCALE=small $(NO_RANDOM_LAYOUT) $(CTEST) $(CTEST_JOBS) --test-dir build/threads -L 'io|log|net|node|snapshot|contract' \
 		-E 'test_log_items|test_sim_contract|test_session'
-	@for test in 'test_transfer.py TransferTest' \
-		'test_snapshot.py SnapshotTest.test_each_side_is_killed_in_the_middle_of_an_install'; do \
-		TSAN_OPTIONS=suppressions=$(CURDIR)/tests/threads.suppressions HOLDFAST_RAFT_ELECTION_TIMEOUT=5s \
-		HOLDFAST_TEST_BINARY=$(CURDIR)/build/threads/holdfast $(NO_RANDOM_LAYOUT) /usr/bin/python3 tests/e2e/$$test || exit 1; done
+	@printf '%s\n' 'test_transfer.py TransferTest' \
+		'test_snapshot.py SnapshotTest.test_each_side_is_killed_in_the_middle_of_an_install' | \
+		HOLDFAST_RAFT_ELECTION_TIMEOUT=5s HOLDFAST_TEST_BINARY=$(CURDIR)/build/threads/holdfast \
+		xargs -P 2 -I TEST sh -c '$(NO_RANDOM_LAYOUT) /usr/bin/python3 tests/e2e/TEST'
 
 test-asserts: setup build/asserts/build.ninja ## the cluster simulation on libraft with its assertions on
 	@ninja -C build/asserts tests_cluster tests_replica
