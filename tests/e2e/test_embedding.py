@@ -3,10 +3,11 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import unittest
+
+import cluster
 
 BUILD = pathlib.Path(os.environ['HOLDFAST_TEST_BINARY']).resolve().parent
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -99,101 +100,66 @@ class Installed(unittest.TestCase):
                     source)
 
 
-def free_ports(count):
-    """A row of ports that nobody has now."""
-    for first in range(23360, 23400 - count):
-        sockets = []
-        try:
-            for port in range(first, first + count):
-                sockets.append(socket.socket())
-                sockets[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                sockets[-1].bind(('127.0.0.1', port))
-            return first
-        except OSError:
-            continue
-        finally:
-            for each in sockets:
-                each.close()
-    raise unittest.SkipTest('no free ports')
+class Example:
+    """An example, built in the ways in which others build theirs; `package` and so on say which."""
 
-
-class Example(unittest.TestCase):
     def expect(self, program, name):
-        out = run(program, folder / name, env={'LD_LIBRARY_PATH': str(library_folder())})
-        self.assertEqual(out, SAYS)
+        out = run(program, folder / name, *self.arguments(), env={'LD_LIBRARY_PATH': str(library_folder())})
+        self.assertEqual(out, self.says)
+
+    def arguments(self):
+        return ()
 
     def test_pkg_config_builds_it_shared_and_static(self):
         env = {'PKG_CONFIG_PATH': str(library_folder() / 'pkgconfig')}
-        flags = run('pkg-config', '--cflags', '--libs', 'holdfast', env=env).split()
-        self.assertNotIn('-luring', flags)
-        run('cc', '-std=c11', '-Wall', '-Wextra', '-Werror', EXAMPLE, '-o', folder / 'shared', *flags)
-        self.expect(folder / 'shared', 'log-shared')
-        flags = run('pkg-config', '--static', '--cflags', '--libs', 'holdfast', env=env).split()
-        flags = ['-l:libholdfast.a' if flag == '-lholdfast' else flag for flag in flags]
-        run('cc', '-std=c11', EXAMPLE, '-o', folder / 'static', *flags)
-        self.assertNotIn('libholdfast', run('readelf', '-d', folder / 'static'))
-        self.expect(folder / 'static', 'log-static')
+        shared, static = (folder / f'{self.package}-{kind}' for kind in ('shared', 'static'))
+        flags = run('pkg-config', '--cflags', '--libs', self.package, env=env).split()
+        self.assertNotIn(self.hidden, flags)
+        run('cc', '-std=c11', '-Wall', '-Wextra', '-Werror', self.source, '-o', shared, *flags)
+        self.expect(shared, f'{self.package}-shared-data')
+        flags = run('pkg-config', '--static', '--cflags', '--libs', self.package, env=env).split()
+        flags = [f'-l:lib{self.package}.a' if flag == f'-l{self.package}' else flag for flag in flags]
+        run('cc', '-std=c11', self.source, '-o', static, *flags)
+        self.assertNotIn('libholdfast', run('readelf', '-d', static))
+        self.expect(static, f'{self.package}-static-data')
 
     def test_find_package_builds_it_shared_and_static(self):
-        project = folder / 'project'
+        project = folder / f'{self.package}-project'
         project.mkdir()
         (project / 'CMakeLists.txt').write_text(f'''cmake_minimum_required(VERSION 3.25)
 project(embedding LANGUAGES C)
-find_package(holdfast 0.1 REQUIRED)
-add_executable(with_shared {EXAMPLE})
-target_link_libraries(with_shared PRIVATE holdfast::holdfast)
-add_executable(with_static {EXAMPLE})
-target_link_libraries(with_static PRIVATE holdfast::static)
+find_package(holdfast 0.1 REQUIRED {self.components})
+add_executable(with_shared {self.source})
+target_link_libraries(with_shared PRIVATE {self.targets[0]})
+add_executable(with_static {self.source})
+target_link_libraries(with_static PRIVATE {self.targets[1]})
 ''')
         run('cmake', '-S', project, '-B', project / 'build', f'-DCMAKE_PREFIX_PATH={prefix}')
         run('cmake', '--build', project / 'build')
-        self.expect(project / 'build/with_shared', 'log-cmake-shared')
-        self.expect(project / 'build/with_static', 'log-cmake-static')
+        self.expect(project / 'build/with_shared', f'{self.package}-cmake-shared-data')
+        self.expect(project / 'build/with_static', f'{self.package}-cmake-static-data')
 
     def test_the_build_tree_runs_it_too(self):
-        self.assertEqual(run(BUILD / 'log_example', folder / 'log-build'), SAYS)
+        self.expect(BUILD / self.source.stem, f'{self.package}-build-data')
 
 
-class NodeExample(unittest.TestCase):
+class LogExample(Example, unittest.TestCase):
+    source, says = EXAMPLE, SAYS
+    package, hidden = 'holdfast', '-luring'
+    components, targets = '', ('holdfast::holdfast', 'holdfast::static')
+
+
+class NodeExample(Example, unittest.TestCase):
     """Three nodes in one process: they agree, go on without one, and it catches up when it is opened again."""
+    source, says = NODE_EXAMPLE, NODE_SAYS
+    package, hidden = 'holdfast-node', '-lraft'
+    components, targets = 'COMPONENTS node', ('holdfast::node', 'holdfast::node_static')
 
-    def expect(self, program, name):
-        out = run(program, folder / name, free_ports(3), env={'LD_LIBRARY_PATH': str(library_folder())})
-        self.assertEqual(out, NODE_SAYS)
+    def arguments(self):
+        return (cluster.free_ports(3),)
 
     def test_it_is_as_short_as_it_says(self):
         self.assertLessEqual(len(NODE_EXAMPLE.read_text().splitlines()), 80)
-
-    def test_pkg_config_builds_it_shared_and_static(self):
-        env = {'PKG_CONFIG_PATH': str(library_folder() / 'pkgconfig')}
-        flags = run('pkg-config', '--cflags', '--libs', 'holdfast-node', env=env).split()
-        self.assertNotIn('-lraft', flags)
-        run('cc', '-std=c11', '-Wall', '-Wextra', '-Werror', NODE_EXAMPLE, '-o', folder / 'node-shared', *flags)
-        self.expect(folder / 'node-shared', 'nodes-shared')
-        flags = run('pkg-config', '--static', '--cflags', '--libs', 'holdfast-node', env=env).split()
-        flags = ['-l:libholdfast-node.a' if flag == '-lholdfast-node' else flag for flag in flags]
-        run('cc', '-std=c11', NODE_EXAMPLE, '-o', folder / 'node-static', *flags)
-        self.assertNotIn('libholdfast', run('readelf', '-d', folder / 'node-static'))
-        self.expect(folder / 'node-static', 'nodes-static')
-
-    def test_find_package_builds_it_shared_and_static(self):
-        project = folder / 'node-project'
-        project.mkdir()
-        (project / 'CMakeLists.txt').write_text(f'''cmake_minimum_required(VERSION 3.25)
-project(embedding LANGUAGES C)
-find_package(holdfast 0.1 REQUIRED COMPONENTS node)
-add_executable(with_shared {NODE_EXAMPLE})
-target_link_libraries(with_shared PRIVATE holdfast::node)
-add_executable(with_static {NODE_EXAMPLE})
-target_link_libraries(with_static PRIVATE holdfast::node_static)
-''')
-        run('cmake', '-S', project, '-B', project / 'build', f'-DCMAKE_PREFIX_PATH={prefix}')
-        run('cmake', '--build', project / 'build')
-        self.expect(project / 'build/with_shared', 'nodes-cmake-shared')
-        self.expect(project / 'build/with_static', 'nodes-cmake-static')
-
-    def test_the_build_tree_runs_it_too(self):
-        self.expect(BUILD / 'node_example', 'nodes-build')
 
 
 if __name__ == '__main__':
