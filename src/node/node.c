@@ -330,8 +330,8 @@ static void node_end_turn(void *arg)
 static void node_log_ready(void *arg)
 {
     struct node *node = arg;
-    /* Where this thread waits for the device the turn's end does it all: what arrived in this turn is one frame then.
-     */
+    /* Where this thread waits for the device it was woken and nothing else: the turn's end does it all, so that what
+     * arrived in this turn is one frame. */
     if (node->phase == NODE_RUNNING && !node->options.log_here) {
         hf_log_turn(node->log);
     }
