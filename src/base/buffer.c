@@ -79,11 +79,6 @@ void buffer_close(struct buffer *buffer)
     *buffer = (struct buffer){0};
 }
 
-void buffer_clear(struct buffer *buffer)
-{
-    buffer->size = 0;
-}
-
 void buffer_reserve(struct buffer *buffer, size_t extra)
 {
     if (extra > SIZE_MAX / 2 - buffer->size) {
@@ -102,26 +97,6 @@ void buffer_reserve(struct buffer *buffer, size_t extra)
     }
     buffer->data = memory_resize(buffer->data, capacity);
     buffer->capacity = capacity;
-}
-
-uint8_t *buffer_extend(struct buffer *buffer, size_t extra)
-{
-    buffer_reserve(buffer, extra);
-    uint8_t *added = buffer->data + buffer->size;
-    buffer->size += extra;
-    return added;
-}
-
-void buffer_append(struct buffer *buffer, const void *data, size_t size)
-{
-    if (size > 0) {
-        memcpy(buffer_extend(buffer, size), data, size);
-    }
-}
-
-void buffer_append_bytes(struct buffer *buffer, struct hf_bytes bytes)
-{
-    buffer_append(buffer, bytes.data, bytes.size);
 }
 
 void buffer_append_u8(struct buffer *buffer, uint8_t value)

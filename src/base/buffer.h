@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "holdfast/bytes.h"
 
@@ -14,12 +15,39 @@ struct buffer {
     size_t capacity; /* bytes allocated */
 };
 
-void buffer_close(struct buffer *buffer);                    /* frees; the buffer is empty and valid again */
-void buffer_clear(struct buffer *buffer);                    /* size = 0, capacity kept */
-void buffer_reserve(struct buffer *buffer, size_t extra);    /* room for `extra` more bytes */
-uint8_t *buffer_extend(struct buffer *buffer, size_t extra); /* grows size by extra, returns the new bytes (unset) */
-void buffer_append(struct buffer *buffer, const void *data, size_t size); /* data: not of this buffer */
-void buffer_append_bytes(struct buffer *buffer, struct hf_bytes bytes);
+void buffer_close(struct buffer *buffer);                 /* frees; the buffer is empty and valid again */
+void buffer_reserve(struct buffer *buffer, size_t extra); /* room for `extra` more bytes */
+
+/* size = 0, capacity kept */
+static inline void buffer_clear(struct buffer *buffer)
+{
+    buffer->size = 0;
+}
+
+/* Grows size by extra, returns the new bytes (unset). */
+static inline uint8_t *buffer_extend(struct buffer *buffer, size_t extra)
+{
+    if (buffer->data == NULL || buffer->capacity - buffer->size < extra) {
+        buffer_reserve(buffer, extra);
+    }
+    uint8_t *added = buffer->data + buffer->size;
+    buffer->size += extra;
+    return added;
+}
+
+/* data: not of this buffer */
+static inline void buffer_append(struct buffer *buffer, const void *data, size_t size)
+{
+    if (size > 0) {
+        memcpy(buffer_extend(buffer, size), data, size);
+    }
+}
+
+static inline void buffer_append_bytes(struct buffer *buffer, struct hf_bytes bytes)
+{
+    buffer_append(buffer, bytes.data, bytes.size);
+}
+
 void buffer_append_u8(struct buffer *buffer, uint8_t value);
 void buffer_append_u16(struct buffer *buffer, uint16_t value);
 void buffer_append_u32(struct buffer *buffer, uint32_t value);
