@@ -362,7 +362,8 @@ HF_API size_t hf_log_group_list(struct hf_log *log, uint64_t after, uint64_t *ou
 /* The term at an index: first_index − 1 … last_index. HF_ECOMPACTED below, HF_EUNAVAILABLE above. */
 HF_API int hf_log_term(struct hf_log *log, uint64_t group, uint64_t index, uint64_t *out);
 
-/* Entries read; owns their memory until hf_log_view_close. Zero-initialise; a closed view may be reused. */
+/* Entries read; owns their memory until hf_log_view_close. Zero-initialise; a closed view may be reused. The process
+ * keeps up to 8 MiB of closed views for those to come. */
 struct hf_log_view {
     const struct hf_entry *entries;
     size_t count;
