@@ -2,10 +2,12 @@
 #ifndef CLUSTER_SNAPSHOT_SCENE_H
 #define CLUSTER_SNAPSHOT_SCENE_H
 
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -119,6 +121,45 @@ static inline bool is_caught_up(void *arg)
     struct scene_node *leader = scene_leader(scene, GROUP);
     return leader != NULL && scene->nodes[2].node != NULL &&
            scene_group(&scene->nodes[2], GROUP)->applied_index == scene_group(leader, GROUP)->applied_index;
+}
+
+static inline struct hf_log_group_state system_state(struct scene_node *node)
+{
+    struct hf_log_group_state state;
+    assert_int_equal(hf_log_group_state(node->node->log, NODE_SYSTEM_GROUP, &state), 0);
+    return state;
+}
+
+/* Entries of the system group: a node's Redis port moves on and on. */
+static inline void change_addresses(struct scene_node *through, uint64_t id, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const struct membership_member *member = membership_find(node_membership(through->node), id);
+        struct membership_change change = {.kind = MEMBERSHIP_ADDRESS, .node = member->node};
+        snprintf(change.node.client_address, sizeof(change.node.client_address), "n%" PRIu64 ":%u", id,
+                 1000 + (unsigned)node_membership(through->node)->version);
+        assert_int_equal(scene_changed(through, &change).result, 0);
+    }
+}
+
+static inline bool system_is_equal(void *arg)
+{
+    struct scene *scene = arg;
+    for (uint32_t i = 1; i < scene->node_count; i++) {
+        uint64_t first[2];
+        uint64_t other[2];
+        if (scene->nodes[0].node == NULL || scene->nodes[i].node == NULL) {
+            return false;
+        }
+        struct hosted_group *a = scene_group(&scene->nodes[0], NODE_SYSTEM_GROUP);
+        struct hosted_group *b = scene_group(&scene->nodes[i], NODE_SYSTEM_GROUP);
+        a->ops->digest(a->machine, first);
+        b->ops->digest(b->machine, other);
+        if (a->applied_index != b->applied_index || first[0] != other[0] || first[1] != other[1] || first[0] == 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 #endif
