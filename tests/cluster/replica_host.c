@@ -170,6 +170,7 @@ int replica_host_start(struct replica_host *host)
         .io = io,
         .applied_index = host->applied_index,
         .snapshot = host->snapshot,
+        .must_rejoin = host->must_rejoin,
         .bootstrap = host->options.members,
         .bootstrap_count = host->options.member_count,
         .bootstrap_stamp_ms = REPLICA_HOST_STAMP_MS,

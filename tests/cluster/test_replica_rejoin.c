@@ -1,0 +1,189 @@
+/* links: replica sim */
+/* A member that may have lost what it acknowledged: no vote, no candidacy, until a leader has brought it back. One real
+ * replica and its log, the test plays the peers. */
+#include "cluster/replica_lab.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/trace.h"
+#include "replica/rejoin.h"
+
+#include "cluster/replica_host.c"
+#include "cluster/replica_lab.c"
+
+static const struct replica_member voters_3[] = {
+    {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_VOTER}};
+
+static void append(struct lab *lab, uint64_t from, uint64_t term, uint64_t first, uint64_t last, uint64_t prev_term,
+                   uint64_t commit)
+{
+    struct hf_entry entries[16];
+    unsigned count = 0;
+    for (uint64_t index = first; index <= last; index++) {
+        entries[count++] = lab_normal(index, term, "x");
+    }
+    lab_append(lab, from, term, first - 1, prev_term, commit, entries, count);
+}
+
+/* It had entries up to 5 of term 2, and came back. */
+static struct lab *open_rejoining(void)
+{
+    struct lab *lab = lab_open(2, voters_3, 3);
+    append(lab, 1, 2, 2, 5, 1, 5);
+    lab_run_ms(lab, 20);
+    lab->host.must_rejoin = true;
+    lab_power_cycle(lab);
+    lab_forget(lab);
+    assert_true(replica_host_status(&lab->host).is_rejoining);
+    return lab;
+}
+
+static struct hf_bytes frame(uint8_t bytes[REJOIN_FRAME_SIZE], uint32_t kind, uint64_t term, uint64_t index,
+                             uint64_t sent_index)
+{
+    bytes_put_u32(bytes, REJOIN_VERSION);
+    bytes_put_u32(bytes + 4, kind);
+    bytes_put_u64(bytes + 8, term);
+    bytes_put_u64(bytes + 16, index);
+    bytes_put_u64(bytes + 24, sent_index);
+    return bytes_of(bytes, REJOIN_FRAME_SIZE);
+}
+
+static void answer(struct lab *lab, uint64_t from, uint64_t term, uint64_t index)
+{
+    uint8_t bytes[REJOIN_FRAME_SIZE];
+    replica_host_receive(&lab->host, from, FRAME_REJOIN, frame(bytes, 2, term, index, 0));
+    lab_run_ms(lab, 20);
+}
+
+static void P1_who_rejoins_neither_votes_nor_stands(void **state)
+{
+    struct lab *lab = open_rejoining();
+    lab_run_ms(lab, 6000);
+    assert_null(lab_next(lab, RAFT_REQUEST_VOTE));
+    lab_request_vote(lab, 3, 9, 100, 8, 0);
+    lab_request_vote(lab, 3, 9, 100, 8, CODEC_PRE_VOTE);
+    lab_run_ms(lab, 50);
+    assert_null(lab_next(lab, RAFT_REQUEST_VOTE_RESULT));
+    append(lab, 1, 2, 6, 6, 2, 6);
+    const struct raft_message now = {.type = RAFT_TIMEOUT_NOW,
+                                     .timeout_now = {.term = 2, .last_log_index = 6, .last_log_term = 2}};
+    lab_run_ms(lab, 20);
+    lab_say(lab, 1, &now, NULL, 0);
+    lab_run_ms(lab, 6000);
+    assert_null(lab_next(lab, RAFT_REQUEST_VOTE));
+    assert_true(replica_host_status(&lab->host).is_rejoining);
+    lab_close(lab);
+}
+
+static void P1_it_votes_again_when_all_is_there_that_its_leader_had(void **state)
+{
+    struct lab *lab = open_rejoining();
+    lab_append(lab, 1, 2, 5, 2, 5, NULL, 0);
+    lab_run_ms(lab, 20);
+    struct lab_message *question = lab_next_kind(lab, FRAME_REJOIN);
+    assert_non_null(question);
+    assert_int_equal(question->to, 1);
+    assert_int_equal(question->bytes.size, REJOIN_FRAME_SIZE);
+    assert_int_equal(bytes_get_u32(question->bytes.data + 4), 1);
+    assert_int_equal(bytes_get_u64(question->bytes.data + 8), 2);
+    assert_int_equal(bytes_get_u64(question->bytes.data + 16), 5);
+    answer(lab, 1, 1, 3); /* of an earlier term */
+    answer(lab, 3, 2, 3); /* of somebody who does not lead */
+    lab_append(lab, 1, 2, 5, 2, 5, NULL, 0);
+    assert_true(replica_host_status(&lab->host).is_rejoining);
+    answer(lab, 1, 2, 8);
+    append(lab, 1, 2, 6, 7, 2, 7);
+    lab_run_ms(lab, 20);
+    assert_true(replica_host_status(&lab->host).is_rejoining);
+    append(lab, 1, 2, 8, 8, 2, 7); /* it need not be committed */
+    lab_run_ms(lab, 20);
+    assert_false(replica_host_status(&lab->host).is_rejoining);
+    lab_request_vote(lab, 3, 3, 8, 2, CODEC_DISRUPT_LEADER);
+    struct lab_message *vote = lab_await(lab, RAFT_REQUEST_VOTE_RESULT, 50);
+    assert_non_null(vote);
+    assert_true(vote->raft.raft.request_vote_result.vote_granted);
+    lab_close(lab);
+}
+
+/* What a leader said of its log says nothing about that of the next one. */
+static void P1_an_answer_is_good_for_its_leaders_term_only(void **state)
+{
+    struct lab *lab = open_rejoining();
+    lab_append(lab, 1, 2, 5, 2, 5, NULL, 0);
+    answer(lab, 1, 2, 6);
+    lab_append(lab, 3, 4, 5, 2, 5, NULL, 0);
+    lab_run_ms(lab, 20);
+    append(lab, 3, 4, 6, 6, 2, 6);
+    lab_run_ms(lab, 20);
+    assert_true(replica_host_status(&lab->host).is_rejoining);
+    answer(lab, 3, 4, 6);
+    assert_false(replica_host_status(&lab->host).is_rejoining);
+    lab_close(lab);
+}
+
+static void a_leader_sends_again_what_was_acknowledged_and_lost(void **state)
+{
+    uint8_t bytes[REJOIN_FRAME_SIZE];
+    struct lab *lab = lab_open(1, voters_3, 3);
+    lab_elect(lab, 2);
+    uint64_t last = 0;
+    for (unsigned i = 0; i < 5; i++) {
+        last = lab_submit(lab, "x");
+    }
+    lab_run_ms(lab, 20);
+    uint64_t term = replica_host_status(&lab->host).term;
+    lab_result(lab, 2, term, 0, last);
+    lab_run_ms(lab, 20);
+    assert_true(replica_host_status(&lab->host).commit_index == last);
+    lab_forget(lab);
+    replica_host_receive(&lab->host, 2, FRAME_REJOIN, frame(bytes, 1, term, last - 3, 0));
+    struct lab_message *again = lab_await(lab, RAFT_APPEND_ENTRIES, 20);
+    assert_non_null(again);
+    assert_true(again->to == 2 && again->raft.raft.append_entries.prev_log_index == last - 3);
+    assert_int_equal(again->raft.entry_count, 3);
+    lab_close(lab);
+}
+
+static void a_malformed_frame_is_refused(void **state)
+{
+    struct lab *lab = open_rejoining();
+    uint8_t bytes[REJOIN_FRAME_SIZE + 1] = {0};
+    const struct {
+        uint32_t kind;
+        uint64_t term;
+        uint64_t index;
+        uint64_t sent_index;
+    } rows[] = {{0, 2, 5, 0}, {3, 2, 5, 0}, {1, 0, 5, 0}, {1, 2, 5, 1}, {2, 2, 5, 6}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct hf_bytes bad = frame(bytes, rows[i].kind, rows[i].term, rows[i].index, rows[i].sent_index);
+        assert_int_equal(replica_receive(lab->host.replica, 1, FRAME_REJOIN, bad), HF_EPROTOCOL);
+    }
+    for (size_t size = 0; size <= sizeof(bytes); size += size == 31 ? 2 : 1) {
+        (void)frame(bytes, 2, 2, 5, 0);
+        assert_int_equal(replica_receive(lab->host.replica, 1, FRAME_REJOIN, bytes_of(bytes, size)), HF_EPROTOCOL);
+    }
+    bytes[0] = REJOIN_VERSION + 1;
+    assert_int_equal(replica_receive(lab->host.replica, 1, FRAME_REJOIN, bytes_of(bytes, REJOIN_FRAME_SIZE)),
+                     HF_EPROTOCOL);
+    lab_close(lab);
+}
+
+static void drop_line(void *arg, enum trace_level level, const char *line) {}
+
+int main(void)
+{
+    replica_host_mutate();
+    trace_set_sink(drop_line, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(P1_who_rejoins_neither_votes_nor_stands),
+        cmocka_unit_test(P1_it_votes_again_when_all_is_there_that_its_leader_had),
+        cmocka_unit_test(P1_an_answer_is_good_for_its_leaders_term_only),
+        cmocka_unit_test(a_leader_sends_again_what_was_acknowledged_and_lost),
+        cmocka_unit_test(a_malformed_frame_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
