@@ -445,8 +445,12 @@ static void repair_finish(struct hosted_group *group)
     if (!hosted_group_restart(group)) {
         return; /* not yet, or there is more damage */
     }
-    TRACE(TRACE_WARN, "node", "group %" PRIu64 ": %" PRIu64 " damaged entries were repaired from the leader's log",
-          group->id, repaired);
+    if (repaired > 0) {
+        TRACE(TRACE_WARN, "node", "group %" PRIu64 ": %" PRIu64 " damaged entries were repaired from the leader's log",
+              group->id, repaired);
+    } else {
+        TRACE(TRACE_WARN, "node", "group %" PRIu64 ": started with what its leader had", group->id);
+    }
 }
 
 static void repair_step(struct hosted_group *group)

@@ -128,6 +128,27 @@ class SnapshotTest(cluster.TestCase):
         self.assertGreater(self.group(dev, 1)['snapshot'], 0)
         self.wait_equal(dev)
 
+    def test_H8_a_group_whose_snapshots_are_all_damaged_fetches_its_leaders(self):
+        folder = self.folder() / 'data'
+        dev = self.open(Dev, '--data', folder, groups=1, env=ENVIRONMENT)
+        dev.wait_writable()
+        self.write(dev, 1, STATE_VALUES, 5 * SNAPSHOT_ENTRIES)
+        self.wait_equal(dev)
+        self.assertEqual(dev.stop(), 0)
+        damaged = sorted((folder / 'node2' / 'snapshots').glob('0000000000000002-*.snap'))
+        self.assertGreaterEqual(len(damaged), 2)
+        for path in damaged:
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 4
+            path.write_bytes(content)
+        dev = self.open(Dev, '--data', folder, groups=1, env=ENVIRONMENT)
+        self.wait_equal(dev)
+        self.assertEqual(self.group(dev, 2)['text'], '')
+        self.assertIn('group 2 is not started: ECORRUPT: no good snapshot reaches the log', dev.log())
+        self.assertIn('its log restarts behind the leader\'s snapshot', dev.log())
+        self.write(dev, 2, STATE_VALUES, 10)
+        self.wait_equal(dev)
+
 
 if __name__ == '__main__':
     cluster.main()
