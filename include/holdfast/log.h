@@ -157,8 +157,9 @@ struct hf_log_options {
     bool verify_on_read_off;   /* default: every read checks CRC, group, index and term */
     bool scan_all_on_open;     /* default: sealed segments with an index file are not read at the open */
 
-    /* Space comes back by itself: the oldest file goes when nothing in it is live; what is live in it is rewritten at
-     * the end when what is dead in the files exceeds what is live and two files more, or space is short, or: */
+    /* Space comes back by itself: the oldest file goes when nothing in it is live. What is live in it is rewritten at
+     * the end when what is dead in the files exceeds what is live and two files more (where entries would have to be
+     * moved: two files of the size that the log lately had, and segment_size_bytes), or space is short, or: */
     uint64_t collect_size_bytes; /* 0: no bound; when the files take more than this */
     uint32_t delete_scan_ms;     /* 10,000: how often marks for deletion are looked at */
     uint32_t delete_delay_ms;    /* 60,000: how long a mark waits first */
@@ -371,7 +372,8 @@ struct hf_log_view {
 };
 HF_API void hf_log_view_close(struct hf_log_view *view);
 /* Entries in [low, high), at least one when there is one, then as many as fit bytes_max (0: no limit) and count_max
- * (0: no limit). low = high gives none. HF_ECOMPACTED, HF_EUNAVAILABLE (low beyond last), HF_EIO, HF_ECORRUPT. */
+ * (0: no limit). high 0: to the last. low = high gives none. HF_ECOMPACTED, HF_EUNAVAILABLE (low beyond last),
+ * HF_EINVALID (low above high), HF_EIO, HF_ECORRUPT. */
 HF_API int hf_log_read(struct hf_log *log, uint64_t group, uint64_t low, uint64_t high, uint64_t bytes_max,
                        size_t count_max, struct hf_log_view *out);
 

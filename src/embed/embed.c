@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "embed/embed_values.h"
+#include "log/log_options.h"
 
 #define EMBED_LEAVE_LOOK_NS (10u * 1000u * 1000u) /* how often hf_node_leave looks */
 
@@ -213,16 +214,19 @@ static int embed_check_options(const struct hf_node_options *options)
     if (options->log.backend != HF_LOG_FILE || options->log.read_only) {
         return error_raise(HF_EINVALID, "the log of a node is on files, and written");
     }
-    if (options->heartbeat_timeout_ms != 0 && options->election_timeout_ms != 0 &&
-        options->heartbeat_timeout_ms >= options->election_timeout_ms) {
+    unsigned heartbeat_ms =
+        options->heartbeat_timeout_ms != 0 ? options->heartbeat_timeout_ms : REPLICA_HEARTBEAT_TIMEOUT_MS_DEFAULT;
+    unsigned election_ms =
+        options->election_timeout_ms != 0 ? options->election_timeout_ms : REPLICA_ELECTION_TIMEOUT_MS_DEFAULT;
+    if (heartbeat_ms >= election_ms) {
         return error_raise(HF_EINVALID, "heartbeat_timeout_ms (%u) must be below election_timeout_ms (%u)",
-                           options->heartbeat_timeout_ms, options->election_timeout_ms);
+                           heartbeat_ms, election_ms);
     }
     if (options->snapshot_keep_latest == 1) {
         return error_raise(HF_EINVALID,
                            "snapshot_keep_latest is at least 2: the log reaches back to the second newest");
     }
-    return 0;
+    return log_options_check(&options->log);
 }
 
 static int embed_open_node(struct hf_node *embed, const char *directory)

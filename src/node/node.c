@@ -423,6 +423,7 @@ static int node_open_log(struct node *node)
     node->options.log.driver = HF_LOG_DRIVE_CALLER;
     node->options.log.stall_ms = BALANCE_STALL_MS;
     node->options.log.on_stall = node_log_stalled;
+    node->options.log.on_measured = NULL; /* it would be given our argument */
     node->options.log.callback_arg = node;
     int rc = log_open(node->io, directory_log_path(node->directory), &node->options.log, &node->log);
     if (rc != 0) {

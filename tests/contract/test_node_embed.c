@@ -60,8 +60,14 @@ static void what_cannot_be_done_is_refused_with_its_reason(void **state)
     struct hf_node_options options = cluster.options;
     options.heartbeat_timeout_ms = options.election_timeout_ms;
     assert_int_equal(hf_node_open(cluster.paths[0], &options, &other), HF_EINVALID);
+    options.heartbeat_timeout_ms = 1000; /* as is the default of the other */
+    options.election_timeout_ms = 0;
+    assert_int_equal(hf_node_open(cluster.paths[0], &options, &other), HF_EINVALID);
     options = cluster.options;
     options.log.backend = HF_LOG_MEMORY;
+    assert_int_equal(hf_node_open(cluster.paths[0], &options, &other), HF_EINVALID);
+    options = cluster.options;
+    options.log.segment_size_bytes = 64u << 10; /* the log's limits are a node's */
     assert_int_equal(hf_node_open(cluster.paths[0], &options, &other), HF_EINVALID);
     embedding_start_all(&cluster);
     assert_int_equal(hf_node_open(cluster.paths[0], &cluster.options, &other), HF_EBUSY);
@@ -527,6 +533,27 @@ static void a_callback_may_call_but_not_wait(void **state)
     embedding_close(&cluster);
 }
 
+static atomic_uint measured;
+
+static void count_measurement(void *arg, const struct hf_log_measurement *measurement)
+{
+    atomic_fetch_add(&measured, 1);
+}
+
+/* The callbacks of the log are the node's: with them goes their argument. */
+static void the_callbacks_of_a_nodes_log_are_not_called_with_its_argument(void **state)
+{
+    struct embedding cluster;
+    embedding_open(&cluster, 1, 1, &journal_machine);
+    cluster.options.log.on_measured = count_measurement;
+    embedding_start_all(&cluster);
+    for (int i = 0; i < 100; i++) {
+        embedding_check(embedding_propose(&cluster, 0, EMBED_GROUP, "x"));
+    }
+    embedding_close(&cluster);
+    assert_int_equal(atomic_load(&measured), 0);
+}
+
 static void note_failure(void *arg, int result, const char *text)
 {
     atomic_store((atomic_int *)arg, result);
@@ -593,6 +620,7 @@ int main(void)
         cmocka_unit_test(a_machine_that_fails_stops_its_group_alone),
         cmocka_unit_test(a_directory_of_another_machine_is_not_misread),
         cmocka_unit_test(a_callback_may_call_but_not_wait),
+        cmocka_unit_test(the_callbacks_of_a_nodes_log_are_not_called_with_its_argument),
         cmocka_unit_test(a_device_that_fails_stops_the_node_for_good),
     };
     planted_prepare();
