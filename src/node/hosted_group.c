@@ -196,8 +196,6 @@ static int hosted_group_start_replica(struct hosted_group *group, const struct r
         .log = node->log,
         .io = node->io,
         .snapshot = *snapshot,
-        .may_be_short = node->relaxed.was_marked,
-        .must_rejoin = relaxed_must_rejoin(group),
         .applied_index = snapshot->index, /* machines live in memory: the log builds the rest */
         .bootstrap = members,
         .bootstrap_count = node->description->node_count,
@@ -216,6 +214,7 @@ static int hosted_group_start_replica(struct hosted_group *group, const struct r
         .snapshot_offered = hosted_group_snapshot_offered,
         .snapshot_install = hosted_group_snapshot_install,
     };
+    relaxed_tell(group, &options);
     io_random(node->io, &options.seed, sizeof(options.seed));
     return replica_open(&options, &callbacks, group, &group->replica);
 }

@@ -19,7 +19,7 @@ static bool relaxed_is_alone(const struct node *node)
 
 static void relaxed_say(const struct node *node)
 {
-    const char *text = node->relaxed.must_rejoin
+    const char *text = node->relaxed.must_rejoin && !node->relaxed.is_alone
                            ? "it votes again in each group once a leader has brought that back. When no node leads, "
                              "because too many lost their power: holdfast serve --accept-lost-writes, on each of them"
                        : node->options.accept_lost_writes ? "and goes on without it, as it was told to"
@@ -46,7 +46,8 @@ int relaxed_open(struct node *node)
     enum directory_relaxed found = directory_relaxed(node->directory);
     relaxed->has_mark = found != DIRECTORY_STRICT;
     relaxed->was_marked = relaxed->is_open = found == DIRECTORY_RELAXED_BEFORE;
-    relaxed->must_rejoin = relaxed->was_marked && !node->options.accept_lost_writes && !relaxed_is_alone(node);
+    relaxed->must_rejoin = relaxed->was_marked && !node->options.accept_lost_writes;
+    relaxed->is_alone = relaxed_is_alone(node);
     if (relaxed->was_marked) {
         relaxed_say(node);
     }
@@ -58,9 +59,12 @@ int relaxed_open(struct node *node)
     return rc;
 }
 
-bool relaxed_must_rejoin(const struct hosted_group *group)
+void relaxed_tell(const struct hosted_group *group, struct replica_options *options)
 {
-    return group->node->relaxed.must_rejoin && !group->has_rejoined;
+    const struct relaxed *relaxed = &group->node->relaxed;
+    options->may_be_short = relaxed->was_marked;
+    options->must_rejoin = relaxed->must_rejoin && !group->has_rejoined;
+    options->is_alone = relaxed->is_alone;
 }
 
 /* Everything that may have been lost is here again, as far as anybody can bring it back. */

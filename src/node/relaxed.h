@@ -21,10 +21,12 @@
 
 struct node;
 struct hosted_group;
+struct replica_options;
 
 struct relaxed {
     bool was_marked;  /* by an earlier kernel, when the node was opened: something may be lost */
-    bool must_rejoin; /* and a leader can bring it back */
+    bool must_rejoin; /* what a leader can bring back is waited for */
+    bool is_alone;    /* nobody else has a vote, as far as this node knows */
     bool has_mark;
     bool is_made_here; /* the mark, by this start */
     bool is_open;      /* what may be lost is not yet known to be here, or to be gone */
@@ -33,8 +35,8 @@ struct relaxed {
 
 /* Before the log is opened. Under a relaxed policy the mark is durable when it returns. */
 int relaxed_open(struct node *node);
-/* Whether the group must rejoin when it is started now. */
-bool relaxed_must_rejoin(const struct hosted_group *group);
+/* What the replica of a group that starts now has to know of it. */
+void relaxed_tell(const struct hosted_group *group, struct replica_options *options);
 /* Now and then: when nothing is missing any more the mark is renewed, or goes when the policy is a strict one. */
 void relaxed_run(struct node *node);
 /* A clean stop, in two steps: before the groups are closed, and when the log was synced (result). */

@@ -265,10 +265,18 @@ static int replica_restart_behind_snapshot(struct replica *replica, const struct
     return rc == 0 ? hf_log_group_state(replica->options.log, replica->options.group, state) : rc;
 }
 
-/* What is known of the members says that this one needs nobody; but that may be what was lost. */
-static int replica_check_alone(const struct replica *replica, const struct replica_options *options)
+/* Who is the only voter has nobody to ask. When only the configuration that is left says so, that may be what was lost.
+ */
+static int replica_check_alone(struct replica *replica, const struct replica_options *options)
 {
-    if (!options->must_rejoin || !replica_is_only_voter(replica, options)) {
+    bool is_new = replica->history.last_index == 0 && options->snapshot.index == 0;
+    bool is_only = is_new ? guard_is_only_voter_of(options->bootstrap, options->bootstrap_count, options->node_id)
+                          : replica_is_only_voter(replica, options);
+    if (!options->must_rejoin || !is_only) {
+        return 0;
+    }
+    if (options->is_alone) {
+        replica->rejoin.is_open = false;
         return 0;
     }
     return error_raise(HF_EUNSAFE,

@@ -88,9 +88,11 @@ struct replica_options {
     struct replica_snapshot snapshot; /* the newest good one; the log must reach back to it */
     /* What was acknowledged by an earlier process may be missing at the end of the log (replica/rejoin.h).
      * may_be_short: the log may even end before the snapshot, behind which it then restarts. must_rejoin: no vote until
-     * a leader has brought back what may be missing. */
+     * a leader has brought back what may be missing, unless nobody else has a vote, by the configuration that is left
+     * and by what the owner knows (is_alone). */
     bool may_be_short;
     bool must_rejoin;
+    bool is_alone;
     const struct replica_member *bootstrap; /* members of entry 1, used when the group's log is empty */
     unsigned bootstrap_count;
     uint64_t bootstrap_stamp_ms;  /* from the cluster description, so that entry 1 is byte-equal everywhere */

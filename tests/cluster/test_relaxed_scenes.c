@@ -234,6 +234,21 @@ static void P1_nothing_acknowledged_is_lost_while_one_at_a_time_loses_its_power(
     scene_close(scene);
 }
 
+static void a_node_alone_opens_also_when_nothing_is_left(void **state)
+{
+    struct scene *scene = scene_open(1, 1, &lazy);
+    for (unsigned ms = 0; ms < 40; ms += 3) { /* from before its first write on */
+        scene_power_off(&scene->nodes[0]);
+        sim_disk_choose_outcome(scene->nodes[0].host, 0);
+        assert_int_equal(scene_start(&scene->nodes[0]), 0);
+        scene_run_ms(scene, ms);
+    }
+    scene_wait_led(scene, 3000);
+    put_all(&scene->nodes[0], 7, 1);
+    must_hold(&scene->nodes[0], 7);
+    scene_close(scene);
+}
+
 static void a_node_alone_opens_with_what_is_left(void **state)
 {
     struct scene *scene = scene_with_data(1, &lazy);
@@ -298,6 +313,7 @@ int main(void)
         cmocka_unit_test(P1_a_member_that_may_have_lost_what_it_acknowledged_has_no_vote),
         cmocka_unit_test(P1_a_leader_that_lost_its_power_is_brought_back_by_the_next_one),
         cmocka_unit_test(P1_nothing_acknowledged_is_lost_while_one_at_a_time_loses_its_power),
+        cmocka_unit_test(a_node_alone_opens_also_when_nothing_is_left),
         cmocka_unit_test(a_node_alone_opens_with_what_is_left),
         cmocka_unit_test(where_all_lost_their_power_nobody_leads_until_it_is_accepted),
     };
