@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "base/error.h"
+#include "io/workers.h"
 
 #define IO_FILE_FLAGS_ALL (FILE_READ | FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE | FILE_DIRECT)
 
@@ -43,7 +44,9 @@ void io_random(struct io *io, void *target, size_t size)
 
 void io_give_way(struct io *io)
 {
-    if (io->ops->give_way != NULL) {
+    if (io == NULL) {
+        workers_give_way(); /* the simulator has no threads of its own */
+    } else if (io->ops->give_way != NULL) {
         io->ops->give_way(io);
     }
 }

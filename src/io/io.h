@@ -136,7 +136,7 @@ void io_queue_wake(struct io_queue *queue);
 /* Called by background work (is_background) between two steps of a fraction of a millisecond each. Every now and
  * then it sleeps for a moment, so that whoever waits for this processor gets it. A lower priority alone does not see to
  * that: threads of other groups of the scheduler do not know of it, the kernel's own that complete writes among them.
- * On other threads, and in the simulator, it does nothing. */
+ * On other threads, and in the simulator, it does nothing. NULL where no io is at hand. It must hold no lock. */
 void io_give_way(struct io *io);
 
 /* A thread that runs turns: calls turn(arg) again and again until executor_close. `turn` blocks by itself (in
