@@ -110,11 +110,11 @@ foreach(file ${files})
 endforeach()
 
 # End to end: tests/e2e/test_*.py run the real program. Most of their time is waiting, so that more of them than there
-# are cores may run at once (`make test-release`); those that measure memory or fill a device run alone. The longest
-# begin first.
-set(hf_e2e_alone test_memory test_full_disk)
+# are cores may run at once (`make test-release`); those that measure memory or the growth of files, or fill a device,
+# run alone. The longest begin first.
+set(hf_e2e_alone test_memory test_full_disk test_transfer)
 set(hf_e2e_seconds test_dev 37 test_snapshot 27 test_backup 22 test_pause 19 test_kill 15 test_members 15 test_tools 15
-    test_recover 11 test_repair 11 test_transfer 10)
+    test_recover 11 test_repair 11)
 add_executable(hiredis_smoke tests/e2e/hiredis_smoke.c)
 target_link_libraries(hiredis_smoke PRIVATE hf_flags PkgConfig::HIREDIS)
 if(TARGET holdfast)
