@@ -128,8 +128,8 @@ struct hf_log_options {
     uint64_t segment_size_bytes;   /* 64 MiB; 1 MiB … 4 GiB */
     uint32_t write_size_max_bytes; /* 1 MiB; what one write gathers; 64 KiB … 16 MiB */
     uint32_t writes_in_flight_max; /* 2; 1 … 16 */
-    uint64_t queue_entries_max;    /* 10,000 … ; appends beyond give HF_EBUSY */
-    uint64_t queue_bytes_max;      /* 256 MiB */
+    uint64_t queue_entries_max;    /* 10,000; appends beyond give HF_EBUSY. One append fits an empty queue always */
+    uint64_t queue_bytes_max;      /* 256 MiB; the same */
     uint64_t tail_cache_bytes;     /* 64 MiB of recent entries kept in memory; 0 means the default */
     uint32_t recycle_segments_max; /* 2: spares kept; full-size segments: one or two more wait to be one */
     uint64_t reserve_bytes;        /* 8 MiB: headroom that only hard state, resets and collection may use */
@@ -153,7 +153,8 @@ struct hf_log_options {
     uint32_t open_retries_max; /* 0: how often hf_log_open tries again after HF_EBUSY (the last owner still closes) or
                                   HF_ENOMEM, which nothing was written before. Up to 1000. A sync is never retried */
     uint32_t open_retry_ms;    /* 100: between two tries; up to 60,000 */
-    bool read_only;            /* for tools: takes no lock, repairs and writes nothing, also while in use */
+    bool read_only;            /* for tools: takes no lock, repairs and writes nothing, also while in use. What would
+                                  write gives HF_EUNSUPPORTED; a directory that is not there is an empty log */
     bool verify_on_read_off;   /* default: every read checks CRC, group, index and term */
     bool scan_all_on_open;     /* default: sealed segments with an index file are not read at the open */
 
@@ -175,7 +176,8 @@ HF_API void hf_log_options_init(struct hf_log_options *options);
 /* Opens or creates the log in a directory (or in memory: options->backend). Recovers: reads the tail past the page
  * cache, rewrites what was never declared durable into a new segment and syncs it before reporting it. On HF_ECORRUPT
  * for the whole log (not for one group: see hf_log_damage_next) the error text names file, offset, group and index.
- * Errors: HF_EBUSY somebody else has it open; HF_EVERSION; HF_ECORRUPT; HF_ENOSPACE; HF_EINVALID options. */
+ * Errors: HF_EBUSY somebody else has it open; HF_EVERSION; HF_ECORRUPT; HF_ENOSPACE; HF_EINVALID options or no
+ * directory; HF_EEXISTS it is something else than a directory; HF_EUNSUPPORTED (direct, io); HF_EIO; HF_ENOMEM. */
 HF_API int hf_log_open(const char *directory, const struct hf_log_options *options, struct hf_log **out);
 
 /* Completes or fails (HF_ECLOSED) everything that is queued, syncs, closes. Accepts NULL. */

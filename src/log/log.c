@@ -135,7 +135,8 @@ int log_open(struct io *io, const char *directory, const struct hf_log_options *
         rc = log_start(log);
     }
     if (rc != 0) {
-        rc = error_wrap(rc, "opening the log in %s", directory != NULL ? directory : "memory");
+        const char *nowhere = log->options.backend == HF_LOG_MEMORY ? "memory" : "no directory";
+        rc = error_wrap(rc, "opening the log in %s", directory != NULL ? directory : nowhere);
         goto done;
     }
     *out = log;
@@ -689,7 +690,7 @@ size_t hf_log_group_list(struct hf_log *log, uint64_t after, uint64_t *out, size
 
 int hf_log_term(struct hf_log *log, uint64_t group_id, uint64_t index, uint64_t *out)
 {
-    static const struct log_group nothing = {0};
+    const struct log_group nothing = {.id = group_id};
     mutex_lock(&log->mutex);
     const struct log_group *group = log_groups_find(&log->groups, group_id);
     int rc = log_group_term(group != NULL ? group : &nothing, index, out);

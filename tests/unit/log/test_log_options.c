@@ -1,6 +1,8 @@
 /* Options that change how the device and the memory are used, and nothing of what the log says. */
 #include "unit/log/log_fixture.h"
 
+#include "base/buffer.h"
+
 #define ENTRIES 400u
 
 static void fill(struct fixture *fixture, uint64_t from)
@@ -137,6 +139,78 @@ static void groups_are_listed_a_part_at_a_time(void **unused)
     fixture_tear_down(&fixture);
 }
 
+/* ---- what the header says of calls that cannot be right ---- */
+
+static void what_cannot_be_opened_is_refused_as_the_header_says(void **unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    struct hf_log *log = NULL;
+    fixture_set_up(&fixture);
+    assert_int_equal(hf_log_open(NULL, &fixture.options, &log), HF_EINVALID);
+    assert_null(strstr(hf_error_text(), "memory"));
+    char *path = text_format("%s/file", fixture.directory);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+    assert_int_equal(hf_log_open(path, &fixture.options, &log), HF_EEXISTS);
+    free(path);
+    fixture_tear_down(&fixture);
+}
+
+static void a_log_that_is_only_read_makes_nothing_and_takes_nothing(void **unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    struct hf_log *log = NULL;
+    uint64_t group = 0;
+    fixture_set_up(&fixture);
+    char *path = text_format("%s/nowhere", fixture.directory);
+    fixture.options.read_only = true;
+    assert_int_equal(hf_log_open(path, &fixture.options, &log), 0);
+    assert_int_equal(hf_log_group_next(log, 0, &group), HF_ENOTFOUND);
+    assert_int_equal(hf_log_append_wait(log, fixture.batch), HF_EUNSUPPORTED);
+    assert_int_equal(hf_log_sync(log), HF_EUNSUPPORTED);
+    assert_int_equal(hf_log_group_create(log, 1, 7), HF_EUNSUPPORTED);
+    assert_int_equal(hf_log_reserve(log, 1), HF_EUNSUPPORTED);
+    assert_int_equal(hf_log_poll_descriptor(log), -1);
+    hf_log_close(log);
+    assert_int_not_equal(access(path, F_OK), 0);
+    free(path);
+    fixture_tear_down(&fixture);
+}
+
+static void an_append_that_is_larger_than_the_queue_fits_an_empty_one(void **unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    fixture_set_up(&fixture);
+    fixture.options.queue_entries_max = 1;
+    fixture.options.queue_bytes_max = 1;
+    fixture_open(&fixture);
+    for (uint64_t i = 1; i <= 9; i += 3) {
+        hf_log_batch_clear(fixture.batch);
+        for (uint64_t j = i; j < i + 3; j++) {
+            struct hf_entry entry = fixture_entry(j, 1, "larger");
+            assert_int_equal(hf_log_batch_append(fixture.batch, 1, &entry, 1), 0);
+        }
+        assert_int_equal(hf_log_append_wait(fixture.log, fixture.batch), 0);
+    }
+    fixture_tear_down(&fixture);
+}
+
+static void an_error_names_the_group_that_was_asked_for(void **unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    uint64_t term = 0;
+    fixture_set_up(&fixture);
+    fixture_open(&fixture);
+    assert_int_equal(hf_log_term(fixture.log, 99, 1, &term), HF_EUNAVAILABLE);
+    assert_non_null(strstr(hf_error_text(), "group 99"));
+    fixture_tear_down(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +218,10 @@ int main(void)
         cmocka_unit_test(the_tail_cache_may_be_bounded_by_entries_and_by_age),
         cmocka_unit_test(the_log_is_the_same_with_any_size_of_index_blocks),
         cmocka_unit_test(groups_are_listed_a_part_at_a_time),
+        cmocka_unit_test(what_cannot_be_opened_is_refused_as_the_header_says),
+        cmocka_unit_test(a_log_that_is_only_read_makes_nothing_and_takes_nothing),
+        cmocka_unit_test(an_append_that_is_larger_than_the_queue_fits_an_empty_one),
+        cmocka_unit_test(an_error_names_the_group_that_was_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
