@@ -171,7 +171,7 @@ TESTS = {
     'LOG_RECYCLED_NOT_SYNCED': [Kill(COLLECT, '^L57_'), Kill(COLLECT_CRASH, '^L57_')],
     'LOG_LEFT_OVER_BELIEVED': [Kill(COLLECT_CRASH, '^L57_files_that_come_back')],
     'LOG_INDEX_STALE_ACCEPTED': [Kill(INDEX_FILES, '^L51_'), Kill(INDEX_FILES, '^L50_')],
-    'LOG_INDEX_BEFORE_DURABLE': [Kill(INDEX_FILES, '^L56_'), Kill(CRASH, '^P1_')],
+    'LOG_INDEX_BEFORE_DURABLE': [Kill(INDEX_FILES, '^P1_no_index_file')],
     'LOG_INDEX_NOT_SYNCED': [Kill(INDEX_FILES, '^a_failure_to_write')],
     'LOG_INDEX_SKIP_DIRECTORY_SYNC': [Kill(INDEX_FILES, '^L19_')],
     'LOG_READ_AHEAD_KEPT': [Kill('test_log_read_ahead', '^what_was_truncated')],

@@ -3,74 +3,16 @@
  * random histories; whatever is wrong with an index file, nothing is lost and the file is made again; damage in a
  * segment that the open did not read is met by reads. L46, L50, L51, L54; the power cuts at every step of
  * writing one are part of test_log_crash, whose segments are small. */
-#include "unit/log/log_model.h"
+#include "crash/log_world.h"
 
 #include "base/checksum.h"
 #include "base/trace.h"
-#include "log/log.h"
 #include "log/log_index_build.h"
 #include "log/log_index_file.h"
+#include "log/log_state.h"
 #include "planted.h"
-#include "sim/sim.h"
 
-#define DIRECTORY "/log"
-#define MS        UINT64_C(1000000)
 #define FILES_MAX 512u
-
-struct world {
-    struct sim *sim;
-    struct sim_host *host;
-    struct rng rng;
-    struct hf_log *log;
-    struct hf_log_options options;
-    struct hf_log_batch *batch;
-    struct model model;
-    uint64_t appended;
-    uint64_t acknowledged;
-    uint64_t failed;
-};
-
-static void world_done(void *arg, int result)
-{
-    struct world *world = arg;
-    world->acknowledged++;
-    world->failed += result != 0;
-}
-
-static void world_turns(struct world *world, uint64_t ms)
-{
-    for (uint64_t i = 0; i < ms; i += 2) {
-        sim_run_for(world->sim, 2 * MS);
-        hf_log_turn(world->log);
-    }
-}
-
-static void world_drain(struct world *world)
-{
-    hf_log_turn(world->log);
-    while (world->acknowledged < world->appended) {
-        if (!sim_step(world->sim)) {
-            sim_run_for(world->sim, MS);
-        }
-        hf_log_turn(world->log);
-    }
-}
-
-static void world_check(struct world *world, const char *when)
-{
-    struct model_difference difference;
-    if (!model_is(world->log, &world->model, &difference)) {
-        fail_msg("%s: %s", when, difference.text);
-    }
-}
-
-static void world_reopen(struct world *world, const char *when)
-{
-    int rc = log_open(sim_host_io(world->host), DIRECTORY, &world->options, &world->log);
-    if (rc != 0) {
-        fail_msg("%s: %s: %s", when, hf_error_name(rc), hf_error_text());
-    }
-}
 
 static size_t world_damages(struct world *world, struct hf_log_damage *out)
 {
@@ -82,35 +24,11 @@ static size_t world_damages(struct world *world, struct hf_log_damage *out)
 
 static struct world *world_open(uint64_t seed)
 {
-    struct world *world = memory_new(sizeof(*world));
-    rng_seed(&world->rng, seed);
-    world->sim = sim_open(seed, NULL);
-    world->host = sim_host_add(world->sim, NULL, NULL);
-    hf_log_options_init(&world->options);
+    struct world *world = world_new(seed);
     world->options.segment_size_bytes = 64 << 10;
     world->options.write_size_max_bytes = 64 << 10;
-    world->options.tail_cache_bytes = 1;
-    assert_int_equal(hf_log_batch_open(&world->batch), 0);
     world_reopen(world, "new");
     return world;
-}
-
-static void world_close(struct world *world)
-{
-    hf_log_close(world->log);
-    hf_log_batch_close(world->batch);
-    sim_close(world->sim);
-    free(world);
-}
-
-static void world_append(struct world *world)
-{
-    int rc = hf_log_append(world->log, world->batch, world_done, world);
-    if (rc != 0) {
-        fail_msg("append: %s: %s", hf_error_name(rc), hf_error_text());
-    }
-    hf_log_batch_clear(world->batch);
-    world->appended++;
 }
 
 static void world_random(struct world *world, unsigned batches, uint32_t payload_max)
@@ -121,7 +39,7 @@ static void world_random(struct world *world, unsigned batches, uint32_t payload
             model_random_operation(&world->model.groups[group], world->batch, model_group_id(group), &world->rng,
                                    payload_max);
         }
-        world_append(world);
+        world_submit(world);
         if (world->appended - world->acknowledged > 10) {
             world_drain(world);
         }
@@ -140,7 +58,7 @@ static void world_fill(struct world *world, uint64_t count)
             model_hard_state(&world->model.groups[0], world->batch, model_group_id(0),
                              (struct hf_hard_state){1 + i / 50, 1, i});
         }
-        world_append(world);
+        world_submit(world);
         world_drain(world);
     }
     world_turns(world, 100);
@@ -760,6 +678,54 @@ static void say_nothing(void *arg, enum trace_level level, const char *line)
     (void)arg, (void)level, (void)line;
 }
 
+/* ---- when one is begun ---- */
+
+static const struct log_write *oldest_write(const struct world *world)
+{
+    const struct list *writes = &world->log->writer.writes;
+    return list_empty(writes) ? NULL : list_entry(writes->next, struct log_write, link);
+}
+
+/* The log goes on in the next segment while the last write of this one is under way. */
+static void P1_no_index_file_is_made_before_all_of_its_segment_is_durable(void **unused)
+{
+    (void)unused;
+    struct world *world = world_open(77);
+    const struct log_writer *writer = &world->log->writer;
+    const struct log_segment *segment = writer->tail;
+    struct model_group *group = &world->model.groups[0];
+    struct model_entry entry = {.term = 1, .payload_seed = 5, .payload_size = 6000};
+    bool met = false;
+    while (writer->tail_offset < segment->header.size_bytes - (16 << 10)) {
+        model_append(group, world->batch, model_group_id(0), model_last(group) + 1, entry);
+        world_submit(world);
+        world_drain(world);
+    }
+    world_turns(world, 1000);
+    assert_false(world->log->seal.busy);
+    sim_disk_stall(world->host, 1000 * MS);
+    for (unsigned i = 0; i < 6 && writer->tail == segment; i++) {
+        model_append(group, world->batch, model_group_id(0), model_last(group) + 1, entry);
+        world_submit(world);
+        hf_log_turn(world->log);
+    }
+    for (unsigned i = 0; i < 100; i++) {
+        const struct log_write *write = oldest_write(world);
+        if (write != NULL && write->segment == segment && writer->tail != segment) {
+            met = true;
+            assert_false(world->log->seal.busy);
+        }
+        sim_run_for(world->sim, 5 * MS);
+        hf_log_turn(world->log);
+    }
+    assert_true(met);
+    world_drain(world);
+    world_turns(world, 3000);
+    assert_int_not_equal(segment->index_state, LOG_SEGMENT_INDEX_NONE);
+    world_check(world, "after the stall");
+    world_close(world);
+}
+
 int main(void)
 {
     trace_set_sink(say_nothing, NULL);
@@ -777,6 +743,7 @@ int main(void)
         cmocka_unit_test(H3_damage_that_nobody_reads_is_found_by_the_scrub),
         cmocka_unit_test(a_failure_to_write_an_index_file_is_not_a_failure_of_the_log),
         cmocka_unit_test(L19_a_failed_sync_of_the_directory_for_an_index_file_is_final),
+        cmocka_unit_test(P1_no_index_file_is_made_before_all_of_its_segment_is_durable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,57 +1,17 @@
 /* links: log sim */
 /* Where collection, recycling, index files and the driver's sleep meet. Each case is one that only two parts together
  * can get wrong. */
-#include "unit/log/log_model.h"
+#include "crash/log_world.h"
 
-#include "base/rng.h"
 #include "base/trace.h"
 #include "log/log_state.h"
 #include "planted.h"
-#include "sim/sim.h"
-
-#define DIRECTORY "/log"
-#define MS        UINT64_C(1000000)
-
-struct world {
-    struct sim *sim;
-    struct sim_host *host;
-    struct hf_log *log;
-    struct hf_log_options options;
-    struct hf_log_batch *batch;
-    struct model model;
-    uint64_t appended;
-    uint64_t acknowledged;
-};
-
-static void world_done(void *arg, int result)
-{
-    struct world *world = arg;
-    assert_int_equal(result, 0);
-    world->acknowledged++;
-}
-
-static void world_turns(struct world *world, uint64_t ms)
-{
-    for (uint64_t i = 0; i < ms; i += 2) {
-        sim_run_for(world->sim, 2 * MS);
-        hf_log_turn(world->log);
-    }
-}
 
 static void world_append(struct world *world)
 {
-    int rc = hf_log_append(world->log, world->batch, world_done, world);
-    if (rc != 0) {
-        fail_msg("append: %s: %s", hf_error_name(rc), hf_error_text());
-    }
-    hf_log_batch_clear(world->batch);
-    world->appended++;
-    while (world->acknowledged < world->appended) {
-        if (!sim_step(world->sim)) {
-            sim_run_for(world->sim, MS);
-        }
-        hf_log_turn(world->log);
-    }
+    world_submit(world);
+    world_drain(world);
+    assert_int_equal(world->failed, 0);
 }
 
 static void world_put(struct world *world, size_t group, uint64_t index, uint32_t payload_size)
@@ -66,48 +26,13 @@ static void world_compact(struct world *world, size_t group, uint64_t index)
     world_append(world);
 }
 
-static void world_check(struct world *world, const char *when)
-{
-    struct model_difference difference;
-    if (!model_is(world->log, &world->model, &difference)) {
-        fail_msg("%s: %s", when, difference.text);
-    }
-}
-
-static void world_reopen(struct world *world)
-{
-    int rc = log_open(sim_host_io(world->host), DIRECTORY, &world->options, &world->log);
-    if (rc != 0) {
-        fail_msg("open: %s: %s", hf_error_name(rc), hf_error_text());
-    }
-}
-
-static struct world *world_open(uint64_t seed)
-{
-    struct world *world = memory_new(sizeof(*world));
-    world->sim = sim_open(seed, NULL);
-    world->host = sim_host_add(world->sim, NULL, NULL);
-    hf_log_options_init(&world->options);
-    world->options.tail_cache_bytes = 1;
-    assert_int_equal(hf_log_batch_open(&world->batch), 0);
-    return world;
-}
-
-static void world_close(struct world *world)
-{
-    hf_log_close(world->log);
-    hf_log_batch_close(world->batch);
-    sim_close(world->sim);
-    free(world);
-}
-
 /* A small log keeps one spare; a file that waits to be recycled is no reason to turn. */
 static void a_log_that_gave_up_segments_lets_its_driver_sleep(void **unused)
 {
     (void)unused;
-    struct world *world = world_open(1);
+    struct world *world = world_new(1);
     struct hf_log_stat stat;
-    world_reopen(world);
+    world_reopen(world, "open");
     for (uint64_t i = 1; i <= 400; i++) {
         world_put(world, 0, i, 100u << 10);
         world_append(world);
@@ -127,11 +52,11 @@ static void a_log_that_gave_up_segments_lets_its_driver_sleep(void **unused)
 static void a_log_without_a_block_for_a_trailer_lets_its_driver_sleep(void **unused)
 {
     (void)unused;
-    struct world *world = world_open(6);
+    struct world *world = world_new(6);
     world->options.segment_size_bytes = 64 << 10;
     world->options.write_size_max_bytes = 64 << 10;
     world->options.reserve_bytes = 8 << 10;
-    world_reopen(world);
+    world_reopen(world, "open");
     sim_disk_set_capacity(world->host, 1);
     int rc = 0;
     for (uint64_t term = 1; rc == 0; term++) {
@@ -154,10 +79,10 @@ static void a_log_without_a_block_for_a_trailer_lets_its_driver_sleep(void **unu
 static void a_file_that_waits_to_be_recycled_may_be_gone(void **unused)
 {
     (void)unused;
-    struct world *world = world_open(3);
+    struct world *world = world_new(3);
     struct hf_log_group_state state;
     struct hf_log_stat stat;
-    world_reopen(world);
+    world_reopen(world, "open");
     for (uint64_t i = 1; i <= 200; i++) {
         world_put(world, 0, i, 100u << 10);
         world_append(world);
@@ -184,11 +109,11 @@ static void a_file_that_waits_to_be_recycled_may_be_gone(void **unused)
 static void entries_leave_a_block_whose_sums_are_estimated(void **unused)
 {
     (void)unused;
-    struct world *world = world_open(2);
+    struct world *world = world_new(2);
     struct hf_log_stat stat;
     world->options.segment_size_bytes = 64 << 10;
     world->options.write_size_max_bytes = 64 << 10;
-    world_reopen(world);
+    world_reopen(world, "open");
     for (uint64_t i = 1; i <= 30; i++) { /* neighbours of very different sizes */
         world_put(world, 0, i, i % 2 == 1 ? 6000 : 10);
         world_append(world);
@@ -199,7 +124,7 @@ static void entries_leave_a_block_whose_sums_are_estimated(void **unused)
     }
     world_turns(world, 100);
     hf_log_close(world->log);
-    world_reopen(world); /* cold */
+    world_reopen(world, "open"); /* cold */
     char path[64];
     for (unsigned number = 1; number < 5; number++) {
         snprintf(path, sizeof(path), DIRECTORY "/%016x.idx", number);
@@ -229,7 +154,7 @@ static uint64_t make_quiet_log(struct world *world, bool reopened, char *path, s
     struct hf_log_stat stat;
     world->options.segment_size_bytes = 64 << 10;
     world->options.write_size_max_bytes = 64 << 10;
-    world_reopen(world);
+    world_reopen(world, "open");
     for (uint64_t i = 1; i <= 40; i++) {
         world_put(world, 0, i, 10000);
         world_append(world);
@@ -242,7 +167,7 @@ static uint64_t make_quiet_log(struct world *world, bool reopened, char *path, s
     assert_true(stat.released_segments > 0);
     if (reopened) {
         hf_log_close(world->log);
-        world_reopen(world);
+        world_reopen(world, "open");
     }
     const struct log_segment *tail = world->log->writer.tail;
     uint64_t blocks = world->log->writer.tail_offset / LOG_FORMAT_BLOCK_SIZE;
@@ -262,7 +187,7 @@ static void L57_one_bad_block_never_makes_the_front_missing(void **unused)
     for (unsigned reopened = 0; reopened < 2; reopened++) {
         uint64_t blocks = 2;
         for (uint64_t block = 0; block < blocks; block++) {
-            struct world *world = world_open(4);
+            struct world *world = world_new(4);
             blocks = make_quiet_log(world, reopened == 1, path, sizeof(path));
             assert_int_equal(sim_disk_flip_bit(world->host, path, block * LOG_FORMAT_BLOCK_SIZE + 20, 1), 0);
             int rc = log_open(sim_host_io(world->host), DIRECTORY, &world->options, &world->log);
@@ -289,12 +214,12 @@ static bool lose_the_first_of_two(uint64_t seed)
 {
     struct rng rng;
     rng_seed(&rng, seed);
-    struct world *world = world_open(seed);
+    struct world *world = world_new(seed);
     struct sim_profile profile = sim_profile_calm();
     profile.write_ns = (struct sim_span){MS / 100, 3 * MS};
     world->options.segment_size_bytes = 64 << 10;
     world->options.write_size_max_bytes = 64 << 10;
-    world_reopen(world);
+    world_reopen(world, "open");
     for (uint64_t i = 1; i <= 12; i++) {
         world_put(world, 0, i, 10000);
         world_append(world);
@@ -318,7 +243,7 @@ static bool lose_the_first_of_two(uint64_t seed)
     sim_host_power_off(world->host);
     hf_log_close(world->log);
     sim_host_start(world->host);
-    world_reopen(world);
+    world_reopen(world, "open");
     struct model_difference difference;
     bool found = false;
     for (size_t i = 0; i < 3; i++) {
@@ -349,8 +274,8 @@ static void L57_a_trailer_never_lands_before_what_it_relies_on(void **unused)
 /* An entry whose frame nobody declared durable: the next open copies it. */
 static struct world *world_with_tail(uint64_t seed)
 {
-    struct world *world = world_open(seed);
-    world_reopen(world);
+    struct world *world = world_new(seed);
+    world_reopen(world, "open");
     for (uint64_t i = 1; i <= 5; i++) {
         world_put(world, 0, i, 300);
         world_append(world);
@@ -378,7 +303,7 @@ static bool an_open_fails_before_one_that_works(enum sim_disk_kind kind, uint64_
     sim_host_kill(world->host);
     sim_host_start(world->host);
     world->log = NULL;
-    world_reopen(world);
+    world_reopen(world, "open");
     world_check(world, "after an open that failed");
     for (uint64_t i = 6; i <= 8; i++) {
         world_put(world, 0, i, 300);
@@ -391,7 +316,7 @@ static bool an_open_fails_before_one_that_works(enum sim_disk_kind kind, uint64_
     }
     sim_host_start(world->host);
     world->log = NULL;
-    world_reopen(world);
+    world_reopen(world, "open");
     world_check(world, "after the power went");
     world_close(world);
     return true;
@@ -465,12 +390,12 @@ static void L57_no_group_is_passed_over_while_others_come(void **unused)
     static const uint64_t bases[] = {27, 62, 71, 95, 112};
     unsigned moved_under = 0;
     for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
-        struct world *world = world_open(30 + i);
+        struct world *world = world_new(30 + i);
         struct hf_log_stat stat;
         uint64_t groups = 12200;
         quiet_base = bases[i] * 1000000;
         world->options.segment_size_bytes = 4 << 20;
-        world_reopen(world);
+        world_reopen(world, "open");
         for (uint64_t first = 0; first < groups; first += 200) {
             quiet_groups(world, first, 200);
         }
@@ -495,7 +420,7 @@ static void L57_no_group_is_passed_over_while_others_come(void **unused)
         moved_under += has_moved;
         assert_int_equal(stat.collected_segments, 1);
         hf_log_close(world->log);
-        world_reopen(world);
+        world_reopen(world, "open");
         for (uint64_t group = 0; group < groups; group++) {
             struct hf_log_group_state state;
             assert_int_equal(hf_log_group_state(world->log, quiet_base + group, &state), 0);
@@ -513,10 +438,10 @@ static void H19_an_index_file_tells_damage_from_a_torn_end(void **unused)
 {
     (void)unused;
     char path[64];
-    struct world *world = world_open(5);
+    struct world *world = world_new(5);
     world->options.segment_size_bytes = 64 << 10;
     world->options.write_size_max_bytes = 64 << 10;
-    world_reopen(world);
+    world_reopen(world, "open");
     for (uint64_t i = 1; i <= 20; i++) {
         world_put(world, 0, i, 10000);
         world_append(world);
@@ -545,10 +470,10 @@ static void H19_an_index_file_tells_damage_from_a_torn_end(void **unused)
 static void an_index_file_is_begun_while_its_segment_is_being_filled(void **unused)
 {
     (void)unused;
-    struct world *world = world_open(6);
+    struct world *world = world_new(6);
     world->options.segment_size_bytes = 64 << 10;
     world->options.write_size_max_bytes = 64 << 10;
-    world_reopen(world);
+    world_reopen(world, "open");
     unsigned early = 0;
     for (uint64_t i = 1; i <= 60; i++) {
         world_put(world, i % 3, 1 + (i - 1) / 3, 5000);
@@ -571,7 +496,7 @@ static void an_index_file_is_begun_while_its_segment_is_being_filled(void **unus
     }
     world_check(world, "early");
     hf_log_close(world->log);
-    world_reopen(world);
+    world_reopen(world, "open");
     world_check(world, "opened by index files");
     world_close(world);
 }
