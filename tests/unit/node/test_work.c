@@ -1,0 +1,93 @@
+/* Blocking work of a node, where the process may start no more threads. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/trace.h"
+#include "node/work.h"
+
+#define PIECES 3u
+
+struct scene {
+    struct loop *loop;
+    struct work work;
+    struct loop_timer timer;
+    struct work_item items[PIECES];
+    unsigned done;
+};
+
+static void set_stack(size_t size)
+{
+    pthread_attr_t attributes;
+    assert_int_equal(pthread_attr_init(&attributes), 0);
+    assert_int_equal(pthread_attr_setstacksize(&attributes, size), 0);
+    assert_int_equal(pthread_setattr_default_np(&attributes), 0);
+    pthread_attr_destroy(&attributes);
+}
+
+static size_t usual_stack(void)
+{
+    pthread_attr_t attributes;
+    size_t size = 0;
+    assert_int_equal(pthread_getattr_default_np(&attributes), 0);
+    assert_int_equal(pthread_attr_getstacksize(&attributes, &size), 0);
+    pthread_attr_destroy(&attributes);
+    return size;
+}
+
+static int run_piece(void *arg)
+{
+    return 0;
+}
+
+static void piece_done(void *arg, int result)
+{
+    struct scene *scene = arg;
+    assert_int_equal(result, 0);
+    if (++scene->done == PIECES) {
+        loop_stop(scene->loop);
+    }
+}
+
+static void too_late(void *arg)
+{
+    loop_stop(((struct scene *)arg)->loop);
+}
+
+static void work_for_which_no_thread_could_be_started_is_done_later(void **state)
+{
+    struct scene scene = {0};
+    struct io *io = NULL;
+    size_t usual = usual_stack();
+    assert_int_equal(io_open_kernel(IO_BACKEND_THREADS, &io), 0);
+    assert_int_equal(loop_open(io, &scene.loop), 0);
+    assert_int_equal(work_open(io, scene.loop, &scene.work), 0);
+    set_stack((size_t)1 << 48);
+    for (unsigned i = 0; i < PIECES; i++) {
+        work_start(&scene.work, &scene.items[i], run_piece, piece_done, &scene);
+    }
+    set_stack(usual);
+    scene.timer = (struct loop_timer){.fire = too_late, .arg = &scene};
+    loop_timer_set(scene.loop, &scene.timer, loop_now_ms(scene.loop) + 20000);
+    loop_run(scene.loop);
+    assert_int_equal(scene.done, PIECES);
+    loop_timer_stop(scene.loop, &scene.timer);
+    work_close(&scene.work);
+    loop_close(scene.loop);
+    io_close(io);
+}
+
+static void drop_line(void *arg, enum trace_level level, const char *line) {}
+
+int main(void)
+{
+    trace_set_sink(drop_line, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(work_for_which_no_thread_could_be_started_is_done_later),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
