@@ -59,6 +59,18 @@ static uint64_t rejoin_known_index(const struct replica *replica)
     return match > replica->apply.cursor ? match : replica->apply.cursor;
 }
 
+/* Entries that are on their way over a slow link are not asked for again and again: each time would put as many behind
+ * them, until most of what comes was here long ago. */
+static bool rejoin_is_patient(struct rejoin *rejoin, uint64_t known, uint64_t now_ms)
+{
+    if (rejoin->sent_index != 0 && known > rejoin->known_index) {
+        rejoin->known_index = known;
+        rejoin->asked_ms = now_ms;
+    }
+    bool is_coming = rejoin->sent_index != 0;
+    return now_ms - rejoin->asked_ms < (is_coming ? REJOIN_PATIENCE_MS : REJOIN_RETRY_MS);
+}
+
 void rejoin_run(struct replica *replica)
 {
     struct rejoin *rejoin = &replica->rejoin;
@@ -78,11 +90,12 @@ void rejoin_run(struct replica *replica)
         return;
     }
     bool is_next = is_answered && rejoin->sent_index != 0 && known >= rejoin->sent_index;
-    if (rejoin->asked_term == raft->current_term && !is_next && now_ms - rejoin->asked_ms < REJOIN_RETRY_MS) {
+    if (rejoin->asked_term == raft->current_term && !is_next && rejoin_is_patient(rejoin, known, now_ms)) {
         return;
     }
     rejoin->asked_term = raft->current_term;
     rejoin->asked_ms = now_ms;
+    rejoin->known_index = known;
     rejoin->sent_index = 0;
     const struct rejoin_frame question = {.kind = REJOIN_QUESTION, .term = raft->current_term, .index = known};
     rejoin_send(replica, raft->follower_state.current_leader.id, &question);

@@ -26,12 +26,14 @@
 #define REJOIN_VERSION     1u
 #define REJOIN_FRAME_SIZE  32u
 #define REJOIN_RETRY_MS    200u
+#define REJOIN_PATIENCE_MS 5000u /* while entries are on their way: since the last of them came */
 #define REJOIN_ENTRIES_MAX 4096u /* that follow one answer */
 
 struct rejoin {
-    bool is_open;        /* no vote yet */
-    uint64_t asked_term; /* 0: nobody was asked */
-    uint64_t asked_ms;
+    bool is_open;          /* no vote yet */
+    uint64_t asked_term;   /* 0: nobody was asked */
+    uint64_t asked_ms;     /* or when entries came that were sent again */
+    uint64_t known_index;  /* then */
     uint64_t target_term;  /* of the leader that answered; 0: none did */
     uint64_t target_index; /* where its log ended */
     uint64_t sent_index;   /* up to where it sent entries */

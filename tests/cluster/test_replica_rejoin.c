@@ -125,6 +125,33 @@ static void P1_an_answer_is_good_for_its_leaders_term_only(void **state)
     lab_close(lab);
 }
 
+static bool is_asked_within(struct lab *lab, uint64_t last, uint64_t limit_ms)
+{
+    for (uint64_t waited = 0; waited < limit_ms; waited += 100) {
+        lab_append(lab, 1, 2, last, 2, 5, NULL, 0);
+        lab_run_ms(lab, 100);
+        if (lab_next_kind(lab, FRAME_REJOIN) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Over a slow link they take their time, and what is asked for meanwhile would come behind them once more. */
+static void entries_on_their_way_are_asked_for_again_only_when_none_comes_any_more(void **state)
+{
+    uint8_t bytes[REJOIN_FRAME_SIZE];
+    struct lab *lab = open_rejoining();
+    assert_true(is_asked_within(lab, 5, 100));
+    replica_host_receive(&lab->host, 1, FRAME_REJOIN, frame(bytes, 2, 2, 9, 8));
+    assert_false(is_asked_within(lab, 5, 3000));
+    append(lab, 1, 2, 6, 7, 2, 5);
+    assert_false(is_asked_within(lab, 7, 3000));
+    assert_true(is_asked_within(lab, 7, 3000));
+    assert_true(is_asked_within(lab, 7, 300)); /* to this nobody answers */
+    lab_close(lab);
+}
+
 static void a_leader_sends_again_what_was_acknowledged_and_lost(void **state)
 {
     uint8_t bytes[REJOIN_FRAME_SIZE];
@@ -182,6 +209,7 @@ int main(void)
         cmocka_unit_test(P1_who_rejoins_neither_votes_nor_stands),
         cmocka_unit_test(P1_it_votes_again_when_all_is_there_that_its_leader_had),
         cmocka_unit_test(P1_an_answer_is_good_for_its_leaders_term_only),
+        cmocka_unit_test(entries_on_their_way_are_asked_for_again_only_when_none_comes_any_more),
         cmocka_unit_test(a_leader_sends_again_what_was_acknowledged_and_lost),
         cmocka_unit_test(a_malformed_frame_is_refused),
     };
