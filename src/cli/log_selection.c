@@ -29,10 +29,7 @@ error_t log_selection_parse(struct log_selection *selection, int key, char *text
     default:
         return ARGP_ERR_UNKNOWN;
     }
-    if (rc != 0) {
-        verb_usage_error(state, "%s", hf_error_text());
-    }
-    return 0;
+    return verb_parsed(state, rc);
 }
 
 /* A file may go between listing and reading it while a server collects: looking again finds the log whole. */

@@ -23,6 +23,11 @@ enum { LOG_SELECTION_GROUP = 'g', LOG_SELECTION_FROM = 0x100, LOG_SELECTION_TO }
 #define LOG_SELECTION_GROUP_OPTION "group", LOG_SELECTION_GROUP, "G", 0, "Only this group", 0
 #define LOG_SELECTION_FROM_OPTION  "from", LOG_SELECTION_FROM, "INDEX", 0, "Only entries from this index on", 0
 #define LOG_SELECTION_TO_OPTION    "to", LOG_SELECTION_TO, "INDEX", 0, "Only entries up to this index", 0
+#define LOG_SELECTION_OPTIONS                                  \
+    {LOG_SELECTION_GROUP_OPTION}, {LOG_SELECTION_FROM_OPTION}, \
+    {                                                          \
+        LOG_SELECTION_TO_OPTION                                \
+    }
 /* Takes the directory and these options; ARGP_ERR_UNKNOWN for others. */
 error_t log_selection_parse(struct log_selection *selection, int key, char *text, struct argp_state *state);
 

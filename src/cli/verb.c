@@ -94,6 +94,14 @@ void verb_usage_error(struct argp_state *state, const char *format, ...)
     exit(VERB_EXIT_USAGE);
 }
 
+error_t verb_parsed(struct argp_state *state, int rc)
+{
+    if (rc != 0) {
+        verb_usage_error(state, "%s", hf_error_text());
+    }
+    return 0;
+}
+
 int verb_exit_of(int rc)
 {
     switch (rc) {

@@ -57,5 +57,7 @@ void verb_usage(void);
 /* argp's own answer to a bad value: prints "error: …", the usage line, exits with 2. */
 void verb_usage_error(struct argp_state *state, const char *format, ...)
     __attribute__((format(printf, 2, 3), noreturn));
+/* What a verb's parser ends with: 0, or the error that was raised by what it was given, as a usage error. */
+error_t verb_parsed(struct argp_state *state, int rc);
 
 #endif

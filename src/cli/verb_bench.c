@@ -82,10 +82,7 @@ static error_t bench_parse(int key, char *text, struct argp_state *state)
     if (rc == 0 && bench.size > (64u << 20)) {
         rc = error_raise(HF_EINVALID, "--size is above 64 MiB");
     }
-    if (rc != 0) {
-        verb_usage_error(state, "%s", hf_error_text());
-    }
-    return 0;
+    return verb_parsed(state, rc);
 }
 
 struct bench_client {

@@ -80,10 +80,7 @@ static error_t dev_parse(int key, char *text, struct argp_state *state)
     default:
         return ARGP_ERR_UNKNOWN;
     }
-    if (rc != 0) {
-        verb_usage_error(state, "%s", hf_error_text());
-    }
-    return 0;
+    return verb_parsed(state, rc);
 }
 
 /* ---- the terminal ---- */

@@ -117,10 +117,7 @@ static error_t init_parse(int key, char *text, struct argp_state *state)
     default:
         return ARGP_ERR_UNKNOWN;
     }
-    if (rc != 0) {
-        verb_usage_error(state, "%s", hf_error_text());
-    }
-    return 0;
+    return verb_parsed(state, rc);
 }
 
 static int init_describe(struct io *io, const struct verb_common *common, struct description **out)

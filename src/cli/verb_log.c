@@ -19,9 +19,7 @@
 static struct log_selection dump = {LOG_SELECTION_ALL};
 
 static const struct argp_option log_options[] = {
-    {LOG_SELECTION_GROUP_OPTION},
-    {LOG_SELECTION_FROM_OPTION},
-    {LOG_SELECTION_TO_OPTION},
+    LOG_SELECTION_OPTIONS,
     {0},
 };
 

@@ -49,10 +49,7 @@ static error_t log_read_parse(int key, char *text, struct argp_state *state)
     default:
         return log_selection_parse(&asked, key, text, state);
     }
-    if (rc != 0) {
-        verb_usage_error(state, "%s", hf_error_text());
-    }
-    return 0;
+    return verb_parsed(state, rc);
 }
 
 /* ---- export ---- */
@@ -282,15 +279,11 @@ static int log_read_tail_run(const struct verb_common *common)
 /* ---- the table's rows ---- */
 
 static const struct argp_option log_read_range_options[] = {
-    {LOG_SELECTION_GROUP_OPTION},
-    {LOG_SELECTION_FROM_OPTION},
-    {LOG_SELECTION_TO_OPTION},
+    LOG_SELECTION_OPTIONS,
     {0},
 };
 static const struct argp_option log_read_export_options[] = {
-    {LOG_SELECTION_GROUP_OPTION},
-    {LOG_SELECTION_FROM_OPTION},
-    {LOG_SELECTION_TO_OPTION},
+    LOG_SELECTION_OPTIONS,
     {"format", KEY_FORMAT, "FORMAT", 0, "jsonl (default) or raw", 0},
     {0},
 };
