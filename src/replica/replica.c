@@ -246,6 +246,19 @@ static bool replica_is_only_voter(const struct replica *replica, const struct re
     return guard_is_only_voter_of(members, count, options->node_id);
 }
 
+/* Whether entries of the snapshot are among what the log lost: it ends before, or it is back at entries that others had
+ * replaced by then. */
+static bool replica_lacks_snapshot(const struct replica_options *options, const struct hf_log_group_state *state)
+{
+    const struct replica_snapshot *snapshot = &options->snapshot;
+    uint64_t term = snapshot->term;
+    if (!options->may_be_short || snapshot->index == 0) {
+        return false;
+    }
+    return snapshot->index > state->last_index ||
+           (hf_log_term(options->log, options->group, snapshot->index, &term) == 0 && term != snapshot->term);
+}
+
 /* The snapshot holds what the log lost: the log restarts behind it, as after an installation. */
 static int replica_restart_behind_snapshot(struct replica *replica, const struct replica_snapshot *snapshot,
                                            struct hf_log_group_state *state)
@@ -253,9 +266,9 @@ static int replica_restart_behind_snapshot(struct replica *replica, const struct
     struct hf_hard_state hard_state = state->hard_state;
     uint64_t sequence;
     TRACE(TRACE_WARN, "replica",
-          "group %" PRIu64 ": the log lost its end, from index %" PRIu64
-          " on: it restarts behind the snapshot at %" PRIu64,
-          replica->options.group, state->last_index + 1, snapshot->index);
+          "group %" PRIu64 ": the log, which ends at %" PRIu64 ", lost entries of the snapshot at %" PRIu64
+          ": it restarts behind that",
+          replica->options.group, state->last_index, snapshot->index);
     hard_state.commit = snapshot->index;
     int rc =
         appends_reset(&replica->appends, snapshot->index, snapshot->term, (struct hf_bytes){0}, &hard_state, &sequence);
@@ -364,7 +377,7 @@ int replica_open(const struct replica_options *options, const struct replica_cal
     read_index_open(&replica->reads);
     replica->rejoin.is_open = options->must_rejoin;
     replica->stamp_last_ms = options->snapshot.stamp_ms;
-    if (options->may_be_short && options->snapshot.index > state.last_index) {
+    if (replica_lacks_snapshot(options, &state)) {
         rc = replica_restart_behind_snapshot(replica, &options->snapshot, &state);
     }
     if (rc == 0) {

@@ -87,9 +87,9 @@ struct replica_options {
     uint64_t applied_index; /* the state machine already holds entries up to here: apply starts behind it; ≥ snapshot */
     struct replica_snapshot snapshot; /* the newest good one; the log must reach back to it */
     /* What was acknowledged by an earlier process may be missing at the end of the log (replica/rejoin.h).
-     * may_be_short: the log may even end before the snapshot, behind which it then restarts. must_rejoin: no vote until
-     * a leader has brought back what may be missing, unless nobody else has a vote, by the configuration that is left
-     * and by what the owner knows (is_alone). */
+     * may_be_short: the log may even lack entries of the snapshot, behind which it then restarts. must_rejoin: no vote
+     * until a leader has brought back what may be missing, unless nobody else has a vote, by the configuration that is
+     * left and by what the owner knows (is_alone). */
     bool may_be_short;
     bool must_rejoin;
     bool is_alone;

@@ -171,6 +171,7 @@ int replica_host_start(struct replica_host *host)
         .applied_index = host->applied_index,
         .snapshot = host->snapshot,
         .must_rejoin = host->must_rejoin,
+        .may_be_short = host->may_be_short,
         .bootstrap = host->options.members,
         .bootstrap_count = host->options.member_count,
         .bootstrap_stamp_ms = REPLICA_HOST_STAMP_MS,

@@ -67,6 +67,7 @@ struct replica_host {
     struct replica_snapshot snapshot; /* that it starts from; the owner may set it before */
     uint64_t applied_index;           /* what the state machine holds at the next start; the owner may set it before */
     bool must_rejoin;                 /* the same */
+    bool may_be_short;                /* the same */
 };
 
 void replica_host_init(struct replica_host *host, struct sim *sim, uint64_t node_id,

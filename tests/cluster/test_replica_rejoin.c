@@ -175,6 +175,33 @@ static void a_leader_sends_again_what_was_acknowledged_and_lost(void **state)
     lab_close(lab);
 }
 
+/* The entries of a new leader took the place of old ones, a snapshot holds them, and then the power took them away: the
+ * old ones are back. */
+static void P1_a_log_that_is_back_at_replaced_entries_restarts_behind_the_snapshot(void **state)
+{
+    struct lab *lab = lab_open(2, voters_3, 3);
+    append(lab, 1, 2, 2, 5, 1, 2);
+    lab_run_ms(lab, 20);
+    lab_append(lab, 3, 3, 2, 2, 2, NULL, 0);
+    lab_run_ms(lab, 20);
+    struct replica_snapshot snapshot = {.index = 4, .term = 3, .configuration_index = 1, .member_count = 3};
+    memcpy(snapshot.members, voters_3, sizeof(voters_3));
+    lab->host.snapshot = snapshot;
+    lab->host.applied_index = snapshot.index;
+    lab->host.must_rejoin = lab->host.may_be_short = true;
+    lab_power_cycle(lab);
+    struct replica_status status = replica_host_status(&lab->host);
+    assert_true(status.first_index == 5 && status.last_index == 4 && status.snapshot_index == 4);
+    lab_append(lab, 3, 3, 4, 3, 4, NULL, 0);
+    lab_run_ms(lab, 20);
+    append(lab, 3, 3, 5, 6, 3, 6);
+    lab_run_ms(lab, 20);
+    assert_int_equal(replica_host_status(&lab->host).applied_index, 6);
+    answer(lab, 3, 3, 6);
+    assert_false(replica_host_status(&lab->host).is_rejoining);
+    lab_close(lab);
+}
+
 static void a_malformed_frame_is_refused(void **state)
 {
     struct lab *lab = open_rejoining();
@@ -211,6 +238,7 @@ int main(void)
         cmocka_unit_test(P1_an_answer_is_good_for_its_leaders_term_only),
         cmocka_unit_test(entries_on_their_way_are_asked_for_again_only_when_none_comes_any_more),
         cmocka_unit_test(a_leader_sends_again_what_was_acknowledged_and_lost),
+        cmocka_unit_test(P1_a_log_that_is_back_at_replaced_entries_restarts_behind_the_snapshot),
         cmocka_unit_test(a_malformed_frame_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
