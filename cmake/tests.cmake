@@ -21,6 +21,22 @@ function(hf_test_program name)
   target_link_options(${name} PRIVATE ${hf_test_link})
 endfunction()
 
+# Seconds, in the build with the sanitizers where there is one: the longest begin first, so that no core is idle while the
+# last one runs. ctest learns it by itself, but a fresh clone has not.
+set(hf_test_seconds test_log_items_durability 50 test_log_items_recovery 40 test_cluster_sim 29 test_log_damage 25
+    test_log_room 20 test_log_items_truncate 20 test_log_repair 18 test_log_items_append 18 test_log_crash 14
+    test_io_contract 13 test_net_contract 12 test_log_collect 12
+    e2e_test_dev 37 e2e_test_snapshot 27 e2e_test_backup 22 e2e_test_pause 19 e2e_test_kill 15 e2e_test_members 15
+    e2e_test_tools 15 e2e_test_recover 11 e2e_test_repair 11)
+function(hf_test_cost name)
+  list(FIND hf_test_seconds ${name} at)
+  if(NOT at EQUAL -1)
+    math(EXPR at "${at} + 1")
+    list(GET hf_test_seconds ${at} seconds)
+    set_tests_properties(${name} PROPERTIES COST ${seconds})
+  endif()
+endfunction()
+
 # What `ctest -L LABEL` runs, for builds that run nothing else.
 function(hf_test_label label name)
   if(NOT TARGET tests_${label})
@@ -36,6 +52,7 @@ function(hf_test kind file)
   hf_test_program(${name})
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
   set_tests_properties(${name} PROPERTIES LABELS "${kind}" TIMEOUT 600)
+  hf_test_cost(${name})
   foreach(label ${kind})
     hf_test_label(${label} ${name})
   endforeach()
@@ -111,10 +128,8 @@ endforeach()
 
 # End to end: tests/e2e/test_*.py run the real program. Most of their time is waiting, so that more of them than there
 # are cores may run at once (`make test-release`); those that measure memory or the growth of files, or fill a device,
-# run alone. The longest begin first.
+# run alone.
 set(hf_e2e_alone test_memory test_full_disk test_transfer)
-set(hf_e2e_seconds test_dev 37 test_snapshot 27 test_backup 22 test_pause 19 test_kill 15 test_members 15 test_tools 15
-    test_recover 11 test_repair 11)
 add_executable(hiredis_smoke tests/e2e/hiredis_smoke.c)
 target_link_libraries(hiredis_smoke PRIVATE hf_flags PkgConfig::HIREDIS)
 if(TARGET holdfast)
@@ -127,12 +142,7 @@ if(TARGET holdfast)
     if(name IN_LIST hf_e2e_alone)
       set_tests_properties(e2e_${name} PROPERTIES RUN_SERIAL TRUE)
     endif()
-    list(FIND hf_e2e_seconds ${name} at)
-    if(NOT at EQUAL -1)
-      math(EXPR at "${at} + 1")
-      list(GET hf_e2e_seconds ${at} seconds)
-      set_tests_properties(e2e_${name} PROPERTIES COST ${seconds})
-    endif()
+    hf_test_cost(e2e_${name})
   endforeach()
 endif()
 
