@@ -55,7 +55,9 @@ static const struct argp_option serve_options[] = {
     {"set", KEY_SET, "KEY=VALUE", 0, "Any key of the configuration, e.g. --set log.segment_size=16MiB", 0},
     {"seed", KEY_SEED, "N", 0, "Draw random numbers from this seed (tests; never in production)", 0},
     {"accept-lost-writes", KEY_ACCEPT_LOST, NULL, 0,
-     "After an unclean stop under a relaxed log.sync_policy: vote with what is left. Only when no node leads", 0},
+     "After an unclean stop under a relaxed log.sync_policy: vote with what is left. Only when no node leads, "
+     "one node at a time",
+     0},
     {"exit-with-parent", KEY_PARENT, NULL, OPTION_HIDDEN, "", 0},
     {"peer-client", KEY_PEER_CLIENT, "ID=ADDRESS", OPTION_HIDDEN, "", 0},
     {0},

@@ -21,7 +21,8 @@ static void relaxed_say(const struct node *node)
 {
     const char *text = node->relaxed.must_rejoin && !node->relaxed.is_alone
                            ? "it votes again in each group once a leader has brought that back. When no node leads, "
-                             "because too many lost their power: holdfast serve --accept-lost-writes, on each of them"
+                             "because too many lost their power: holdfast serve --accept-lost-writes, on one of them "
+                             "after the other until one leads"
                        : node->options.accept_lost_writes ? "and goes on without it, as it was told to"
                                                           : "and goes on without it: it is the only voter";
     TRACE(TRACE_WARN, "node",

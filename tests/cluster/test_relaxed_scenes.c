@@ -302,6 +302,34 @@ static void where_all_lost_their_power_nobody_leads_until_it_is_accepted(void **
     scene_close(scene);
 }
 
+/* Two of three forgot, one has everything: with the vote of one of the two it leads. With both they would not need it.
+ */
+static void where_one_kept_everything_accepting_on_one_other_node_loses_nothing(void **state)
+{
+    struct scene *scene = scene_with_data(3, &lazy);
+    struct scene_node *keeper = scene_leader(scene, GROUP);
+    struct scene_node *first = scene_follower(scene, GROUP);
+    struct scene_node *second = third(scene, keeper, first);
+    cut(scene, keeper, true);
+    assert_true(lose_power(first, 0) >= WRITES);
+    assert_true(lose_power(second, 0) >= WRITES);
+    scene_run_ms(scene, 4000);
+    cut(scene, keeper, false);
+    scene_run_ms(scene, 8000);
+    assert_null(scene_leader(scene, GROUP));
+    scene->options.accept_lost_writes = true;
+    scene_kill(first);
+    assert_int_equal(scene_start(first), 0);
+    scene->options.accept_lost_writes = false;
+    scene_wait_led(scene, 8000);
+    assert_ptr_equal(scene_leader(scene, GROUP), keeper);
+    wait_rejoined(scene, second, 3000);
+    for (uint32_t i = 0; i < 3; i++) {
+        must_hold(&scene->nodes[i], WRITES);
+    }
+    scene_close(scene);
+}
+
 static void drop_line(void *arg, enum trace_level level, const char *line) {}
 
 int main(void)
@@ -316,6 +344,7 @@ int main(void)
         cmocka_unit_test(a_node_alone_opens_also_when_nothing_is_left),
         cmocka_unit_test(a_node_alone_opens_with_what_is_left),
         cmocka_unit_test(where_all_lost_their_power_nobody_leads_until_it_is_accepted),
+        cmocka_unit_test(where_one_kept_everything_accepting_on_one_other_node_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
