@@ -521,12 +521,14 @@ enum directory_relaxed directory_relaxed(const struct directory *directory)
     return directory->relaxed;
 }
 
-int directory_set_relaxed(struct directory *directory)
+int directory_set_relaxed(struct directory *directory, bool is_kept)
 {
     static const char note[] = "\nThe log beside this file acknowledges before the device has the bytes. After an "
                                "unclean stop it may lack its end.\n";
     struct buffer bytes = {0};
-    directory_read_boot(directory->io, &bytes);
+    if (is_kept) {
+        directory_read_boot(directory->io, &bytes);
+    }
     buffer_append_bytes(&bytes, bytes_of_text(note));
     int rc = directory_publish_file(directory->io, directory->path, DIRECTORY_RELAXED, buffer_bytes(&bytes));
     buffer_close(&bytes);

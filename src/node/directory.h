@@ -7,9 +7,9 @@
  *   joining   an identity without a node id, while the node joins: repeated, a join goes on where it stopped
  *   rebuilding  while a directory is made out of others (node/rebuild.h): without `node` beside it, a rest of that
  *   relaxed   while the log acknowledges before the device has the bytes (node/relaxed.h): the boot id of the kernel
- *             that has them (36 characters; none where it has no such id), then a text for people
- *   log/      the log of all groups
- *   snapshots/  theirs, unless the configuration names another place
+ *             that has them (36 characters; none where it has no such id, or where a write or sync of the log failed),
+ * then a text for people log/      the log of all groups snapshots/  theirs, unless the configuration names another
+ * place
  *
  * File `node`, version 1 (little-endian): 0: magic "HFNODE\0\1" (8) · 8: format version u32 = 1 · 12: CRC-32C u32 of
  * everything else · 16: cluster id (16) · 32: node id u64 · 40: node incarnation u64 (64 random bits, drawn when the
@@ -74,8 +74,9 @@ const struct membership *directory_membership(const struct directory *directory)
 int directory_write_members(struct directory *directory, const struct membership *membership);
 /* The mark of a log that may have lost its end, as found when the directory was opened. */
 enum directory_relaxed directory_relaxed(const struct directory *directory);
-/* Writes the mark, or takes it away: durable on return. */
-int directory_set_relaxed(struct directory *directory);
+/* Writes the mark, or takes it away: durable on return. is_kept: as long as the kernel lives nothing is lost; otherwise
+ * the next start finds DIRECTORY_RELAXED_BEFORE. */
+int directory_set_relaxed(struct directory *directory, bool is_kept);
 int directory_set_strict(struct directory *directory);
 const char *directory_log_path(const struct directory *directory);
 

@@ -46,6 +46,9 @@ void node_fail(struct node *node, int result, const char *text)
     node->failure = result;
     snprintf(node->failure_text, sizeof(node->failure_text), "%s", text);
     TRACE(TRACE_ERROR, "node", "this node stops: %s: %s", hf_error_name(result), node->failure_text);
+    if (result == HF_EPOISONED) {
+        relaxed_fail(node);
+    }
     for (uint32_t i = 0; i < node->groups_open; i++) {
         hosted_group_touch(&node->groups[i]);
     }

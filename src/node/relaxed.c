@@ -33,7 +33,7 @@ static void relaxed_say(const struct node *node)
 
 static int relaxed_mark(struct node *node)
 {
-    int rc = directory_set_relaxed(node->directory);
+    int rc = directory_set_relaxed(node->directory, true);
     if (rc != 0) {
         return error_wrap(rc, "marking the data directory as one whose log may lack its end (log.sync_policy)");
     }
@@ -63,7 +63,7 @@ int relaxed_open(struct node *node)
 void relaxed_tell(const struct hosted_group *group, struct replica_options *options)
 {
     const struct relaxed *relaxed = &group->node->relaxed;
-    options->may_be_short = relaxed->was_marked;
+    options->may_be_short = relaxed->was_marked && !group->has_rejoined; /* once it was open it can only be damage */
     options->must_rejoin = relaxed->must_rejoin && !group->has_rejoined;
     options->is_alone = relaxed->is_alone;
 }
@@ -110,10 +110,22 @@ bool relaxed_may_end(const struct node *node)
     return node->relaxed.has_mark && node->is_hooked && node->phase == NODE_RUNNING && relaxed_is_whole(node);
 }
 
+void relaxed_fail(struct node *node)
+{
+    if (node->relaxed.has_mark && directory_set_relaxed(node->directory, false) != 0) {
+        TRACE(TRACE_WARN, "node", "the mark of a log that may have lost its end could not be written: %s",
+              hf_error_text());
+    }
+}
+
 void relaxed_end(struct node *node, int result)
 {
-    int rc = result == 0 ? relaxed_unmark(node) : result;
-    if (rc != 0) {
+    if (result != 0) {
+        TRACE(TRACE_WARN, "node", "the next start will take this for a power loss: %s", hf_error_text());
+        relaxed_fail(node);
+        return;
+    }
+    if (relaxed_unmark(node) != 0) {
         TRACE(TRACE_WARN, "node", "the next start will take this for an unclean stop: %s", hf_error_text());
     }
 }

@@ -2,7 +2,8 @@
  *
  * While a node runs under one, its data directory carries the mark `relaxed`; a clean stop makes everything durable and
  * takes the mark away. A node that finds it was killed, or the power went. The mark names the kernel's boot: where that
- * is still the same, the kernel has what the process gave it, and nothing is lost. Otherwise what was acknowledged may
+ * is still the same, the kernel has what the process gave it, and nothing is lost, unless a write or sync failed: then
+ * the mark names none. Otherwise what was acknowledged may
  * be. Each of the node's groups then rejoins (replica/rejoin.h): no vote until a leader has brought it back to where it
  * may have been. The mark stays as it is until that happened in all of them, over restarts and under another policy.
  *
@@ -39,6 +40,8 @@ int relaxed_open(struct node *node);
 void relaxed_tell(const struct hosted_group *group, struct replica_options *options);
 /* Now and then: when nothing is missing any more the mark is renewed, or goes when the policy is a strict one. */
 void relaxed_run(struct node *node);
+/* A write or a sync of the log failed: what the kernel had it may have dropped, though it lives. */
+void relaxed_fail(struct node *node);
 /* A clean stop, in two steps: before the groups are closed, and when the log was synced (result). */
 bool relaxed_may_end(const struct node *node);
 void relaxed_end(struct node *node, int result);

@@ -302,6 +302,54 @@ static void where_all_lost_their_power_nobody_leads_until_it_is_accepted(void **
     scene_close(scene);
 }
 
+/* The kernel tells its lives apart on this machine. */
+static void give_boot_id(struct scene_node *node)
+{
+    static const char *const folders[] = {"/proc", "/proc/sys", "/proc/sys/kernel", "/proc/sys/kernel/random"};
+    struct io *io = sim_host_io(node->host);
+    struct file *file = NULL;
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        assert_int_equal(directory_create(io, folders[i]), 0);
+        assert_int_equal(directory_sync(io, i == 0 ? "/" : folders[i - 1]), 0);
+    }
+    assert_int_equal(file_open(io, "/proc/sys/kernel/random/boot_id", FILE_WRITE | FILE_CREATE, &file), 0);
+    assert_int_equal(file_write(file, 0, "3a0e3f0e-6f2b-4b6e-9c57-0d7d5b7c0001\n", 37), 0);
+    assert_int_equal(file_sync(file), 0);
+    assert_int_equal(directory_sync(io, folders[3]), 0);
+    file_close(file);
+}
+
+/* A kernel that lives has what a killed process gave it, but not what a sync failed to write. */
+static void a_process_that_was_killed_lost_nothing_unless_a_sync_had_failed(void **state)
+{
+    struct scene *scene = scene_with_data(3, &lazy);
+    struct scene_node *leader = scene_leader(scene, GROUP);
+    struct scene_node *victim = scene_follower(scene, GROUP);
+    give_boot_id(victim);
+    scene_kill(victim);
+    assert_int_equal(scene_start(victim), 0);
+    assert_true(is_rejoining(victim)); /* its mark named no kernel */
+    wait_rejoined(scene, victim, 3000);
+    scene_run_ms(scene, 2000);
+    scene_kill(victim);
+    assert_int_equal(scene_start(victim), 0);
+    assert_false(is_rejoining(victim));
+    scene_run_ms(scene, 6000);
+    struct sim_disk_failure failure = {SIM_DISK_SYNC, 0, 1, HF_EIO, NULL};
+    sim_disk_fail(victim->host, &failure);
+    cut(scene, leader, true); /* the next one has a new term */
+    scene_run_ms(scene, 5000);
+    assert_int_equal(victim->fatal, HF_EPOISONED);
+    scene_kill(victim);
+    assert_int_equal(scene_start(victim), 0);
+    assert_true(is_rejoining(victim));
+    cut(scene, leader, false);
+    scene_wait_led(scene, 8000);
+    wait_rejoined(scene, victim, 5000);
+    must_hold(victim, WRITES);
+    scene_close(scene);
+}
+
 /* Two of three forgot, one has everything: with the vote of one of the two it leads. With both they would not need it.
  */
 static void where_one_kept_everything_accepting_on_one_other_node_loses_nothing(void **state)
@@ -344,6 +392,7 @@ int main(void)
         cmocka_unit_test(a_node_alone_opens_also_when_nothing_is_left),
         cmocka_unit_test(a_node_alone_opens_with_what_is_left),
         cmocka_unit_test(where_all_lost_their_power_nobody_leads_until_it_is_accepted),
+        cmocka_unit_test(a_process_that_was_killed_lost_nothing_unless_a_sync_had_failed),
         cmocka_unit_test(where_one_kept_everything_accepting_on_one_other_node_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
