@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/error.h"
+#include "node/directory.h"
 
 static bool recover_survey_names(const struct recover_survey_groups *groups, uint64_t group)
 {
@@ -111,7 +112,11 @@ static void recover_survey_choose(struct recover_survey *survey, const struct re
                                           .accepts_removed = options->accepts_removed};
     for (uint32_t i = 0; i < survey->count; i++) {
         uint64_t node = survey->sources[i]->node_id;
-        candidates[i] = (struct recover_candidate){node, recover_survey_is_removed(survey, node), &group->copies[i]};
+        candidates[i] = (struct recover_candidate){.node_id = node,
+                                                   .is_removed = recover_survey_is_removed(survey, node),
+                                                   .copy = &group->copies[i],
+                                                   .may_be_short = directory_relaxed(survey->sources[i]->directory) ==
+                                                                   DIRECTORY_RELAXED_BEFORE};
     }
     recover_plan_choose(candidates, survey->count, &wishes, &group->choice);
     if (group->choice.result != 0) {

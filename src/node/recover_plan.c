@@ -50,7 +50,8 @@ static void recover_plan_count(const struct recover_candidate *candidates, uint3
         }
         ++*voters;
         for (uint32_t i = 0; i < count; i++) {
-            if (candidates[i].node_id == members->members[m].node_id && candidates[i].copy->is_good) {
+            if (candidates[i].node_id == members->members[m].node_id && candidates[i].copy->is_good &&
+                !candidates[i].may_be_short) {
                 ++*here;
                 break;
             }
@@ -173,6 +174,8 @@ void recover_plan_choose(const struct recover_candidate *candidates, uint32_t co
         out->result = wishes->accepts_loss ? 0 : HF_EUNSAFE;
     } else if (!out->is_complete) {
         snprintf(out->problem, sizeof(out->problem),
-                 "what lost nodes acknowledged behind index %" PRIu64 ", if anything, is lost", taken->last_index);
+                 "what lost nodes, or nodes whose power went under a relaxed log.sync_policy, acknowledged behind "
+                 "index %" PRIu64 ", if anything, is lost",
+                 taken->last_index);
     }
 }

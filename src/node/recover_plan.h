@@ -22,6 +22,7 @@ struct recover_candidate {
     uint64_t node_id;
     bool is_removed; /* from the cluster, as the newest list of members here says: its copies may be old */
     const struct survivor_copy *copy;
+    bool may_be_short; /* a power loss under a relaxed sync policy: what it acknowledged last may be missing in it */
 };
 
 struct recover_wishes {
@@ -34,10 +35,11 @@ struct recover_choice {
     uint32_t candidate; /* position; RECOVER_PLAN_NONE: none */
     int result;         /* 0; HF_ECORRUPT: no good copy; HF_EUNSAFE: the loss was not accepted */
     bool is_skipped;
-    bool is_complete;       /* a majority of the voters is here: nothing acknowledged is lost */
+    bool is_complete; /* a majority, with copies that are not short, of the voters is here: nothing acknowledged is lost
+                       */
     bool is_loss_accepted;  /* something that is known to have been there goes */
     unsigned voters;        /* of the latest configuration */
-    unsigned voters_here;   /* of these, with a good copy */
+    unsigned voters_here;   /* of these, with a good copy that is not short */
     uint64_t commit;        /* the highest index that anybody here knows to be committed, at most last_index */
     uint64_t unknown_first; /* kept, though nobody here knows whether it was committed; 0: none */
     uint64_t unknown_last;
