@@ -144,7 +144,9 @@ static void fetch_try_install(struct fetch *fetch)
     }
     if (group->repair.is_open) {
         hf_snapshot_id_format(fetch->manifest.id, name);
-        repair_restart_behind(group, &fetch->snapshot, bytes_of_text(name));
+        if (repair_restart_behind(group, &fetch->snapshot, bytes_of_text(name)) == HF_ECONFLICT) {
+            fetch_end(fetch); /* it was fetched before the damage was met: a later one will do */
+        }
         return;
     }
     if (job != NULL && snapshot_job_group(job) == group) {

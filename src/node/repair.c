@@ -319,13 +319,13 @@ int repair_receive_raft(struct hosted_group *group, struct node_peer *from, enum
     return rc == HF_ENOTFOUND ? 0 : rc;
 }
 
-void repair_restart_behind(struct hosted_group *group, const struct replica_snapshot *snapshot, struct hf_bytes name)
+int repair_restart_behind(struct hosted_group *group, const struct replica_snapshot *snapshot, struct hf_bytes name)
 {
     struct group_repair *repair = &group->repair;
     struct hf_log_group_state state;
     struct hf_log_batch *batch = NULL;
     if (repair->is_writing || repair->is_hopeless || !repair->needs_snapshot) {
-        return;
+        return 0;
     }
     int rc = hf_log_batch_open(&batch);
     rc = rc == 0 ? hf_log_group_state(group->node->log, group->id, &state) : rc;
@@ -352,6 +352,7 @@ void repair_restart_behind(struct hosted_group *group, const struct replica_snap
               group->id, repair->has_no_state ? "its log" : "its damaged log", snapshot->index);
     }
     hf_log_batch_close(batch);
+    return rc;
 }
 
 /* ---- Answering ---- */

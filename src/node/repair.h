@@ -41,8 +41,9 @@ int repair_receive_answer(struct hosted_group *group, struct node_peer *from, st
 /* A frame for a replica that does not run: the offer of a snapshot may be what is waited for. */
 int repair_receive_raft(struct hosted_group *group, struct node_peer *from, enum frame_kind kind,
                         struct hf_bytes payload);
-/* The snapshot is here, verified and published under the name. */
-void repair_restart_behind(struct hosted_group *group, const struct replica_snapshot *snapshot, struct hf_bytes name);
+/* The snapshot is here, verified and published under the name. HF_ECONFLICT: it does not reach the end of the log, or
+ * nothing is damaged any more, so that it is of no use. */
+int repair_restart_behind(struct hosted_group *group, const struct replica_snapshot *snapshot, struct hf_bytes name);
 /* The connection to a node ended. */
 void repair_peer_down(struct hosted_group *group, uint64_t node_id);
 
