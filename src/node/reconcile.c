@@ -272,9 +272,16 @@ static void reconcile_group(struct node *node, struct hosted_group *group)
     }
 }
 
+/* Under a relaxed sync policy a power loss may take the log's end. Who was alone before must find in the file of the
+ * members that it is not any more: until that could be written nobody else gets a vote. */
+static bool reconcile_might_be_forgotten(const struct node *node)
+{
+    return node->relaxed.has_mark && node->members_retry_ms != 0;
+}
+
 void reconcile_run(struct node *node)
 {
-    if (node->phase != NODE_RUNNING || node->is_removed) {
+    if (node->phase != NODE_RUNNING || node->is_removed || reconcile_might_be_forgotten(node)) {
         return;
     }
     uint32_t count = node->groups_open < RECONCILE_GROUPS_PER_RUN ? node->groups_open : RECONCILE_GROUPS_PER_RUN;
