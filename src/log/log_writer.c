@@ -470,11 +470,18 @@ static struct log_write *log_writer_next_sealed(struct log_writer *writer)
 }
 
 /* What gathers is not worth a write of its own beside the large one that is in flight, which it would have to wait for
- * anyway. */
+ * anyway; or one is in flight that is so large that the device is busy with it, and more would only share its time. A
+ * very large one takes so long that the next has to be queued when it ends. */
 static bool log_writer_holds_back(const struct log_writer *writer)
 {
-    return writer->in_flight > 0 && writer->in_flight_bytes > LOG_WRITER_HOLD_SIZE_MIN &&
-           writer->gathering->builder.used < writer->in_flight_bytes / LOG_WRITER_HOLD_SHARE;
+    if (writer->in_flight == 0) {
+        return false;
+    }
+    bool is_small = writer->in_flight_bytes > LOG_WRITER_HOLD_SIZE_MIN &&
+                    writer->gathering->builder.used < writer->in_flight_bytes / LOG_WRITER_HOLD_SHARE;
+    bool is_enough = writer->in_flight == 1 && writer->in_flight_bytes >= LOG_WRITER_ENOUGH_SIZE_MIN &&
+                     writer->in_flight_bytes < LOG_WRITER_ENOUGH_SIZE_MAX;
+    return is_small || is_enough;
 }
 
 void log_writer_submit(struct log_writer *writer, uint64_t now_ns)

@@ -33,6 +33,8 @@
 #define LOG_WRITER_PEAK_DECAY         16u                /* of queued_peak_bytes, forgotten with each frame */
 #define LOG_WRITER_HOLD_SIZE_MIN      (32u << 10)        /* behind a smaller write in flight nothing is held back */
 #define LOG_WRITER_HOLD_SHARE         4u                 /* of what is in flight: less than that is held back */
+#define LOG_WRITER_ENOUGH_SIZE_MIN    (128u << 10)       /* one in flight: what gathers waits for it to end … */
+#define LOG_WRITER_ENOUGH_SIZE_MAX    (256u << 10)       /* … unless it is that much */
 #define LOG_WRITER_TRAILER_RETRY_NS   UINT64_C(50000000) /* there was no block for it */
 #define LOG_WRITER_GIVING_UP_SIZE     (2 * LOG_FORMAT_BLOCK_SIZE) /* two trailers */
 #define LOG_WRITER_UNSYNCED_BYTES_MAX (16u << 20) /* policy none syncs now and then, so that its books end */
