@@ -34,7 +34,9 @@ static void workers_lower(void)
 {
     id_t self = (id_t)gettid();
     workers_is_lowered = true;
-    (void)setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + WORKERS_BACKGROUND_NICE);
+    /* From the process's own, not from that of whoever started this thread: that one may be lowered already. */
+    int process_nice = getpriority(PRIO_PROCESS, (id_t)getpid());
+    (void)setpriority(PRIO_PROCESS, self, process_nice + WORKERS_BACKGROUND_NICE);
     (void)prctl(PR_SET_TIMERSLACK, 1000ul); /* of nanoseconds: by default a rest takes twice as long as it should */
 }
 

@@ -218,6 +218,44 @@ static void work_in_the_background_runs_below_other_threads(void **state)
     assert_int_equal(getpriority(PRIO_PROCESS, (id_t)gettid()), own);
 }
 
+struct nested {
+    struct io *io;
+    atomic_int outer, inner; /* niceness of who works, and of who works for him */
+};
+
+static int work_through_others(void *arg)
+{
+    struct nested *nested = arg;
+    struct io_queue *queue = NULL;
+    struct io_operation work = {.kind = IO_WORK, .work = note_priority, .arg = &nested->inner, .is_background = true};
+    struct list done;
+    list_init(&done);
+    note_priority(&nested->outer);
+    int rc = io_queue_open(nested->io, 1, &queue);
+    rc = rc == 0 ? io_queue_submit(queue, &work) : rc;
+    if (rc == 0 && io_queue_reap(queue, &done, IO_CASES_WAIT_NS) != 1) {
+        rc = HF_EIO;
+    }
+    io_queue_close(queue);
+    return rc;
+}
+
+static void background_work_of_background_work_is_not_lower_still(void **state)
+{
+    struct io_fixture *fixture = io_cases_fixture(state);
+    struct nested nested = {.io = fixture->io, .outer = -100, .inner = -100};
+    struct io_queue *queue = NULL;
+    struct io_operation work = {.kind = IO_WORK, .work = work_through_others, .arg = &nested, .is_background = true};
+    struct list done;
+    list_init(&done);
+    io_cases_assert_ok(io_queue_open(fixture->io, 1, &queue));
+    io_cases_assert_ok(io_queue_submit(queue, &work));
+    assert_int_equal(io_queue_reap(queue, &done, IO_CASES_WAIT_NS), 1);
+    io_cases_assert_ok(work.result);
+    assert_int_equal(atomic_load(&nested.inner), atomic_load(&nested.outer));
+    io_queue_close(queue);
+}
+
 struct polite {
     struct io *io;
     long rests; /* how often its thread slept */
@@ -466,6 +504,7 @@ static void a_seed_makes_randomness_replay(void **state)
 #define KERNEL_CASES(X)                                                             \
     X(the_backend_that_was_asked_for_is_there)                                      \
     X(work_in_the_background_runs_below_other_threads)                              \
+    X(background_work_of_background_work_is_not_lower_still)                        \
     X(only_work_in_the_background_gives_way)                                        \
     X(a_lock_refuses_another_process)                                               \
     X(a_lock_ends_with_the_process_that_was_killed)                                 \
