@@ -222,6 +222,34 @@ static void a_small_frame_is_held_back_behind_a_large_write(void **unused)
     world_close(world);
 }
 
+/* How many writes are in flight after an append of this size and one more of the same. */
+static uint64_t writes_side_by_side(size_t size)
+{
+    struct world *world = world_new(5);
+    uint64_t before = writes_of(world);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(world_append(world, size), 0);
+        hf_log_turn(world->log);
+    }
+    uint64_t writes = writes_of(world) - before;
+    for (unsigned i = 0; i < 4; i++) {
+        sim_run_for(world->sim, 50 * MS);
+        hf_log_turn(world->log);
+    }
+    assert_int_equal(world->acknowledged, world->accepted);
+    world_close(world);
+    return writes;
+}
+
+/* Two of that size would only share the device. */
+static void a_write_of_128_to_256_kib_goes_alone(void **unused)
+{
+    (void)unused;
+    assert_int_equal(writes_side_by_side(100 << 10), 2);
+    assert_int_equal(writes_side_by_side(160 << 10), 1);
+    assert_int_equal(writes_side_by_side(300 << 10), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +258,7 @@ int main(void)
         cmocka_unit_test(large_writes_and_slow_devices_go_the_usual_way),
         cmocka_unit_test(a_frame_takes_about_half_of_what_is_outstanding),
         cmocka_unit_test(a_small_frame_is_held_back_behind_a_large_write),
+        cmocka_unit_test(a_write_of_128_to_256_kib_goes_alone),
         cmocka_unit_test(H1_L18_a_write_in_the_drivers_thread_that_fails_is_final),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
