@@ -42,13 +42,9 @@ void io_random(struct io *io, void *target, size_t size)
     io->ops->random(io, target, size);
 }
 
-void io_give_way(struct io *io)
+void io_give_way(void)
 {
-    if (io == NULL) {
-        workers_give_way(); /* the simulator has no threads of its own */
-    } else if (io->ops->give_way != NULL) {
-        io->ops->give_way(io);
-    }
+    workers_give_way();
 }
 
 /* ---- directories and names ---- */

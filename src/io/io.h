@@ -136,8 +136,8 @@ void io_queue_wake(struct io_queue *queue);
 /* Called by background work (is_background) between two steps of a fraction of a millisecond each. Every now and
  * then it sleeps for a moment, so that whoever waits for this processor gets it. A lower priority alone does not see to
  * that: threads of other groups of the scheduler do not know of it, the kernel's own that complete writes among them.
- * On other threads, and in the simulator, it does nothing. NULL where no io is at hand. It must hold no lock. */
-void io_give_way(struct io *io);
+ * On other threads, and in the simulator, which has none, it does nothing. It must hold no lock. */
+void io_give_way(void);
 
 /* A thread that runs turns: calls turn(arg) again and again until executor_close. `turn` blocks by itself (in
  * io_queue_reap). In the simulator there are no executors: owners are driven by the simulator instead. */
@@ -162,7 +162,6 @@ struct io_ops {
     int (*path_unlink)(struct io *io, const char *path);
     int (*file_open)(struct io *io, const char *path, unsigned flags, struct file **out);
     int (*queue_open)(struct io *io, unsigned depth, struct io_queue **out);
-    void (*give_way)(struct io *io); /* may be NULL */
 };
 struct file_ops {
     void (*close)(struct file *file);

@@ -23,7 +23,6 @@
 #include "io/kernel_file.h"
 #include "io/threads_queue.h"
 #include "io/uring_queue.h"
-#include "io/workers.h"
 
 #define KERNEL_NS_PER_MS UINT64_C(1000000)
 
@@ -308,19 +307,13 @@ static int kernel_path_unlink(struct io *io, const char *path)
     return unlink(path) == 0 ? 0 : kernel_error(errno, "unlink %.600s", path);
 }
 
-static void kernel_give_way(struct io *io)
-{
-    workers_give_way();
-}
-
 /* ---- the two backends ---- */
 
 #define KERNEL_OPS_SHARED                                                                                             \
     .close = kernel_close, .monotonic_ns = kernel_io_monotonic_ns, .wall_ms = kernel_io_wall_ms,                      \
     .random = kernel_io_random, .directory_create = kernel_directory_create, .directory_sync = kernel_directory_sync, \
     .directory_list = kernel_directory_list, .directory_free_bytes = kernel_directory_free_bytes,                     \
-    .path_rename = kernel_path_rename, .path_unlink = kernel_path_unlink, .file_open = kernel_file_open,              \
-    .give_way = kernel_give_way
+    .path_rename = kernel_path_rename, .path_unlink = kernel_path_unlink, .file_open = kernel_file_open
 
 static const struct io_ops kernel_uring_ops = {
     .name = "io_uring",

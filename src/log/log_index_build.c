@@ -423,7 +423,7 @@ int log_index_build_advance(struct log_index_build *build, const struct log_inde
             rc = log_index_build_open_file(source, &read);
             rc = rc == 0 ? log_index_build_read_frame(build, &chain, &read, source->offset_end) : rc;
         }
-        io_give_way(source->io);
+        io_give_way();
     }
     file_close(read.file);
     log_chain_close(&chain);
@@ -446,7 +446,7 @@ int log_index_build_segment(struct log_index_build *build, const struct log_inde
 
 /* ---- writing ---- */
 
-static int log_index_build_write_pages(const struct log_index_build *build, struct io *io, struct file *file)
+static int log_index_build_write_pages(const struct log_index_build *build, struct file *file)
 {
     const struct log_index_summary *summary = &build->summary;
     uint64_t pages = log_index_format_page_count(summary->slot_count);
@@ -465,13 +465,13 @@ static int log_index_build_write_pages(const struct log_index_build *build, stru
         rc = file_write(file, log_index_format_page_offset(summary, begun), bytes, size);
         /* Piece by piece: the writes of appends would stand behind megabytes. */
         file_write_soon(file, log_index_format_page_offset(summary, begun), size);
-        io_give_way(io);
+        io_give_way();
     }
     free(bytes);
     return rc;
 }
 
-static int log_index_build_write_file(const struct log_index_build *build, struct io *io, struct file *file)
+static int log_index_build_write_file(const struct log_index_build *build, struct file *file)
 {
     const struct log_index_summary *summary = &build->summary;
     size_t front_size = (size_t)log_index_format_page_offset(summary, 0);
@@ -483,7 +483,7 @@ static int log_index_build_write_file(const struct log_index_build *build, struc
     int rc = file_write(file, 0, front, front_size);
     free(front);
     if (rc == 0) {
-        rc = log_index_build_write_pages(build, io, file);
+        rc = log_index_build_write_pages(build, file);
     }
     if (rc == 0 && !MUTATED(LOG_INDEX_NOT_SYNCED)) {
         rc = file_sync(file);
@@ -505,7 +505,7 @@ int log_index_build_write(const struct log_index_build *build, struct io *io, co
         rc = file_open(io, temporary, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, &file);
     }
     if (rc == 0) {
-        rc = log_index_build_write_file(build, io, file);
+        rc = log_index_build_write_file(build, file);
     }
     file_close(file);
     if (rc == 0) {

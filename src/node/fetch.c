@@ -211,9 +211,9 @@ static int fetch_build_work(void *arg)
             fetch->is_built = true;
             return group_import_finish(&fetch->import);
         }
-        io_give_way(fetch_node(fetch)->io);
+        io_give_way();
         rc = rc == 0 ? group_import_write(&fetch->import, chunk) : rc;
-        io_give_way(fetch_node(fetch)->io);
+        io_give_way();
         taken += chunk.size;
     }
     if (rc == HF_ECORRUPT && fetch->receiver != NULL) {

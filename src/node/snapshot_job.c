@@ -91,7 +91,6 @@ static int job_begin(void *arg)
 static int job_write(void *arg)
 {
     struct snapshot_job *job = arg;
-    struct io *io = job_node(job)->io;
     /* With the head the first step is a whole chunk, too: that is compressed from where it is. */
     size_t size = SNAPSHOT_JOB_STEP_BYTES - (job->bytes == 0 ? GROUP_STREAM_HEAD_SIZE : 0);
     int rc = 0;
@@ -99,12 +98,12 @@ static int job_write(void *arg)
     while (job->piece_bytes < SNAPSHOT_JOB_PIECE_BYTES && !job->is_read && rc == 0) {
         size_t got = 0;
         rc = job->group->ops->cut_read(job->cut, job->step, size, &got);
-        io_give_way(io);
+        io_give_way();
         if (rc == 0) {
             rc = hf_snapshot_write(job->writer, job->step, got);
             job->is_read = rc == 0 && got < size;
         }
-        io_give_way(io);
+        io_give_way();
         job->piece_bytes += got;
         size = SNAPSHOT_JOB_STEP_BYTES;
     }
@@ -128,8 +127,7 @@ static int job_finish(void *arg)
 
 static int job_verified_some(void *arg, uint64_t bytes_done, uint64_t bytes_total)
 {
-    struct snapshot_job *job = arg;
-    io_give_way(job_node(job)->io);
+    io_give_way();
     return 0;
 }
 
@@ -139,7 +137,7 @@ static int job_verify(void *arg)
     struct snapshot_job *job = arg;
     struct hf_snapshot_info *list;
     size_t count;
-    int rc = hf_snapshot_verify(job->store, job->manifest.id, job_verified_some, job);
+    int rc = hf_snapshot_verify(job->store, job->manifest.id, job_verified_some, NULL);
     if (rc != 0) {
         return rc;
     }
@@ -148,7 +146,7 @@ static int job_verify(void *arg)
         const struct hf_snapshot_manifest *manifest = &list[i].manifest;
         if (!list[i].damaged && list[i].origin == HF_SNAPSHOT_LOCAL && manifest->index < job->manifest.index &&
             manifest->group_incarnation == job->begin.group_incarnation &&
-            (list[i].verified || hf_snapshot_verify(job->store, manifest->id, job_verified_some, job) == 0)) {
+            (list[i].verified || hf_snapshot_verify(job->store, manifest->id, job_verified_some, NULL) == 0)) {
             job->second_index = manifest->index;
         }
     }

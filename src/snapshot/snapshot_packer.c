@@ -30,7 +30,6 @@ struct snapshot_packer {
     struct hf_snapshot_id id;
     snapshot_packer_emit *emit;
     void *arg;
-    struct io *queue_io;
     struct io_queue *queue; /* NULL: this thread packs */
     struct packer_job *jobs;
     unsigned job_count;
@@ -50,7 +49,6 @@ int snapshot_packer_open(const struct hf_snapshot_format *format, struct io *que
     if (rc == 0 && format->worker_threads > 0 && queue_io != NULL) {
         /* Each worker has a chunk, and the owner fills one more meanwhile. */
         packer->job_count = format->worker_threads + 1;
-        packer->queue_io = queue_io;
         rc = io_queue_open(queue_io, packer->job_count, &packer->queue);
     }
     if (rc != 0) {
@@ -83,9 +81,7 @@ static int packer_pack(void *arg)
         snapshot_format_seal_section(job->section, &section, &job->packer->id);
         job->section_size = SNAPSHOT_FORMAT_SECTION_SIZE + (size_t)section.payload_size;
     }
-    if (job->packer->queue != NULL) {
-        io_give_way(job->packer->queue_io);
-    }
+    io_give_way();
     return rc;
 }
 

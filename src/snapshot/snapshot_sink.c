@@ -23,7 +23,7 @@ static int sink_failed(struct snapshot_sink *sink, int rc)
 int snapshot_sink_open(struct snapshot_sink *sink, struct io *io, const char *path, unsigned flags, uint64_t offset,
                        uint64_t sync_every_bytes)
 {
-    *sink = (struct snapshot_sink){.io = io, .offset = offset, .sync_every_bytes = sync_every_bytes};
+    *sink = (struct snapshot_sink){.offset = offset, .sync_every_bytes = sync_every_bytes};
     uint64_t size = 0;
     int rc = file_open(io, path, FILE_READ | FILE_WRITE | flags, &sink->file);
     if (rc == 0) {
@@ -59,7 +59,7 @@ static int sink_write(struct snapshot_sink *sink)
         size_t size = sink->filled - at;
         size = size < SNAPSHOT_SINK_WRITE_SIZE_MAX ? size : SNAPSHOT_SINK_WRITE_SIZE_MAX;
         rc = file_write(sink->file, sink->offset + at, sink->buffer + at, size);
-        io_give_way(sink->io);
+        io_give_way();
     }
     return sink_failed(sink, rc);
 }

@@ -13,7 +13,6 @@
 #define SNAPSHOT_SINK_WRITE_SIZE_MAX (64u << 10) /* at a time to the kernel, which copies it without a pause */
 
 struct snapshot_sink {
-    struct io *io;
     struct file *file;
     uint64_t offset; /* of the first byte in the buffer */
     uint8_t *buffer;

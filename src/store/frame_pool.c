@@ -129,7 +129,7 @@ void frame_pool_give(struct frame_pool *pool, void *frame)
     if (spare != NULL) {
         memory_map_close(spare, FRAME_POOL_AREA_SIZE); /* takes long: whoever wants a frame does not wait for it */
     }
-    io_give_way(NULL); /* a cut that is closed gives back as many as writes copied, one after the other */
+    io_give_way(); /* a cut that is closed gives back as many as writes copied, one after the other */
 }
 
 size_t frame_pool_spare_bytes(struct frame_pool *pool)

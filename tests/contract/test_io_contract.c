@@ -270,7 +270,7 @@ static int work_politely(void *arg)
     for (unsigned step = 0; step < 20; step++) {
         uint64_t started_ns = io_monotonic_ns(polite->io);
         while (io_monotonic_ns(polite->io) - started_ns < 500000) {
-            io_give_way(polite->io);
+            io_give_way();
         }
     }
     getrusage(RUSAGE_THREAD, &after);
