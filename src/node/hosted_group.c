@@ -102,6 +102,7 @@ static int hosted_group_apply(void *arg, const struct hf_entry *entry)
     }
     stamp_apply(&group->stamp, entry->timestamp_ms);
     group->applied_index = entry->index;
+    group->applied_bytes += entry->payload.size;
     group->node->counters.applied_entries++;
     hosted_group_touch(group);
     return 0;

@@ -60,6 +60,7 @@ struct hosted_group {
     uint64_t term;
     uint64_t leader; /* node id, 0: unknown */
     uint64_t applied_index;
+    uint64_t applied_bytes; /* of entries, since the node was opened */
     struct stamp stamp;
 
     struct proposal_queue queue;

@@ -97,7 +97,7 @@ struct node_snapshot_options {
     struct hf_snapshot_format format;
     uint32_t keep_latest; /* 3, at least 2: older ones are removed */
     uint64_t entries;     /* 250,000 applied since the last one */
-    uint64_t log_bytes;   /* 256 MiB that the log has grown since the last one */
+    uint64_t log_bytes;   /* 256 MiB that the log has grown since the last one, or twice as much since the one before */
     uint64_t interval_ms; /* 1 h, when anything was applied */
     uint64_t trail;       /* 10,000 entries that the log keeps before the second newest snapshot */
     uint64_t

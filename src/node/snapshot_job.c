@@ -29,6 +29,7 @@ struct snapshot_job {
     uint64_t waiting_ms; /* … since then */
     bool is_cancelled;
     uint64_t second_index; /* of the newest verified one before it; 0: none */
+    uint64_t cut_bytes;    /* group->applied_bytes at the cut */
     size_t piece_bytes;    /* of the piece that the worker read last */
     uint64_t bytes;
     uint64_t bytes_expected;
@@ -230,8 +231,7 @@ static int job_compact(struct snapshot_job *job)
     if (rc == 0 && floor > 0) {
         rc = replica_compact(group->replica, floor);
     }
-    /* Behind the compaction, which shows at once: the log's growth is counted from here. */
-    snapshots_note(group, job->point.index, job->manifest.created_ms);
+    snapshots_note_taken(group, job->point.index, job->manifest.created_ms, job->cut_bytes);
     return rc;
 }
 
@@ -365,6 +365,7 @@ int snapshot_job_start(struct hosted_group *group, uint64_t sequence, struct sna
     job->point = point;
     job->point.stamp_ms = group->stamp.applied_ms;
     job->cut = group->ops->cut(group->machine);
+    job->cut_bytes = group->applied_bytes;
     job->started_ms = loop_now_ms(node->loop);
     job->bytes_expected = group->ops->data_bytes != NULL ? group->ops->data_bytes(group->machine) : 0;
     job->retention =

@@ -157,16 +157,25 @@ void snapshots_note(struct hosted_group *group, uint64_t index, uint64_t created
 {
     struct node *node = group->node;
     struct group_snapshots *own = &group->snapshots;
-    struct hf_log_group_state state;
     own->index = index;
     own->created_ms = created_ms;
     own->taken_ms = loop_now_ms(node->loop);
-    own->log_bytes = hf_log_group_state(node->log, group->id, &state) == 0 ? state.bytes : 0;
+    own->cut_bytes = group->applied_bytes;
+    own->span_bytes = 0;
     own->failures = 0;
     own->retry_ms = 0;
     if (created_ms > node->snapshots.status.last_wall_ms) {
         node->snapshots.status.last_wall_ms = created_ms;
     }
+}
+
+void snapshots_note_taken(struct hosted_group *group, uint64_t index, uint64_t created_ms, uint64_t cut_bytes)
+{
+    struct group_snapshots *own = &group->snapshots;
+    uint64_t span_bytes = cut_bytes - own->cut_bytes;
+    snapshots_note(group, index, created_ms);
+    own->cut_bytes = cut_bytes;
+    own->span_bytes = span_bytes;
 }
 
 void snapshots_want(struct hosted_group *group)
@@ -186,15 +195,14 @@ static bool snapshots_is_due(const struct hosted_group *group, uint64_t now_ms)
 {
     const struct group_snapshots *own = &group->snapshots;
     const struct node_snapshot_options *options = &group->node->snapshots.options;
-    struct hf_log_group_state state;
+    uint64_t grown = group->applied_bytes - own->cut_bytes;
     if (group->applied_index <= own->index) {
         return false;
     }
     if (now_ms - own->taken_ms >= options->interval_ms || group->applied_index - own->index >= options->entries) {
         return true;
     }
-    return hf_log_group_state(group->node->log, group->id, &state) == 0 && state.bytes > own->log_bytes &&
-           state.bytes - own->log_bytes >= options->log_bytes;
+    return grown >= options->log_bytes || (grown + own->span_bytes) / 2 >= options->log_bytes;
 }
 
 /* Members that do not know snapshots of the system group must be able to follow its log from the beginning. */

@@ -3,7 +3,9 @@
  *
  * The log of a group reaches back to its second newest verified snapshot and `trail` entries more, so that a damaged
  * newest one costs nothing. A snapshot that a member is fetching, and all entries behind it, stay until it has it. A
- * snapshot that failed compacts nothing.
+ * snapshot that failed compacts nothing. One is due when the log grew by `log_bytes` since the newest one was cut, and
+ * when it holds twice as much since the one before: a snapshot that took long under load is followed by another one, so
+ * that the log is short also when the writes end.
  *
  * Thread: the loop's. */
 #ifndef NODE_SNAPSHOTS_H
@@ -33,7 +35,8 @@ struct group_snapshots {
     uint64_t index;       /* of the newest good one that the state here includes; 0: none */
     uint64_t created_ms;  /* of that one, wall clock */
     uint64_t taken_ms;    /* when that was known, loop_now_ms */
-    uint64_t log_bytes;   /* of the log then */
+    uint64_t cut_bytes;   /* group->applied_bytes where that one was cut */
+    uint64_t span_bytes;  /* applied between the one before it and that one: the log still holds them; 0: unknown */
     uint64_t wanted;      /* the newest request; see struct snapshots */
     uint64_t answered;    /* the newest request that was served, or failed */
     int result;           /* of that */
@@ -67,8 +70,11 @@ int snapshots_load(struct hosted_group *group, struct replica_snapshot *out);
 void snapshots_run(struct node *node);
 /* The job ended. */
 void snapshots_job_ended(struct hosted_group *group, uint64_t sequence, int result);
-/* The state of a group includes this snapshot from now on. */
+/* The state of a group includes this snapshot from now on, and its log holds what comes behind it alone. */
 void snapshots_note(struct hosted_group *group, uint64_t index, uint64_t created_ms);
+/* The same of a snapshot taken here, cut when group->applied_bytes was so much: the log reaches back to the one before.
+ */
+void snapshots_note_taken(struct hosted_group *group, uint64_t index, uint64_t created_ms, uint64_t cut_bytes);
 /* Asks for one, without waiting for it. */
 void snapshots_want(struct hosted_group *group);
 /* Up to where the log may be dropped, given the newest two verified snapshots. */

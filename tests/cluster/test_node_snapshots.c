@@ -106,6 +106,34 @@ static void H8_a_damaged_newest_falls_back_and_the_log_still_reaches_it(void **s
     }
 }
 
+/* What a snapshot under load leaves behind: much was written while it was made, and then nothing more is. */
+static void a_log_that_one_snapshot_leaves_long_gets_another_one(void **state)
+{
+    struct scene *scene = scene_open(1, 1, &often);
+    struct scene_node *node = &scene->nodes[0];
+    struct hosted_group *group = scene_group(node, GROUP);
+    scene_wait_led(scene, 5000);
+    must_put(node, 10);
+    assert_int_equal(take(node, GROUP), 0);
+    uint64_t bytes = group->applied_bytes;
+    must_put(node, 100);
+    uint64_t grown = group->applied_bytes - bytes;
+    assert_int_equal(take(node, GROUP), 0);
+    uint64_t two = group->snapshots.index;
+    assert_true(first_index(node) < two - 90);
+    node->node->snapshots.options.log_bytes = grown / 2;
+    scene_run_ms(scene, 5000);
+    assert_true(group->snapshots.index == two); /* nothing was applied since: it would be the same one */
+    must_put(node, 1);
+    scene_run_ms(scene, 5000);
+    uint64_t three = group->snapshots.index;
+    assert_true(three > two && first_index(node) == two);
+    must_put(node, 1);
+    scene_run_ms(scene, 5000);
+    assert_true(group->snapshots.index == three);
+    scene_close(scene);
+}
+
 static void a_failed_snapshot_compacts_nothing_and_is_reported(void **state)
 {
     struct scene *scene = scene_open(1, 1, &often);
@@ -502,6 +530,7 @@ int main(void)
         cmocka_unit_test(the_log_reaches_back_to_the_second_newest_snapshot),
         cmocka_unit_test(a_start_loads_the_newest_snapshot_and_replays_only_what_follows),
         cmocka_unit_test(H8_a_damaged_newest_falls_back_and_the_log_still_reaches_it),
+        cmocka_unit_test(a_log_that_one_snapshot_leaves_long_gets_another_one),
         cmocka_unit_test(a_failed_snapshot_compacts_nothing_and_is_reported),
         cmocka_unit_test(R4_a_snapshot_of_a_busy_leader_waits_for_its_log_and_not_for_a_pause),
         cmocka_unit_test(R4_a_snapshot_that_waits_for_the_log_for_a_minute_fails_and_says_so),
