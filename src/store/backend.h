@@ -65,6 +65,8 @@ struct hf_store {
 
 struct store_cut_ops {
     void (*sharing)(const struct hf_store_cut *cut, struct hf_store_sharing *out);
+    /* Makes memory ready for what the owner copies because of the cut. Called between pieces by who reads it whole. */
+    void (*prepare)(const struct hf_store_cut *cut);
     void (*close)(struct hf_store_cut *cut);
 };
 struct hf_store_cut {

@@ -5,6 +5,8 @@
 #include "io/io.h"
 #include "io/memory_map.h"
 
+#define FRAME_AREA_TOUCH_SIZE 4096u
+
 struct frame_free {
     struct frame_free *next;
 };
@@ -31,7 +33,7 @@ static struct frame_area *frame_pool_area_of(void *frame)
 void frame_pool_open(struct frame_pool *pool, size_t frame_size)
 {
     assert(frame_size >= sizeof(struct frame_area) && FRAME_POOL_AREA_SIZE / frame_size >= 2);
-    *pool = (struct frame_pool){.frame_size = frame_size};
+    *pool = (struct frame_pool){.frame_size = frame_size, .areas_empty_max = 1};
     mutex_init(&pool->mutex);
     list_init(&pool->areas);
 }
@@ -54,16 +56,29 @@ void frame_pool_close(struct frame_pool *pool)
     mutex_close(&pool->mutex);
 }
 
-static struct frame_area *frame_pool_map(struct frame_pool *pool)
+static struct frame_area *frame_area_open(void)
 {
     struct frame_area *area = memory_map_open(FRAME_POOL_AREA_SIZE);
     if (area != NULL) {
         area->free = NULL;
         area->used = 0;
         area->carved = 1;
-        list_append(&pool->areas, &area->item);
-        pool->area_count++;
-        pool->areas_empty++;
+    }
+    return area;
+}
+
+static void frame_pool_add(struct frame_pool *pool, struct frame_area *area)
+{
+    list_append(&pool->areas, &area->item);
+    pool->area_count++;
+    pool->areas_empty++;
+}
+
+static struct frame_area *frame_pool_map(struct frame_pool *pool)
+{
+    struct frame_area *area = frame_area_open();
+    if (area != NULL) {
+        frame_pool_add(pool, area);
     }
     return area;
 }
@@ -116,7 +131,7 @@ void frame_pool_give(struct frame_pool *pool, void *frame)
         list_append(pool->areas.next, &area->item);
     }
     if (area->used == 0) {
-        if (pool->areas_empty > 0) {
+        if (pool->areas_empty >= pool->areas_empty_max) {
             frame_pool_forget(pool, area);
             spare = area;
         } else {
@@ -130,6 +145,60 @@ void frame_pool_give(struct frame_pool *pool, void *frame)
         memory_map_close(spare, FRAME_POOL_AREA_SIZE); /* takes long: whoever wants a frame does not wait for it */
     }
     io_give_way(); /* a cut that is closed gives back as many as writes copied, one after the other */
+}
+
+static bool frame_pool_is_short(struct frame_pool *pool)
+{
+    mutex_lock(&pool->mutex);
+    bool is_large = pool->frames_used >= frame_pool_area_frames(pool);
+    bool is_short = is_large && pool->areas_empty < FRAME_POOL_AREAS_READY;
+    pool->areas_empty_max = is_large ? FRAME_POOL_AREAS_READY : 1;
+    mutex_unlock(&pool->mutex);
+    return is_short;
+}
+
+/* One byte of each of the kernel's pages, in case they are small ones. */
+static void frame_area_touch(struct frame_area *area)
+{
+    volatile uint8_t *bytes = (volatile uint8_t *)area;
+    for (size_t at = FRAME_AREA_TOUCH_SIZE; at < FRAME_POOL_AREA_SIZE; at += FRAME_AREA_TOUCH_SIZE) {
+        bytes[at] = 0;
+    }
+}
+
+void frame_pool_prepare(struct frame_pool *pool)
+{
+    struct frame_area *area = NULL;
+    while (frame_pool_is_short(pool) && (area = frame_area_open()) != NULL) {
+        frame_area_touch(area);
+        mutex_lock(&pool->mutex);
+        frame_pool_add(pool, area);
+        mutex_unlock(&pool->mutex);
+    }
+}
+
+/* An empty area that is too many, now the caller's; NULL: none. Empty ones are the last of the list. */
+static struct frame_area *frame_pool_take_spare(struct frame_pool *pool)
+{
+    struct frame_area *area = NULL;
+    mutex_lock(&pool->mutex);
+    pool->areas_empty_max = 1;
+    if (pool->areas_empty > 1) {
+        area = list_entry(pool->areas.previous, struct frame_area, item);
+        assert(area->used == 0);
+        frame_pool_forget(pool, area);
+        pool->areas_empty--;
+    }
+    mutex_unlock(&pool->mutex);
+    return area;
+}
+
+void frame_pool_rest(struct frame_pool *pool)
+{
+    struct frame_area *area;
+    while ((area = frame_pool_take_spare(pool)) != NULL) {
+        memory_map_close(area, FRAME_POOL_AREA_SIZE);
+    }
 }
 
 size_t frame_pool_spare_bytes(struct frame_pool *pool)

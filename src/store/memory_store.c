@@ -304,6 +304,12 @@ static void memory_cut_sharing(const struct hf_store_cut *cut, struct hf_store_s
     }
 }
 
+static void memory_cut_prepare(const struct hf_store_cut *cut)
+{
+    const struct memory_cut *memory = (const struct memory_cut *)cut;
+    page_pools_prepare(&memory->store->context.memory);
+}
+
 static void memory_cut_close(struct hf_store_cut *cut)
 {
     struct memory_cut *memory = (struct memory_cut *)cut;
@@ -313,11 +319,12 @@ static void memory_cut_close(struct hf_store_cut *cut)
     }
     free(memory->trees.items);
     free(memory);
+    page_pools_rest(&store->context.memory); /* who reads another cut prepares again */
     /* Last, and with release order: whoever then finds no cut open may close the store. */
     atomic_fetch_sub_explicit(&store->cuts_open, 1, memory_order_release);
 }
 
-static const struct store_cut_ops memory_cut_ops = {memory_cut_sharing, memory_cut_close};
+static const struct store_cut_ops memory_cut_ops = {memory_cut_sharing, memory_cut_prepare, memory_cut_close};
 
 static int memory_store_cut(struct hf_store *store, struct hf_store_cut **out)
 {

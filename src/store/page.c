@@ -129,6 +129,20 @@ void page_pools_close(struct memory_account *memory)
     }
 }
 
+void page_pools_prepare(struct memory_account *memory)
+{
+    for (unsigned i = 0; i < MEMORY_ACCOUNT_POOLS; i++) {
+        frame_pool_prepare(&memory->frames[i]);
+    }
+}
+
+void page_pools_rest(struct memory_account *memory)
+{
+    for (unsigned i = 0; i < MEMORY_ACCOUNT_POOLS; i++) {
+        frame_pool_rest(&memory->frames[i]);
+    }
+}
+
 static unsigned page_pool_for(struct memory_account *memory, size_t capacity)
 {
     unsigned pool = 0;

@@ -118,6 +118,9 @@ static inline void page_prefetch(const struct page *page)
 /* The pools of an account, one per capacity that pages of large trees have. */
 void page_pools_open(struct memory_account *memory);
 void page_pools_close(struct memory_account *memory);
+/* frame_pool_prepare and frame_pool_rest, of all of them. Thread: any. */
+void page_pools_prepare(struct memory_account *memory);
+void page_pools_rest(struct memory_account *memory);
 /* An empty page with one reference. capacity: PAGE_SIZE_MIN … PAGE_SIZE_MAX. */
 struct page *page_new(struct memory_account *memory, unsigned level, size_t capacity);
 /* A compact copy with one reference; its cells' children and blobs gain no reference: see page_retain_cells. */

@@ -117,6 +117,7 @@ int hf_store_export_read(struct hf_store_export *stream, void *target, size_t si
 {
     uint8_t *to = target;
     size_t done = 0;
+    stream->cut->ops->prepare(stream->cut);
     while (done < size) {
         if (stream->part == 3) {
             if (stream->is_ended) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -48,6 +49,53 @@ static void frames_do_not_overlap_and_areas_return_to_the_kernel(void **state)
         }
         frame_pool_close(&pool);
     }
+}
+
+static size_t touched_bytes(void *area)
+{
+    static unsigned char pages[FRAME_POOL_AREA_SIZE / 4096];
+    size_t touched = 0;
+    assert_int_equal(mincore(area, FRAME_POOL_AREA_SIZE, pages), 0);
+    for (size_t i = 0; i < sizeof(pages); i++) {
+        touched += (pages[i] & 1) * 4096u;
+    }
+    return touched;
+}
+
+static void areas_that_were_prepared_are_touched_and_taken_without_the_kernel(void **state)
+{
+    enum { PER_AREA = FRAME_POOL_AREA_SIZE / 4096 - 1 };
+    static void *frames[PER_AREA * (2 + FRAME_POOL_AREAS_READY)];
+    struct frame_pool pool;
+    size_t taken = 0;
+    frame_pool_open(&pool, 4096);
+    frames[taken++] = frame_pool_take(&pool);
+    frame_pool_prepare(&pool);
+    assert_int_equal(pool.area_count, 1); /* who has little does not get much */
+    while (taken < 2 * PER_AREA) {
+        frames[taken++] = frame_pool_take(&pool);
+    }
+    for (unsigned again = 0; again < 2; again++) {
+        frame_pool_prepare(&pool);
+        assert_int_equal(pool.area_count, 2 + FRAME_POOL_AREAS_READY);
+        assert_int_equal(pool.areas_empty, FRAME_POOL_AREAS_READY);
+    }
+    while (taken < sizeof(frames) / sizeof(frames[0])) {
+        frames[taken] = frame_pool_take(&pool);
+        if (taken++ % PER_AREA == 0) {
+            assert_int_equal(touched_bytes((void *)((uintptr_t)frames[taken - 1] & ~(FRAME_POOL_AREA_SIZE - 1ul))),
+                             FRAME_POOL_AREA_SIZE);
+        }
+    }
+    assert_int_equal(pool.area_count, 2 + FRAME_POOL_AREAS_READY);
+    assert_int_equal(pool.areas_empty, 0);
+    while (taken > 0) {
+        frame_pool_give(&pool, frames[--taken]);
+    }
+    assert_int_equal(pool.area_count, FRAME_POOL_AREAS_READY);
+    frame_pool_rest(&pool);
+    assert_int_equal(pool.area_count, 1);
+    frame_pool_close(&pool);
 }
 
 struct giver {
@@ -139,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_do_not_overlap_and_areas_return_to_the_kernel),
+        cmocka_unit_test(areas_that_were_prepared_are_touched_and_taken_without_the_kernel),
         cmocka_unit_test(frames_are_given_back_by_other_threads),
         cmocka_unit_test(a_large_store_lives_in_frames_and_gives_them_back),
     };
