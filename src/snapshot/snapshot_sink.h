@@ -1,5 +1,6 @@
-/* A file that is written from front to back, in pieces of up to 1 MiB, synced now and then on the way. After the first
- * failed write or sync everything fails: what a failed sync covered may be gone although a later one succeeds. */
+/* A file that is written from front to back, in pieces of up to 256 KiB, synced now and then on the way. Larger ones
+ * are no quicker, and a small write of the log that comes behind one on the device waits that much longer. After the
+ * first failed write or sync everything fails: what a failed sync covered may be gone although a later one succeeds. */
 #ifndef SNAPSHOT_SNAPSHOT_SINK_H
 #define SNAPSHOT_SNAPSHOT_SINK_H
 
@@ -9,7 +10,7 @@
 #include "io/io.h"
 
 #define SNAPSHOT_SINK_PIECE_SIZE_MIN IO_BLOCK_SIZE
-#define SNAPSHOT_SINK_PIECE_SIZE_MAX (1u << 20)
+#define SNAPSHOT_SINK_PIECE_SIZE_MAX (256u << 10)
 #define SNAPSHOT_SINK_WRITE_SIZE_MAX (64u << 10) /* at a time to the kernel, which copies it without a pause */
 
 struct snapshot_sink {
