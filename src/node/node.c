@@ -615,7 +615,7 @@ static int node_check_group(const struct node *node, const struct hosted_group *
     if (group == NULL) {
         return error_raise(HF_ENOTFOUND, "there is no group %" PRIu64, id);
     }
-    return group->is_failed ? HF_ECLOSED : 0;
+    return group->is_failed ? error_raise(HF_ECLOSED, "group %" PRIu64 " is stopped here: %s", id, group->text) : 0;
 }
 
 static void node_propose_at(struct node *node, uint64_t group_id, struct hf_bytes command, struct proposal_owner owner,

@@ -181,10 +181,10 @@ bool node_is_leading(const struct node *node); /* any group */
 unsigned node_voters_at(const struct node *node, uint64_t group, uint64_t index);
 /* ---- Members ---- */
 
-/* Changes the members (node/membership.h). A new address is called first, and the node that answers there must be the
- * one that is meant; taking a vote away needs a majority of the rest within reach, unless forced. result 0: the reply
- * is a membership_outcome, which says what the cluster decided. Otherwise nothing was proposed, or HF_EINDETERMINATE.
- */
+/* Changes the members (node/membership.h), as every change acknowledged before, on any node, left them. A new address
+ * is called first, and the node that answers there must be the one that is meant; taking a vote away needs a majority
+ * of the rest within reach, unless forced. result 0: the reply is a membership_outcome, which says what the cluster
+ * decided. Otherwise nothing was proposed, or HF_EINDETERMINATE. */
 void node_change_members(struct node *node, const struct membership_change *change, node_done *done, void *arg);
 /* What would be answered now, without doing it; addresses are not called. 0 or the error. */
 int node_check_change(const struct node *node, const struct membership_change *change);

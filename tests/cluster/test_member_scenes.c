@@ -332,6 +332,28 @@ static void H14_down_to_one_voter_by_force_and_up_again(void **state)
     scene_close(scene);
 }
 
+/* Who was answered by one node asks the next one at once, which did not hear of the first change yet. */
+static void a_node_that_is_behind_catches_up_before_it_judges_a_change(void **state)
+{
+    struct scene *scene = scene_open(4, 2, NULL);
+    scene_wait_led(scene, 4000);
+    scene_run_ms(scene, 2000);
+    struct scene_node *leader = scene_leader(scene, NODE_SYSTEM_GROUP);
+    struct scene_node *behind = scene_follower(scene, NODE_SYSTEM_GROUP);
+    struct membership_change change = {.kind = MEMBERSHIP_ROLE};
+    const struct sim_link far = {.delay_ns = {40 * SCENE_MS, 40 * SCENE_MS}};
+    for (uint64_t id = 1; change.node.id == 0; id++) {
+        change.node.id = id != leader->id && id != behind->id ? id : 0;
+    }
+    sim_link_set(leader->host, behind->host, &far);
+    change.role = MEMBERSHIP_STANDBY;
+    assert_int_equal(scene_changed(leader, &change).result, 0);
+    assert_int_not_equal(node_membership(behind->node)->version, node_membership(leader->node)->version);
+    change.role = MEMBERSHIP_VOTER;
+    assert_int_equal(scene_changed(behind, &change).result, 0);
+    scene_close(scene);
+}
+
 static void a_voter_becomes_a_standby_and_a_voter_again(void **state)
 {
     struct scene *scene = scene_open(3, 2, NULL);
@@ -615,6 +637,7 @@ int main(void)
         cmocka_unit_test(a_node_that_slept_through_a_join_hears_of_it_from_the_others),
         cmocka_unit_test(H14_votes_are_not_taken_when_no_majority_would_be_left),
         cmocka_unit_test(H14_down_to_one_voter_by_force_and_up_again),
+        cmocka_unit_test(a_node_that_is_behind_catches_up_before_it_judges_a_change),
         cmocka_unit_test(a_voter_becomes_a_standby_and_a_voter_again),
         cmocka_unit_test(H14_a_leader_loses_its_vote_though_nobody_else_has_a_good_clock),
         cmocka_unit_test(nobody_is_forgotten_by_what_one_node_happens_to_know),
