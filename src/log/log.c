@@ -204,7 +204,7 @@ static bool log_is_quiet(struct hf_log *log)
     const struct log_writer *writer = &log->writer;
     bool in_flight =
         writer->in_flight > 0 || writer->sync.busy || log->pool.busy || log->seal.busy || log_space_is_busy(log);
-    bool stuck = writer->failure != 0 || (log->pool.no_space && log->pool.waited_for_count > 0);
+    bool stuck = writer->failure != 0 || log_pool_is_stuck(&log->pool);
     if (in_flight || writer->ready.count > 0) {
         return false;
     }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/mutation.h"
+#include "base/trace.h"
 
 #define LOG_POOL_PEAK_DECAY 8u /* of the peak, forgotten with each segment */
 
@@ -254,21 +255,21 @@ bool log_pool_offer(struct log_pool *pool, const struct log_segment_header *head
     return true;
 }
 
-/* A file that may become the segment; its number goes into the preparation. Stale records must not pass for fresh ones
+/* A file that may become the segment; its number is 0 when there is none. Stale records must not pass for fresh ones
  * even where only their checksums are looked at (frames are told apart by the whole incarnation). */
-static void log_pool_take_recyclable(struct log_pool *pool, struct log_preparation *preparation)
+static struct log_recyclable log_pool_take_recyclable(struct log_pool *pool, const struct log_segment_header *header)
 {
     for (size_t i = 0; i < pool->recyclable_count; i++) {
-        const struct log_recyclable *one = &pool->recyclable[i];
-        bool alike = log_format_seed(one->incarnation, 0) == log_format_seed(preparation->header.incarnation, 0);
-        if (one->size_bytes != preparation->header.size_bytes || alike) {
+        struct log_recyclable one = pool->recyclable[i];
+        bool alike = log_format_seed(one.incarnation, 0) == log_format_seed(header->incarnation, 0);
+        if (one.size_bytes != header->size_bytes || alike) {
             continue;
         }
-        preparation->recycled_number = one->number;
         pool->recyclable_count--;
-        memmove(&pool->recyclable[i], &pool->recyclable[i + 1], (pool->recyclable_count - i) * sizeof(*one));
-        return;
+        memmove(&pool->recyclable[i], &pool->recyclable[i + 1], (pool->recyclable_count - i) * sizeof(one));
+        return one;
     }
+    return (struct log_recyclable){0};
 }
 
 /* ---- preparing ---- */
@@ -349,27 +350,53 @@ static uint64_t log_pool_write_until(const struct log_pool *pool, const struct l
     return waited_for ? size : log_pool_due_bytes(demand, size);
 }
 
-static int log_pool_submit(struct log_pool *pool, struct io_queue *queue, const struct log_pool_demand *demand)
+/* No thread can be started for it (a limit on processes, most likely): nothing was lost, and later there may be one. */
+static void log_pool_defer(struct log_pool *pool, uint64_t now_ns)
+{
+    if (pool->thread_retry_ns == 0) {
+        TRACE(TRACE_WARN, "log", "a log segment is not prepared for now: %s", hf_error_text());
+    }
+    pool->thread_retry_ns = now_ns + LOG_POOL_THREAD_RETRY_NS;
+}
+
+/* 0, also when it is put off: then the pool is not busy. */
+static int log_pool_submit(struct log_pool *pool, struct io_queue *queue, const struct log_pool_demand *demand,
+                           uint64_t now_ns)
 {
     pool->preparation.write_until = log_pool_write_until(pool, demand);
     pool->operation =
         (struct io_operation){.kind = IO_WORK, .work = log_prepare_work, .arg = &pool->preparation, .user = pool};
     int rc = io_queue_submit(queue, &pool->operation);
-    if (rc != 0) {
-        return error_wrap(rc, "preparing a log segment");
+    if (rc == HF_ENOMEM) {
+        log_pool_defer(pool, now_ns);
+        return 0;
     }
-    pool->busy = true;
-    return 0;
+    pool->thread_retry_ns = 0;
+    pool->busy = rc == 0;
+    return rc == 0 ? 0 : error_wrap(rc, "preparing a log segment");
+}
+
+/* The preparation was put off before it began: the next attempt plans anew. */
+static void log_pool_take_back(struct log_pool *pool, const struct log_segment *target,
+                               const struct log_recyclable *recyclable)
+{
+    if (recyclable->number != 0) {
+        pool->recyclable[pool->recyclable_count++] = *recyclable;
+    }
+    if (pool->waited_for_count == 0 || target != pool->waited_for[0]) {
+        assert(pool->upcoming[pool->upcoming_count - 1] == target);
+        log_pool_give_up_from(pool, pool->upcoming_count - 1);
+    }
 }
 
 int log_pool_start(struct log_pool *pool, struct io_queue *queue, const struct log_pool_demand *demand, uint64_t now_ns)
 {
-    if (pool->busy) {
+    if (pool->busy || now_ns < pool->thread_retry_ns) {
         return 0;
     }
     if (log_pool_is_making(pool)) {
         bool due = log_pool_write_until(pool, demand) > pool->preparation.written;
-        return due ? log_pool_submit(pool, queue, demand) : 0;
+        return due ? log_pool_submit(pool, queue, demand, now_ns) : 0;
     }
     if (pool->no_space && !pool->retry_now && now_ns < pool->retry_ns) {
         return 0;
@@ -379,13 +406,18 @@ int log_pool_start(struct log_pool *pool, struct io_queue *queue, const struct l
         return 0;
     }
     pool->retry_now = false;
-    pool->preparation = (struct log_preparation){
-        .io = pool->io, .directory = pool->directory, .header = target->header, .direct = pool->direct};
-    log_pool_take_recyclable(pool, &pool->preparation);
-    int rc = log_pool_submit(pool, queue, demand);
-    if (rc == 0) {
+    struct log_recyclable recyclable = log_pool_take_recyclable(pool, &target->header);
+    pool->preparation = (struct log_preparation){.io = pool->io,
+                                                 .directory = pool->directory,
+                                                 .header = target->header,
+                                                 .recycled_number = recyclable.number,
+                                                 .direct = pool->direct};
+    int rc = log_pool_submit(pool, queue, demand, now_ns);
+    if (pool->busy) {
         target->state = LOG_SEGMENT_PREPARING;
         pool->target = target;
+    } else if (rc == 0) {
+        log_pool_take_back(pool, target, &recyclable);
     }
     return rc;
 }
@@ -449,12 +481,14 @@ int log_pool_finish(struct log_pool *pool, uint64_t now_ns)
     return 0;
 }
 
-uint64_t log_pool_deadline_ns(const struct log_pool *pool, const struct log_pool_demand *demand)
+bool log_pool_is_stuck(const struct log_pool *pool)
 {
-    if (pool->busy) {
-        return UINT64_MAX;
-    }
-    /* What log_pool_start would do, or the driver never sleeps. */
+    return !pool->busy && pool->waited_for_count > 0 && (pool->no_space || pool->thread_retry_ns != 0);
+}
+
+/* What log_pool_start would do, or the driver never sleeps; but for a thread that is waited for. */
+static uint64_t log_pool_wanted_ns(const struct log_pool *pool, const struct log_pool_demand *demand)
+{
     if (log_pool_is_making(pool)) {
         return log_pool_write_until(pool, demand) > pool->preparation.written ? 0 : UINT64_MAX;
     }
@@ -464,4 +498,13 @@ uint64_t log_pool_deadline_ns(const struct log_pool *pool, const struct log_pool
     bool spare_wanted = (pool->upcoming_count == 0 && log_pool_due_bytes(demand, pool->segment_size_max_bytes) > 0) ||
                         log_pool_takes_recycled(pool, demand->log_bytes);
     return pool->waited_for_count > 0 || spare_wanted ? 0 : UINT64_MAX;
+}
+
+uint64_t log_pool_deadline_ns(const struct log_pool *pool, const struct log_pool_demand *demand)
+{
+    if (pool->busy) {
+        return UINT64_MAX;
+    }
+    uint64_t wanted_ns = log_pool_wanted_ns(pool, demand);
+    return wanted_ns > pool->thread_retry_ns ? wanted_ns : pool->thread_retry_ns;
 }

@@ -3,6 +3,7 @@
  * file that cannot be made, and nobody turns in vain meanwhile. */
 #include "unit/log/log_model.h"
 
+#include "base/error.h"
 #include "log/log.h"
 #include "log/log_state.h"
 #include "planted.h"
@@ -211,6 +212,98 @@ static void no_file_is_kept_for_later_while_frames_wait_for_its_room(void **unus
     world_close(&world);
 }
 
+/* ---- without a thread ---- */
+
+/* A queue that has no thread for work so many times. */
+struct refusing_queue {
+    struct io_queue base;
+    struct io_queue *inner;
+    unsigned refusals;
+    unsigned asked;
+};
+
+static int refusing_submit(struct io_queue *queue, struct io_operation *operation)
+{
+    struct refusing_queue *refusing = (struct refusing_queue *)queue;
+    refusing->asked++;
+    if (refusing->refusals > 0) {
+        refusing->refusals--;
+        return error_raise(HF_ENOMEM, "start thread: no");
+    }
+    return io_queue_submit(refusing->inner, operation);
+}
+
+static unsigned refusing_reap(struct io_queue *queue, struct list *done, uint64_t timeout_ns)
+{
+    return io_queue_reap(((struct refusing_queue *)queue)->inner, done, timeout_ns);
+}
+
+static const struct io_queue_ops refusing_ops = {.submit = refusing_submit, .reap = refusing_reap};
+
+/* As the driver would: sleeps until the pool's deadline. Returns how long, in milliseconds, or what was over. */
+static uint64_t sleep_and_step(struct world *world, const struct log_pool_demand *demand, uint64_t tries_max)
+{
+    uint64_t begin_ns = sim_now_ns(world->sim);
+    for (uint64_t i = 0; i < tries_max; i++) {
+        uint64_t deadline_ns = log_pool_deadline_ns(&world->pool, demand);
+        if (deadline_ns == UINT64_MAX) {
+            break;
+        }
+        if (deadline_ns > sim_now_ns(world->sim)) {
+            sim_run_for(world->sim, deadline_ns - sim_now_ns(world->sim));
+        }
+        struct list done;
+        list_init(&done);
+        assert_int_equal(log_pool_start(&world->pool, world->queue, demand, sim_now_ns(world->sim)), 0);
+        if (!world->pool.busy) {
+            continue;
+        }
+        sim_run_for(world->sim, 100 * MS);
+        assert_int_equal(io_queue_reap(world->queue, &done, 0), 1);
+        list_remove(&world->pool.operation.link);
+        assert_int_equal(log_pool_finish(&world->pool, sim_now_ns(world->sim)), 0);
+    }
+    return (sim_now_ns(world->sim) - begin_ns) / MS;
+}
+
+/* Before the first step and between steps; a spare, and what frames wait for; a new file, and one that came back. */
+static void a_step_without_a_thread_is_tried_again_later_and_costs_no_file(void **unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < 8; i++) {
+        bool waited_for = (i & 1) != 0;
+        bool recycled = (i & 2) != 0;
+        bool between = (i & 4) != 0;
+        struct world world;
+        struct log_pool_demand demand = {.log_bytes = MIB, .tail_bytes = MIB, .tail_used = MIB / 2};
+        world_open(&world);
+        struct refusing_queue refusing = {.base = {.ops = &refusing_ops}, .inner = world.queue, .refusals = 3};
+        struct log_segment_header header = {.number = 1, .size_bytes = MIB, .incarnation = 5};
+        assert_true(!recycled || log_pool_offer(&world.pool, &header, MIB)); /* its file is gone: a new one is made */
+        if (between) {
+            world_step(&world, MIB / 2);
+        }
+        world.queue = &refusing.base;
+        struct log_segment *taken = waited_for ? log_pool_take(&world.pool, 4096, MIB) : NULL;
+        demand.tail_used = MIB;
+        bool nothing_left = between && recycled && !waited_for; /* it was whole at once */
+        uint64_t slept_ms = sleep_and_step(&world, &demand, 3);
+        assert_true(nothing_left || slept_ms == 200);
+        assert_int_equal(log_pool_is_stuck(&world.pool), waited_for && refusing.asked > 0);
+        assert_int_equal(world.pool.recyclable_count, recycled && !between);
+        sleep_and_step(&world, &demand, 100);
+        assert_false(log_pool_is_stuck(&world.pool));
+        assert_true(log_pool_deadline_ns(&world.pool, &demand) == UINT64_MAX);
+        assert_true(waited_for || log_pool_ready_bytes(&world.pool) > 0);
+        if (waited_for) {
+            assert_int_equal(taken->state, LOG_SEGMENT_READY);
+            log_segment_close(taken);
+        }
+        world.queue = refusing.inner;
+        world_close(&world);
+    }
+}
+
 /* ---- in a log ---- */
 
 struct logged {
@@ -335,6 +428,7 @@ int main(void)
         cmocka_unit_test(what_frames_wait_for_is_never_larger_than_the_room_that_there_is),
         cmocka_unit_test(a_burst_is_promised_no_more_files_than_there_is_room_for),
         cmocka_unit_test(no_file_is_kept_for_later_while_frames_wait_for_its_room),
+        cmocka_unit_test(a_step_without_a_thread_is_tried_again_later_and_costs_no_file),
         cmocka_unit_test(an_entry_leaves_room_to_make_room_in_the_last_file_that_is_being_made),
         cmocka_unit_test(the_driver_sleeps_while_nothing_that_is_due_for_a_sync_can_be_synced),
     };

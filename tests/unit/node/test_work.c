@@ -1,5 +1,4 @@
 /* Blocking work of a node, where the process may start no more threads. */
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/trace.h"
+#include "no_threads.h"
 #include "node/work.h"
 
 #define PIECES 3u
@@ -19,25 +19,6 @@ struct scene {
     struct work_item items[PIECES];
     unsigned done;
 };
-
-static void set_stack(size_t size)
-{
-    pthread_attr_t attributes;
-    assert_int_equal(pthread_attr_init(&attributes), 0);
-    assert_int_equal(pthread_attr_setstacksize(&attributes, size), 0);
-    assert_int_equal(pthread_setattr_default_np(&attributes), 0);
-    pthread_attr_destroy(&attributes);
-}
-
-static size_t usual_stack(void)
-{
-    pthread_attr_t attributes;
-    size_t size = 0;
-    assert_int_equal(pthread_getattr_default_np(&attributes), 0);
-    assert_int_equal(pthread_attr_getstacksize(&attributes, &size), 0);
-    pthread_attr_destroy(&attributes);
-    return size;
-}
 
 static int run_piece(void *arg)
 {
@@ -62,15 +43,14 @@ static void work_for_which_no_thread_could_be_started_is_done_later(void **state
 {
     struct scene scene = {0};
     struct io *io = NULL;
-    size_t usual = usual_stack();
     assert_int_equal(io_open_kernel(IO_BACKEND_THREADS, &io), 0);
     assert_int_equal(loop_open(io, &scene.loop), 0);
     assert_int_equal(work_open(io, scene.loop, &scene.work), 0);
-    set_stack((size_t)1 << 48);
+    size_t usual = no_threads_begin();
     for (unsigned i = 0; i < PIECES; i++) {
         work_start(&scene.work, &scene.items[i], run_piece, piece_done, &scene);
     }
-    set_stack(usual);
+    no_threads_end(usual);
     scene.timer = (struct loop_timer){.fire = too_late, .arg = &scene};
     loop_timer_set(scene.loop, &scene.timer, loop_now_ms(scene.loop) + 20000);
     loop_run(scene.loop);
