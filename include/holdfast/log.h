@@ -15,7 +15,8 @@
  * Threads: every function may be called from any thread, except where it says "driver". The driver is the one thread
  * that runs the writer's turns: the log's own (HF_LOG_DRIVE_THREAD, the default), or the caller's event loop
  * (HF_LOG_DRIVE_CALLER: call hf_log_turn when the descriptor is readable and after appending). Callbacks run in the
- * driver, inside a turn, and may append again, but neither wait nor close the log.
+ * driver, inside a turn, and may append again, but neither wait nor close the log: what would wait, and the close,
+ * gives them HF_EUNSUPPORTED.
  *
  * Three forms of an append: with a callback (hf_log_append), blocking (hf_log_append_wait, hf_log_sync), and pollable
  * (hf_log_append_with a token, then hf_log_poll when hf_log_poll_descriptor is readable).
@@ -180,8 +181,9 @@ HF_API void hf_log_options_init(struct hf_log_options *options);
  * directory; HF_EEXISTS it is something else than a directory; HF_EUNSUPPORTED (direct, io); HF_EIO; HF_ENOMEM. */
 HF_API int hf_log_open(const char *directory, const struct hf_log_options *options, struct hf_log **out);
 
-/* Completes or fails (HF_ECLOSED) everything that is queued, syncs, closes. Accepts NULL. */
-HF_API void hf_log_close(struct hf_log *log);
+/* Completes or fails (HF_ECLOSED) everything that is queued, syncs, closes. Accepts NULL. HF_EUNSUPPORTED inside one of
+ * the log's callbacks: it stays open. */
+HF_API int hf_log_close(struct hf_log *log);
 
 /* ---- Writing ---- */
 
@@ -248,7 +250,8 @@ struct hf_log_append_options {
 };
 /* hf_log_append with a choice. While it waits for space other threads may append before it; in HF_LOG_DRIVE_CALLER only
  * the driver may wait, and drives turns meanwhile. HF_EBUSY also when queue_entries_max completions are outstanding.
- * HF_EINVALID: options that contradict each other. HF_EUNSUPPORTED: waiting in the simulator. */
+ * HF_EINVALID: options that contradict each other. HF_EUNSUPPORTED: waiting in the simulator, or in a
+ * callback. */
 HF_API int hf_log_append_with(struct hf_log *log, const struct hf_log_batch *batch,
                               const struct hf_log_append_options *options);
 
@@ -400,7 +403,7 @@ HF_API int hf_log_iterator_open(struct hf_log *log, uint64_t group, const struct
                                 struct hf_log_iterator **out);
 /* Lends the next entry until the next call on the iterator. At the end of the log it waits up to timeout_ms for an
  * append (0: not at all; UINT32_MAX: for ever), then returns HF_EUNAVAILABLE: call again later. The driver, and every
- * caller in the simulator, passes 0.
+ * caller in the simulator, passes 0; HF_EUNSUPPORTED where a callback would have to wait.
  * HF_ENOTFOUND: `to` or a limit is reached. HF_ECONFLICT: entries that were handed out have been truncated, or the log
  * restarted; told once, the next call goes on with the first entry that took their place. HF_ECOMPACTED: the next entry
  * lies below the first. HF_ECANCELLED, HF_ECORRUPT, HF_EIO. */

@@ -8,8 +8,10 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/mutation.h"
+#include "base/trace.h"
 #include "log/log_alone.h"
 #include "log/log_append.h"
+#include "log/log_callback.h"
 #include "log/log_drive.h"
 #include "log/log_options.h"
 #include "log/log_recovery.h"
@@ -245,10 +247,15 @@ static void log_fail_rest(struct hf_log *log)
     log_drive_turn(log, 0, LOG_TURN_POLLS);
 }
 
-void hf_log_close(struct hf_log *log)
+int hf_log_close(struct hf_log *log)
 {
     if (log == NULL) {
-        return;
+        return 0;
+    }
+    int rc = log_callback_check(log, "close it");
+    if (rc != 0) {
+        TRACE(TRACE_ERROR, "log", "the log stays open: %s", hf_error_text());
+        return rc;
     }
     struct io *io = log->io_owned ? log->io : NULL;
     mutex_lock(&log->mutex);
@@ -280,6 +287,7 @@ void hf_log_close(struct hf_log *log)
     mutex_close(&log->mutex);
     free(log);
     io_close(io);
+    return 0;
 }
 
 /* ---- turns ---- */
@@ -354,11 +362,14 @@ static void log_step(struct hf_log *log, uint64_t now_ns)
 static unsigned log_call_ready(struct hf_log *log)
 {
     unsigned ran = 0;
+    struct log_callback callback;
+    log_callback_enter(&callback, log);
     for (size_t i = 0; i < log->calling.count; i++) {
         struct log_ready *ready = &log->calling.items[i];
         ready->waiter.done(ready->waiter.arg, ready->result);
         ran++;
     }
+    log_callback_leave(&callback);
     log->calling.count = 0;
     return ran;
 }

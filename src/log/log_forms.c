@@ -5,6 +5,7 @@
 #include "log/log_alone.h"
 #include "log/log_append.h"
 #include "log/log_batch.h"
+#include "log/log_callback.h"
 #include "log/log_drive.h"
 
 #define LOG_SPACE_WAIT_NS UINT64_C(50000000) /* who waits for space looks again after this time at the latest */
@@ -64,10 +65,7 @@ static int log_append_check_options(const struct hf_log *log, const struct hf_lo
     if (options->wait_ms > 0 && log->simulated) {
         return error_raise(HF_EUNSUPPORTED, "in the simulator nothing can wait: append again after turns");
     }
-    if (options->wait_ms > 0 && log->options.driver == HF_LOG_DRIVE_CALLER && log->turning) {
-        return error_raise(HF_EINVALID, "a callback cannot wait for space");
-    }
-    return 0;
+    return options->wait_ms > 0 ? log_callback_check(log, "wait for space") : 0;
 }
 
 int hf_log_append_with(struct hf_log *log, const struct hf_log_batch *batch,
@@ -127,13 +125,17 @@ static int log_append_blocking(struct hf_log *log, const struct hf_log_batch *ba
     if (log->simulated) {
         return error_raise(HF_EUNSUPPORTED, "in the simulator nothing can wait: append, then run turns");
     }
+    int rc = log_callback_check(log, "wait");
+    if (rc != 0) {
+        return rc;
+    }
     struct log_waiting waiting = {0};
     bool drives = log->options.driver == HF_LOG_DRIVE_CALLER;
     mutex_init(&waiting.mutex);
     condition_init(&waiting.condition);
     mutex_lock(&log->mutex);
     log->driver_asleep = log->driver_asleep && !drives;
-    int rc = log_append_locked(log, batch, (struct log_waiter){0}, acknowledge);
+    rc = log_append_locked(log, batch, (struct log_waiter){0}, acknowledge);
     bool waits = rc == 0 && !log_alone_append(log, &rc);
     if (!waits && log->changed_waiters > 0) {
         condition_broadcast(&log->changed); /* durable without a turn */

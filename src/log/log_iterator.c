@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/mutation.h"
+#include "log/log_callback.h"
 #include "log/log_options.h"
 #include "log/log_read_ahead.h"
 #include "log/log_state.h"
@@ -191,6 +192,10 @@ static int log_iterator_wait(struct hf_log_iterator *iterator, uint32_t timeout_
             break;
         }
         if (atomic_load(&iterator->noted)) {
+            break;
+        }
+        rc = log_callback_check(log, "wait for an entry");
+        if (rc != 0) {
             break;
         }
         log->changed_waiters++;

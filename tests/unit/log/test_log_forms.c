@@ -2,6 +2,7 @@
 #include "unit/log/log_fixture.h"
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <time.h>
 
 static const struct hf_log_options variants[] = {
@@ -150,6 +151,126 @@ static void L59_closing_completes_what_is_queued(void **unused)
     }
 }
 
+/* ---- inside a callback ---- */
+
+struct inside {
+    struct fixture *fixture;
+    struct hf_log_batch *batch;
+    struct hf_log_iterator *iterator; /* at the end of the log */
+    int results[8];
+    size_t count;
+    _Atomic bool is_armed;
+    _Atomic bool over;
+};
+
+static void wait_inside(void *arg)
+{
+    struct inside *inside = arg;
+    struct hf_log *log = inside->fixture->log;
+    struct hf_log_append_options patient = {.wait_ms = 60000};
+    struct hf_entry entry;
+    int *results = inside->results;
+    results[inside->count++] = hf_log_append_wait(log, inside->batch);
+    results[inside->count++] = hf_log_sync(log);
+    results[inside->count++] = hf_log_append_with(log, inside->batch, &patient);
+    results[inside->count++] = hf_log_group_create(log, 7, 1);
+    results[inside->count++] = hf_log_group_remove(log, 1);
+    results[inside->count++] = hf_log_install_finish(log, 2);
+    results[inside->count++] = hf_log_iterator_next(inside->iterator, UINT32_MAX, &entry);
+    results[inside->count++] = hf_log_close(log);
+    atomic_store(&inside->over, true);
+}
+
+static void completed_inside(void *arg, int result)
+{
+    assert_int_equal(result, 0);
+    wait_inside(arg);
+}
+
+static void measured_inside(void *arg, const struct hf_log_measurement *measurement)
+{
+    struct inside *inside = arg;
+    if (atomic_exchange(&inside->is_armed, false)) { /* once is enough */
+        wait_inside(inside);
+    }
+}
+
+static void run_inside(struct fixture *fixture, struct inside *inside, hf_log_done *done)
+{
+    struct hf_entry entry = fixture_entry(2, 1, "second");
+    hf_log_batch_clear(fixture->batch);
+    assert_int_equal(hf_log_batch_append(fixture->batch, 1, &entry, 1), 0);
+    assert_int_equal(hf_log_append(fixture->log, fixture->batch, done, inside), 0);
+    for (unsigned i = 0; !atomic_load(&inside->over); i++) {
+        assert_true(i < 10000);
+        if (fixture->options.driver == HF_LOG_DRIVE_CALLER) {
+            hf_log_turn(fixture->log);
+        }
+        usleep(1000);
+    }
+    assert_int_equal(inside->count, 8);
+    for (size_t i = 0; i < inside->count; i++) {
+        assert_int_equal(inside->results[i], HF_EUNSUPPORTED);
+    }
+    assert_int_equal(fixture_append(fixture, 1, 3, 1, "it goes on"), 0);
+}
+
+static void what_would_wait_is_refused_inside_a_callback_and_so_is_the_close(void **unused)
+{
+    for (size_t i = 0; i < 2 * sizeof(variants) / sizeof(variants[0]); i++) {
+        struct fixture fixture;
+        struct inside inside = {.fixture = &fixture};
+        bool measured = i % 2 != 0;
+        fixture_set_up(&fixture);
+        fixture.options = variants[i / 2];
+        fixture.options.on_measured = measured ? measured_inside : NULL;
+        fixture.options.callback_arg = &inside;
+        fixture_open(&fixture);
+        assert_int_equal(fixture_append(&fixture, 2, 1, 1, "first"), 0);
+        assert_int_equal(fixture_append(&fixture, 1, 1, 1, "first"), 0);
+        assert_int_equal(hf_log_install_begin(fixture.log, 2, 5, 2, bytes_of_text("snapshot")), 0);
+        struct hf_log_iterator_options options = {.from = 9};
+        assert_int_equal(hf_log_iterator_open(fixture.log, 1, &options, &inside.iterator), 0);
+        struct hf_entry entry = fixture_entry(1, 1, "of another group");
+        assert_int_equal(hf_log_batch_open(&inside.batch), 0);
+        assert_int_equal(hf_log_batch_append(inside.batch, 3, &entry, 1), 0);
+        atomic_store(&inside.is_armed, measured);
+        run_inside(&fixture, &inside, measured ? NULL : completed_inside);
+        hf_log_iterator_close(inside.iterator);
+        hf_log_batch_close(inside.batch);
+        fixture_tear_down(&fixture);
+    }
+}
+
+static void done_with_another_log(void *arg, int result)
+{
+    struct inside *inside = arg;
+    inside->results[0] = fixture_append(inside->fixture, 1, 1, 1, "in the other log");
+    atomic_store(&inside->over, true);
+}
+
+static void a_callback_may_wait_for_another_log(void **unused)
+{
+    struct fixture one;
+    struct fixture other;
+    struct inside inside = {.fixture = &other};
+    fixture_set_up(&one);
+    fixture_set_up(&other);
+    other.options.driver = HF_LOG_DRIVE_CALLER;
+    fixture_open(&one);
+    fixture_open(&other);
+    struct hf_entry entry = fixture_entry(1, 1, "in the one");
+    assert_int_equal(hf_log_batch_append(one.batch, 1, &entry, 1), 0);
+    assert_int_equal(hf_log_append(one.log, one.batch, done_with_another_log, &inside), 0);
+    for (unsigned i = 0; !atomic_load(&inside.over); i++) {
+        assert_true(i < 10000);
+        usleep(1000);
+    }
+    assert_int_equal(inside.results[0], 0);
+    fixture_tear_down(&one);
+    fixture_tear_down(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +279,8 @@ int main(void)
         cmocka_unit_test(a_barrier_makes_everything_before_it_durable),
         cmocka_unit_test(an_event_loop_takes_completions_by_token),
         cmocka_unit_test(L59_closing_completes_what_is_queued),
+        cmocka_unit_test(what_would_wait_is_refused_inside_a_callback_and_so_is_the_close),
+        cmocka_unit_test(a_callback_may_wait_for_another_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
