@@ -75,6 +75,12 @@ int directory_free_bytes(struct io *io, const char *path, uint64_t *out)
     return rc != 0 ? rc : io->ops->directory_free_bytes(io, path, out);
 }
 
+uint64_t directory_mount(struct io *io, const char *path)
+{
+    assert(path != NULL);
+    return io->ops->directory_mount(io, path);
+}
+
 int path_rename(struct io *io, const char *from, const char *to)
 {
     int rc = io_check_path(from);

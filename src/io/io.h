@@ -59,6 +59,9 @@ int directory_sync(struct io *io, const char *path);
 typedef int directory_visit(void *arg, const char *name, bool is_directory);
 int directory_list(struct io *io, const char *path, directory_visit *visit, void *arg);
 int directory_free_bytes(struct io *io, const char *path, uint64_t *out);
+/* Which mount the folder lies on: while the kernel lives another one has another id (on kernels before 6.8 an id may
+ * come back when its mount is gone). 0: the kernel does not tell, or there is no such folder. */
+uint64_t directory_mount(struct io *io, const char *path);
 int path_rename(struct io *io, const char *from, const char *to); /* replaces `to`; not durable until directory_sync */
 int path_unlink(struct io *io, const char *path);                 /* HF_ENOTFOUND when missing */
 
@@ -158,6 +161,7 @@ struct io_ops {
     int (*directory_sync)(struct io *io, const char *path);
     int (*directory_list)(struct io *io, const char *path, directory_visit *visit, void *arg);
     int (*directory_free_bytes)(struct io *io, const char *path, uint64_t *out);
+    uint64_t (*directory_mount)(struct io *io, const char *path);
     int (*path_rename)(struct io *io, const char *from, const char *to);
     int (*path_unlink)(struct io *io, const char *path);
     int (*file_open)(struct io *io, const char *path, unsigned flags, struct file **out);

@@ -297,6 +297,20 @@ static int kernel_directory_free_bytes(struct io *io, const char *path, uint64_t
     return 0;
 }
 
+/* The headers of the oldest supported system lack the id that is never given out twice. */
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000u
+#endif
+
+static uint64_t kernel_directory_mount(struct io *io, const char *path)
+{
+    struct statx status = {0};
+    unsigned mask = STATX_MNT_ID | STATX_MNT_ID_UNIQUE;
+    return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, mask, &status) == 0 && (status.stx_mask & mask) != 0
+               ? status.stx_mnt_id
+               : 0;
+}
+
 static int kernel_path_rename(struct io *io, const char *from, const char *to)
 {
     return rename(from, to) == 0 ? 0 : kernel_error(errno, "rename %.400s to %.400s", from, to);
@@ -313,7 +327,8 @@ static int kernel_path_unlink(struct io *io, const char *path)
     .close = kernel_close, .monotonic_ns = kernel_io_monotonic_ns, .wall_ms = kernel_io_wall_ms,                      \
     .random = kernel_io_random, .directory_create = kernel_directory_create, .directory_sync = kernel_directory_sync, \
     .directory_list = kernel_directory_list, .directory_free_bytes = kernel_directory_free_bytes,                     \
-    .path_rename = kernel_path_rename, .path_unlink = kernel_path_unlink, .file_open = kernel_file_open
+    .directory_mount = kernel_directory_mount, .path_rename = kernel_path_rename, .path_unlink = kernel_path_unlink,  \
+    .file_open = kernel_file_open
 
 static const struct io_ops kernel_uring_ops = {
     .name = "io_uring",

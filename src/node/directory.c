@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "base/error.h"
+#include "node/relaxed_mark.h"
 
 #define DIRECTORY_MAGIC     "HFNODE\0\1"
 #define DIRECTORY_VERSION   1u
@@ -481,37 +482,38 @@ static int directory_publish_again(struct io *io, const char *path, const struct
     return rc == HF_ENOSPACE ? 0 : rc;
 }
 
-#define DIRECTORY_RELAXED   "relaxed"
-#define DIRECTORY_BOOT      "/proc/sys/kernel/random/boot_id"
-#define DIRECTORY_BOOT_SIZE 36u
+#define DIRECTORY_RELAXED "relaxed"
+#define DIRECTORY_BOOT    "/proc/sys/kernel/random/boot_id"
 
-/* Which life of the kernel this is; empty where nobody says. */
-static void directory_read_boot(struct io *io, struct buffer *out)
+/* Which life of the kernel this is, where it says so, and which mount the log is on. A log that is not there yet will
+ * lie where its parent does. */
+static void directory_look(struct io *io, const char *path, struct relaxed_mark *out)
 {
     struct file *file = NULL;
     size_t got = 0;
-    if (file_open(io, DIRECTORY_BOOT, FILE_READ, &file) == 0 &&
-        file_read(file, 0, buffer_extend(out, DIRECTORY_BOOT_SIZE), DIRECTORY_BOOT_SIZE, &got) == 0 &&
-        got == DIRECTORY_BOOT_SIZE) {
-        out->size = got;
-    }
+    char *log = text_format("%s/log", path);
+    *out = (struct relaxed_mark){.has_mount = true, .mount = directory_mount(io, log)};
+    out->mount = out->mount != 0 ? out->mount : directory_mount(io, path);
+    out->has_boot = file_open(io, DIRECTORY_BOOT, FILE_READ, &file) == 0 &&
+                    file_read(file, 0, out->boot, sizeof(out->boot), &got) == 0 && got == sizeof(out->boot);
     file_close(file);
+    free(log);
 }
 
 static int directory_read_relaxed(struct io *io, const char *path, enum directory_relaxed *out)
 {
     char *name = text_format("%s/" DIRECTORY_RELAXED, path);
-    struct buffer mark = {0};
-    struct buffer boot = {0};
+    struct buffer bytes = {0};
+    struct relaxed_mark mark;
+    struct relaxed_mark now;
     *out = DIRECTORY_STRICT;
-    int rc = directory_read_file(io, name, 64 * 1024, &mark);
+    int rc = directory_read_file(io, name, RELAXED_MARK_SIZE_MAX, &bytes);
     if (rc == 0) {
-        directory_read_boot(io, &boot);
-        bool is_same = boot.size > 0 && mark.size > boot.size && memcmp(mark.data, boot.data, boot.size) == 0;
-        *out = is_same ? DIRECTORY_RELAXED_SINCE_BOOT : DIRECTORY_RELAXED_BEFORE;
+        directory_look(io, path, &now);
+        relaxed_mark_decode(buffer_bytes(&bytes), &mark);
+        *out = relaxed_mark_is_kept(&mark, &now) ? DIRECTORY_RELAXED_SINCE_BOOT : DIRECTORY_RELAXED_BEFORE;
     }
-    buffer_close(&boot);
-    buffer_close(&mark);
+    buffer_close(&bytes);
     free(name);
     return rc == HF_ENOTFOUND ? 0 : rc;
 }
@@ -523,13 +525,11 @@ enum directory_relaxed directory_relaxed(const struct directory *directory)
 
 int directory_set_relaxed(struct directory *directory, bool is_kept)
 {
-    static const char note[] = "\nThe log beside this file acknowledges before the device has the bytes. After an "
-                               "unclean stop it may lack its end.\n";
     struct buffer bytes = {0};
-    if (is_kept) {
-        directory_read_boot(directory->io, &bytes);
-    }
-    buffer_append_bytes(&bytes, bytes_of_text(note));
+    struct relaxed_mark mark;
+    directory_look(directory->io, directory->path, &mark);
+    mark.has_boot = mark.has_boot && is_kept;
+    relaxed_mark_encode(&mark, &bytes);
     int rc = directory_publish_file(directory->io, directory->path, DIRECTORY_RELAXED, buffer_bytes(&bytes));
     buffer_close(&bytes);
     return rc;

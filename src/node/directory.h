@@ -6,10 +6,9 @@
  *   members   the members as this node knew them last (node/membership.h); missing: those of the description
  *   joining   an identity without a node id, while the node joins: repeated, a join goes on where it stopped
  *   rebuilding  while a directory is made out of others (node/rebuild.h): without `node` beside it, a rest of that
- *   relaxed   while the log acknowledges before the device has the bytes (node/relaxed.h): the boot id of the kernel
- *             that has them (36 characters; none where it has no such id, or where a write or sync of the log failed),
- * then a text for people log/      the log of all groups snapshots/  theirs, unless the configuration names another
- * place
+ *   relaxed   while the log acknowledges before the device has the bytes: who has them (node/relaxed_mark.h)
+ *   log/      the log of all groups
+ *   snapshots/  theirs, unless the configuration names another place
  *
  * File `node`, version 1 (little-endian): 0: magic "HFNODE\0\1" (8) · 8: format version u32 = 1 · 12: CRC-32C u32 of
  * everything else · 16: cluster id (16) · 32: node id u64 · 40: node incarnation u64 (64 random bits, drawn when the
@@ -32,7 +31,7 @@ struct directory_identity {
 
 enum directory_relaxed {
     DIRECTORY_STRICT,
-    DIRECTORY_RELAXED_SINCE_BOOT, /* the kernel has not ended since: what it was given it still has */
+    DIRECTORY_RELAXED_SINCE_BOOT, /* kernel and mount are the same: what they were given they still have */
     DIRECTORY_RELAXED_BEFORE
 };
 

@@ -1,11 +1,11 @@
 /* Sync policies that acknowledge before the device has the bytes (interval, none), and what follows from them.
  *
  * While a node runs under one, its data directory carries the mark `relaxed`; a clean stop makes everything durable and
- * takes the mark away. A node that finds it was killed, or the power went. The mark names the kernel's boot: where that
- * is still the same, the kernel has what the process gave it, and nothing is lost, unless a write or sync failed: then
- * the mark names none. Otherwise what was acknowledged may
- * be. Each of the node's groups then rejoins (replica/rejoin.h): no vote until a leader has brought it back to where it
- * may have been. The mark stays as it is until that happened in all of them, over restarts and under another policy.
+ * takes the mark away. A node that finds it was killed, or the power went. The mark names the kernel's boot and
+ * the log's mount (node/relaxed_mark.h): where both are still the same, the kernel has what the process gave it, and
+ * nothing is lost, unless a write or sync failed: then the mark names none. Otherwise what was acknowledged may be.
+ * Each of the node's groups then rejoins (replica/rejoin.h): no vote until a leader has brought it back to where it may
+ * have been. The mark stays as it is until that happened in all of them, over restarts and under another policy.
  *
  * A node that is the only voter has nobody to ask: it opens, and says what may be lost. So does one whose operator says
  * that what is lost is lost (options.accept_lost_writes): where no majority of the voters kept what it acknowledged,

@@ -96,6 +96,7 @@ struct sim_host *sim_host_add(struct sim *sim, const char *name, const struct si
     sim_disk_init(&host->disk, host, chosen->disk_capacity_bytes);
     rng_seed(&host->rng, rng_next(&sim->rng));
     host->boot_ns = rng_below(&sim->rng, SIM_HOST_BOOT_MAX_NS);
+    host->mount = 1;
     host->wall_offset_ms = chosen->wall_skew_ms;
     host->direct_refused = chosen->direct_refused;
     host->sheltered = chosen->sheltered;
@@ -205,6 +206,7 @@ void sim_host_start(struct sim_host *host)
     if (host->state == SIM_HOST_OFF) {
         sim_crash_settle(&host->disk);
         host->boot_ns = rng_below(&host->sim->rng, SIM_HOST_BOOT_MAX_NS);
+        host->mount++;
     }
     host->disk.cut_left = 0;
     host->disk.stall_until_ns = 0;

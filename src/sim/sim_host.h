@@ -33,6 +33,7 @@ struct sim_host {
     struct list processes;
     struct rng rng;         /* what io_random gives */
     uint64_t boot_ns;       /* added to the world's time: monotonic clocks of two hosts have nothing in common */
+    uint64_t mount;         /* of its disk: another one after each loss of power */
     int64_t wall_offset_ms; /* against the world's wall clock */
     uint64_t paused_until_ns;
     bool direct_refused;

@@ -183,6 +183,16 @@ static int sim_io_directory_free_bytes(struct io *io, const char *path, uint64_t
     return rc;
 }
 
+static uint64_t sim_io_directory_mount(struct io *io, const char *path)
+{
+    struct sim_disk *disk = NULL;
+    struct sim_inode *folder = NULL;
+    char canonical[SIM_PATH_SIZE_MAX];
+    int rc = sim_io_begin(io, path, &disk, canonical);
+    rc = rc == 0 ? sim_io_find_folder(disk, canonical, &folder) : rc;
+    return rc == 0 ? sim_io_process(io)->host->mount : 0;
+}
+
 /* ---- names ---- */
 
 static int sim_io_check_rename(struct sim_disk *disk, const char *from, const char *to)
@@ -266,6 +276,7 @@ const struct io_ops sim_io_ops = {
     .directory_sync = sim_io_directory_sync,
     .directory_list = sim_io_directory_list,
     .directory_free_bytes = sim_io_directory_free_bytes,
+    .directory_mount = sim_io_directory_mount,
     .path_rename = sim_io_path_rename,
     .path_unlink = sim_io_path_unlink,
     .file_open = sim_file_open,

@@ -350,6 +350,26 @@ static void a_process_that_was_killed_lost_nothing_unless_a_sync_had_failed(void
     scene_close(scene);
 }
 
+/* A machine that was restored, a disk that was pulled out and put back: the kernel lives, and has nothing of it. */
+static void P1_a_device_that_was_detached_meanwhile_may_have_lost_what_the_kernel_had(void **state)
+{
+    struct scene *scene = scene_with_data(3, &lazy);
+    struct scene_node *leader = scene_leader(scene, GROUP);
+    struct scene_node *victim = scene_follower(scene, GROUP);
+    give_boot_id(victim);
+    scene_kill(victim);
+    assert_int_equal(scene_start(victim), 0);
+    wait_rejoined(scene, victim, 3000);
+    scene_run_ms(scene, 2000); /* its mark names the kernel */
+    put_all(leader, WRITES + 1, 5);
+    scene_run_ms(scene, 200);
+    assert_true(lose_power(victim, 0) >= 5);
+    assert_true(is_rejoining(victim));
+    wait_rejoined(scene, victim, 8000);
+    must_hold(victim, WRITES + 5);
+    scene_close(scene);
+}
+
 /* Two of three forgot, one has everything: with the vote of one of the two it leads. With both they would not need it.
  */
 static void where_one_kept_everything_accepting_on_one_other_node_loses_nothing(void **state)
@@ -393,6 +413,7 @@ int main(void)
         cmocka_unit_test(a_node_alone_opens_with_what_is_left),
         cmocka_unit_test(where_all_lost_their_power_nobody_leads_until_it_is_accepted),
         cmocka_unit_test(a_process_that_was_killed_lost_nothing_unless_a_sync_had_failed),
+        cmocka_unit_test(P1_a_device_that_was_detached_meanwhile_may_have_lost_what_the_kernel_had),
         cmocka_unit_test(where_one_kept_everything_accepting_on_one_other_node_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

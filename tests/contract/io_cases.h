@@ -36,6 +36,7 @@
     X(directory_list_stops_where_the_visitor_says_and_lets_it_unlink) \
     X(directory_sync_needs_a_directory)                               \
     X(free_space_is_known)                                            \
+    X(a_folder_lies_on_the_same_mount_for_as_long_as_that_is_there)   \
     X(the_clocks_and_randomness_behave)                               \
     X(a_queue_has_a_depth)                                            \
     X(a_queued_durable_write_completes_and_can_be_read)               \
@@ -472,6 +473,16 @@ static void free_space_is_known(void **state)
     io_cases_assert_ok(directory_free_bytes(fixture->io, fixture->dir, &bytes));
     assert_true(bytes > 0);
     assert_true(directory_free_bytes(fixture->io, io_cases_path(fixture, "missing"), &bytes) < 0);
+}
+
+static void a_folder_lies_on_the_same_mount_for_as_long_as_that_is_there(void **state)
+{
+    struct io_fixture *fixture = io_cases_fixture(state);
+    uint64_t mount = directory_mount(fixture->io, fixture->dir);
+    io_cases_assert_ok(directory_create(fixture->io, io_cases_path(fixture, "inner")));
+    assert_true(directory_mount(fixture->io, fixture->dir) == mount);
+    assert_true(directory_mount(fixture->io, io_cases_path(fixture, "inner")) == mount);
+    assert_true(directory_mount(fixture->io, io_cases_path(fixture, "missing")) == 0);
 }
 
 static void the_clocks_and_randomness_behave(void **state)

@@ -277,11 +277,21 @@ static void work_of_many_threads_comes_back_once_each_with_its_own_result(void *
     free(jobs);
 }
 
-#define CASES(X)                                                 \
-    X(every_message_reaches_the_executor_once_and_in_order)      \
-    X(an_executor_that_is_stopped_and_woken_ends_wherever_it_is) \
-    X(a_queue_may_close_as_soon_as_the_last_wake_was_seen)       \
-    X(work_of_many_threads_comes_back_once_each_with_its_own_result)
+/* Two mounts that every machine has. */
+static void mounts_are_told_apart_where_the_kernel_tells(void **state)
+{
+    struct io_fixture *fixture = *state;
+    uint64_t root = directory_mount(fixture->io, "/");
+    assert_true(root == 0 || root != directory_mount(fixture->io, "/proc"));
+    assert_true(root == directory_mount(fixture->io, "/"));
+}
+
+#define CASES(X)                                                     \
+    X(every_message_reaches_the_executor_once_and_in_order)          \
+    X(an_executor_that_is_stopped_and_woken_ends_wherever_it_is)     \
+    X(a_queue_may_close_as_soon_as_the_last_wake_was_seen)           \
+    X(work_of_many_threads_comes_back_once_each_with_its_own_result) \
+    X(mounts_are_told_apart_where_the_kernel_tells)
 
 #define COAT(name)                                       \
     static void name##_or_skip(void **state)             \
