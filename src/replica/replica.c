@@ -602,6 +602,8 @@ void replica_status(const struct replica *replica, struct replica_status *out)
     struct replica_told told = step_view(replica);
     struct hf_log_group_state state;
     bool is_readable = hf_log_group_state(replica->options.log, replica->options.group, &state) == 0;
+    /* START waits for the disk: until then the engine does not know what it will start from. */
+    bool is_before_start = replica->phase == REPLICA_PHASE_OPENING || replica->phase == REPLICA_PHASE_READY;
     *out = (struct replica_status){
         .state = told.state,
         .term = told.term,
@@ -612,7 +614,7 @@ void replica_status(const struct replica *replica, struct replica_status *out)
         .last_index = replica->appends.last_index,
         .durable_index = replica->appends.durable_index,
         .first_index = is_readable ? state.first_index : 0,
-        .snapshot_index = raft->trail.snapshot.index,
+        .snapshot_index = is_before_start ? replica->options.snapshot.index : raft->trail.snapshot.index,
         .is_changing = raft->configuration_uncommitted_index != 0,
         .transferring = step_is_leader(replica) && raft_transferee(raft) != 0,
         .is_rejoining = replica->rejoin.is_open,

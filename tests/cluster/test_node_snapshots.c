@@ -57,6 +57,9 @@ static void a_start_loads_the_newest_snapshot_and_replays_only_what_follows(void
     scene_power_off(node);
     assert_int_equal(scene_start(node), 0);
     assert_true(scene_group(node, GROUP)->applied_index == index);
+    struct node_group_status status; /* says so before consensus has started, too */
+    assert_int_equal(node_group_status(node->node, GROUP - 1, &status), 0);
+    assert_true(status.replica.snapshot_index == index);
     scene_wait_led(scene, 5000);
     assert_int_equal(scene_get(node, GROUP, 3, &value), 0);
     assert_int_equal(value, 77);
