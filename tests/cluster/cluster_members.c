@@ -256,14 +256,11 @@ static void members_join(struct cluster *cluster)
 
 /* ---- A wiped disk ---- */
 
-/* Nothing is under way, and everybody else could go on without this one. */
-static bool members_may_wipe(struct cluster *cluster, const struct cluster_node *victim)
+bool cluster_members_may_lose(struct cluster *cluster, const struct cluster_node *victim)
 {
     const struct cluster_node *reference = cluster_reference(cluster);
     const struct membership *membership = reference != NULL ? node_membership(reference->node) : NULL;
-    /* Of a cluster that began as one node, the description names that node alone: formatted anew with it, it is a whole
-     * cluster to itself and asks nobody (docs/guarantees.md). */
-    if (cluster->plan->nodes == 1 || membership == NULL || cluster->is_wiping || !list_empty(&cluster->changes) ||
+    if (membership == NULL || cluster->is_wiping || cluster->damage.node != NULL || !list_empty(&cluster->changes) ||
         victim->node == NULL || membership_voters(membership) < 3 ||
         membership_voters(membership) != membership->count) {
         return false;
@@ -341,7 +338,9 @@ static int members_format_as(struct cluster_node *node)
 
 void cluster_trouble_wipe(struct cluster *cluster, struct cluster_node *victim)
 {
-    if (!members_may_wipe(cluster, victim)) {
+    /* Of a cluster that began as one node, the description names that node alone: formatted anew with it, it is a whole
+     * cluster to itself and asks nobody (docs/guarantees.md). */
+    if (cluster->plan->nodes == 1 || !cluster_members_may_lose(cluster, victim)) {
         return;
     }
     cluster_count(cluster, CLUSTER_EVENT_WIPED);
@@ -371,7 +370,7 @@ void cluster_trouble_members(struct cluster *cluster, struct cluster_node *subje
 {
     struct cluster_node *through = members_pick_running(cluster);
     struct membership_change change = {.kind = MEMBERSHIP_ROLE, .node = {.id = subject->id}};
-    if (through == NULL || cluster->is_wiping) {
+    if (through == NULL || cluster->is_wiping || cluster_damage_needs_others(cluster)) {
         return;
     }
     uint64_t dice = rng_below(cluster->rng, 10);

@@ -45,6 +45,9 @@ const char *cluster_event_name(enum cluster_event event)
         "install_interrupted",
         "install_resumed",
         "started_from_snapshot",
+        "snapshot_damaged",
+        "snapshot_fell_back",
+        "snapshot_of_others",
         "system_snapshot",
         "system_compacted",
         "system_installed",
@@ -234,6 +237,7 @@ void cluster_node_start(struct cluster_node *node)
               rc != 0 ? hf_error_text() : "");
     if (rc == 0) {
         cluster_oracle_node_started(node);
+        cluster_damage_started(node);
         return;
     }
     node->node = NULL;
@@ -324,6 +328,7 @@ void cluster_plan_from_seed(uint64_t seed, struct cluster_plan *plan)
     plan->spares = (uint32_t)rng_below(&rng, CLUSTER_MACHINES_MAX - plan->nodes + 1);
     plan->member_gap_ms = cluster_pick(&rng, 2500, 700);
     plan->wipe_gap_ms = cluster_pick(&rng, 4000, 1500);
+    plan->damage_gap_ms = plan->snapshot_entries > 0 ? cluster_pick(&rng, 2000, 600) : 0;
 }
 
 /* ---- Running ---- */
@@ -352,6 +357,7 @@ static bool cluster_run_until(struct cluster *cluster, bool (*condition)(struct 
         }
         cluster_oracle_look(cluster);
         cluster_trouble_look(cluster);
+        cluster_damage_look(cluster);
         if (sim_now_ns(cluster->sim) >= match_ns) {
             match_ns = sim_now_ns(cluster->sim) + CLUSTER_MATCH_GAP_MS * CLUSTER_MS;
             cluster_oracle_match_logs(cluster, CLUSTER_MATCH_DEPTH);

@@ -52,6 +52,7 @@ struct cluster_plan {
     uint64_t snapshot_entries; /* between two snapshots of a group; 0: none are taken */
     uint64_t snapshot_trail;
     uint32_t lag_gap_ms;       /* a follower hears nothing for so long that it needs a snapshot */
+    uint32_t damage_gap_ms;    /* snapshots on a disk are damaged */
     uint32_t interrupt_events; /* of so many, one interrupts an install that is under way; 0: none does */
 };
 void cluster_plan_from_seed(uint64_t seed, struct cluster_plan *plan);
@@ -84,9 +85,12 @@ enum cluster_event {
     CLUSTER_EVENT_INSTALL_INTERRUPTED,
     CLUSTER_EVENT_INSTALL_RESUMED, /* with chunks that were there before */
     CLUSTER_EVENT_STARTED_FROM_SNAPSHOT,
-    CLUSTER_EVENT_SYSTEM_SNAPSHOT,  /* the system group, when a node stops: it had one, */
-    CLUSTER_EVENT_SYSTEM_COMPACTED, /* its log no longer begins at 1, */
-    CLUSTER_EVENT_SYSTEM_INSTALLED, /* its log's last reset names one that was received */
+    CLUSTER_EVENT_SNAPSHOT_DAMAGED,
+    CLUSTER_EVENT_SNAPSHOT_FELL_BACK, /* a start from an older one, or from the log alone */
+    CLUSTER_EVENT_SNAPSHOT_OF_OTHERS, /* a closed group that its leader's started again */
+    CLUSTER_EVENT_SYSTEM_SNAPSHOT,    /* the system group, when a node stops: it had one, */
+    CLUSTER_EVENT_SYSTEM_COMPACTED,   /* its log no longer begins at 1, */
+    CLUSTER_EVENT_SYSTEM_INSTALLED,   /* its log's last reset names one that was received */
     CLUSTER_EVENT_MEMBER_JOINED,
     CLUSTER_EVENT_MEMBER_PROMOTED,
     CLUSTER_EVENT_MEMBER_DEMOTED,

@@ -393,6 +393,7 @@ void cluster_trouble_start(struct cluster *cluster)
         {cluster, plan->member_gap_ms, cluster_trouble_members},
         {cluster, plan->wipe_gap_ms, cluster_trouble_wipe},
         {cluster, plan->lag_gap_ms, trouble_lag},
+        {cluster, plan->damage_gap_ms, cluster_trouble_damage},
     };
     memcpy(cluster->schedules, rows, sizeof(rows));
     for (uint32_t i = 0; i < CLUSTER_TROUBLES; i++) {

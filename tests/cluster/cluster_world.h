@@ -1,5 +1,5 @@
 /* The inside of the cluster simulation, shared by its files: cluster_sim.c (nodes, plan, end), cluster_clients.c,
- * cluster_trouble.c, cluster_members.c and cluster_oracle.c. */
+ * cluster_trouble.c, cluster_members.c, cluster_damage.c and cluster_oracle.c. */
 #ifndef CLUSTER_CLUSTER_WORLD_H
 #define CLUSTER_CLUSTER_WORLD_H
 
@@ -104,7 +104,22 @@ struct cluster_ticket {
     uint32_t life;
 };
 
-#define CLUSTER_TROUBLES 11u
+#define CLUSTER_TROUBLES 12u
+
+#define CLUSTER_DAMAGE_MAX 8u
+
+/* Snapshots of one group at one node that were damaged and are not healed yet: cluster_damage.c. */
+struct cluster_damage {
+    struct cluster_node *node; /* NULL: none */
+    uint64_t node_id;
+    uint64_t group;
+    uint64_t index;    /* of the newest of them */
+    bool needs_others; /* no copy is left here */
+    bool was_stopped;  /* and started since */
+    bool was_closed;   /* … without the group */
+    unsigned count;
+    struct hf_snapshot_id ids[CLUSTER_DAMAGE_MAX];
+};
 
 typedef void cluster_trouble(struct cluster *cluster, struct cluster_node *node);
 struct cluster_schedule {
@@ -125,6 +140,7 @@ struct cluster {
     uint32_t machines;
     struct list changes;                                    /* of members, asked for and not answered */
     bool is_wiping;                                         /* one at a time */
+    struct cluster_damage damage;                           /* one at a time */
     struct cluster_client clients[CLUSTER_CLIENTS_MAX + 2]; /* behind them the final one and the prober */
     struct cluster_log logs[CLUSTER_ALL_GROUPS_MAX];
     enum cluster_phase phase;
@@ -154,6 +170,8 @@ void cluster_node_start(struct cluster_node *node);
 /* A running node that knows most about the members; NULL: none. */
 const struct cluster_node *cluster_reference(const struct cluster *cluster);
 bool cluster_is_member(const struct cluster *cluster, const struct cluster_node *node);
+/* Nothing is under way, and everybody else could go on without this one. */
+bool cluster_members_may_lose(struct cluster *cluster, const struct cluster_node *victim);
 void cluster_node_retire(struct cluster_node *node);
 void cluster_members_look(struct cluster *cluster);
 void cluster_members_close(struct cluster *cluster);
@@ -170,6 +188,13 @@ void cluster_trouble_start(struct cluster *cluster);
 void cluster_trouble_term_changed(struct cluster_node *node);
 void cluster_trouble_look(struct cluster *cluster);
 void cluster_trouble_led(struct cluster_node *node, uint64_t group);
+
+/* ---- damaged snapshots ---- */
+void cluster_trouble_damage(struct cluster *cluster, struct cluster_node *victim);
+void cluster_damage_look(struct cluster *cluster); /* after every event */
+void cluster_damage_started(struct cluster_node *node);
+/* Somebody has to fetch what only the others have: none of them may go. */
+bool cluster_damage_needs_others(const struct cluster *cluster);
 
 /* ---- oracle ---- */
 void cluster_oracle_applied(void *arg, uint64_t group, const struct hf_entry *entry, const uint64_t digest[2]);
