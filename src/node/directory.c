@@ -9,9 +9,9 @@
 #include "base/error.h"
 #include "node/relaxed_mark.h"
 
-#define DIRECTORY_MAGIC     "HFNODE\0\1"
-#define DIRECTORY_VERSION   1u
-#define DIRECTORY_NODE_SIZE 56u
+#define DIRECTORY_MAGIC         "HFNODE\0\1"
+#define DIRECTORY_NODE_SIZE     56u /* version 1 */
+#define DIRECTORY_NODE_SIZE_MAX 64u /* version 2 */
 
 struct directory {
     struct directory_identity identity;
@@ -27,21 +27,27 @@ struct directory {
 
 /* ---- The file `node` ---- */
 
-static uint32_t directory_node_crc(const uint8_t *bytes)
+static uint32_t directory_node_crc(const uint8_t *bytes, size_t size)
 {
     uint32_t crc = checksum_crc32c(0, bytes, 12);
-    return checksum_crc32c(crc, bytes + 16, DIRECTORY_NODE_SIZE - 16);
+    return checksum_crc32c(crc, bytes + 16, size - 16);
 }
 
-static void directory_encode_node(const struct directory_identity *identity, uint8_t bytes[DIRECTORY_NODE_SIZE])
+/* Without a feature it is what every program reads. */
+static size_t directory_encode_node(const struct directory_identity *identity, uint8_t bytes[DIRECTORY_NODE_SIZE_MAX])
 {
+    size_t size = identity->features != 0 ? DIRECTORY_NODE_SIZE_MAX : DIRECTORY_NODE_SIZE;
     memcpy(bytes, DIRECTORY_MAGIC, 8);
-    bytes_put_u32(bytes + 8, DIRECTORY_VERSION);
+    bytes_put_u32(bytes + 8, identity->features != 0 ? DIRECTORY_VERSION_FEATURES : DIRECTORY_VERSION_PLAIN);
     memcpy(bytes + 16, identity->cluster_id, PEER_CLUSTER_ID_SIZE);
     bytes_put_u64(bytes + 32, identity->node_id);
     bytes_put_u64(bytes + 40, identity->node_incarnation);
     bytes_put_u64(bytes + 48, identity->created_ms);
-    bytes_put_u32(bytes + 12, directory_node_crc(bytes));
+    if (size == DIRECTORY_NODE_SIZE_MAX) {
+        bytes_put_u64(bytes + 56, identity->features);
+    }
+    bytes_put_u32(bytes + 12, directory_node_crc(bytes, size));
+    return size;
 }
 
 static int directory_decode_node(struct hf_bytes bytes, struct directory_identity *out)
@@ -50,15 +56,22 @@ static int directory_decode_node(struct hf_bytes bytes, struct directory_identit
     if (bytes.size < 12 || memcmp(data, DIRECTORY_MAGIC, 8) != 0) {
         return error_raise(HF_ECORRUPT, "this is not the identity of a node");
     }
-    if (bytes_get_u32(data + 8) != DIRECTORY_VERSION) {
-        return error_raise(HF_EVERSION, "the data directory has version %" PRIu32 ", this program knows %u",
-                           bytes_get_u32(data + 8), DIRECTORY_VERSION);
+    uint32_t version = bytes_get_u32(data + 8);
+    if (version != DIRECTORY_VERSION_PLAIN && version != DIRECTORY_VERSION_FEATURES) {
+        return error_raise(HF_EVERSION, "the data directory has version %" PRIu32 ", this program knows up to %u",
+                           version, DIRECTORY_VERSION_FEATURES);
     }
-    if (bytes.size != DIRECTORY_NODE_SIZE) {
-        return error_raise(HF_ECORRUPT, "the identity has %zu bytes instead of %u", bytes.size, DIRECTORY_NODE_SIZE);
+    size_t size = version == DIRECTORY_VERSION_PLAIN ? DIRECTORY_NODE_SIZE : DIRECTORY_NODE_SIZE_MAX;
+    if (bytes.size != size) {
+        return error_raise(HF_ECORRUPT, "the identity has %zu bytes instead of %zu", bytes.size, size);
     }
-    if (bytes_get_u32(data + 12) != directory_node_crc(data)) {
+    if (bytes_get_u32(data + 12) != directory_node_crc(data, size)) {
         return error_raise(HF_ECORRUPT, "the checksum of the identity does not match");
+    }
+    out->features = version == DIRECTORY_VERSION_PLAIN ? 0 : bytes_get_u64(data + 56);
+    if ((out->features & ~DIRECTORY_FEATURES_ALL) != 0) {
+        return error_raise(HF_EVERSION, "the data directory needs features %#" PRIx64 " of a newer program",
+                           out->features & ~DIRECTORY_FEATURES_ALL);
     }
     memcpy(out->cluster_id, data + 16, PEER_CLUSTER_ID_SIZE);
     out->node_id = bytes_get_u64(data + 32);
@@ -206,13 +219,19 @@ static int directory_check_unused(struct io *io, const char *path)
     return rc;
 }
 
+static int directory_publish_identity(struct io *io, const char *path, const struct directory_identity *identity)
+{
+    uint8_t node[DIRECTORY_NODE_SIZE_MAX];
+    size_t size = directory_encode_node(identity, node);
+    return directory_publish_file(io, path, "node", bytes_of(node, size));
+}
+
 /* What makes a directory a node's: the description, the members when they are other than the description's, and last
  * the identity. The directory is locked. */
 static int directory_publish(struct io *io, const char *path, const struct description *description,
                              const struct membership *membership, const struct directory_identity *identity)
 {
     struct buffer bytes = {0};
-    uint8_t node[DIRECTORY_NODE_SIZE];
     description_encode(description, &bytes);
     int rc = directory_publish_file(io, path, "cluster", buffer_bytes(&bytes));
     if (rc == 0 && membership != NULL) {
@@ -220,10 +239,7 @@ static int directory_publish(struct io *io, const char *path, const struct descr
         membership_encode(membership, &bytes);
         rc = directory_publish_file(io, path, "members", buffer_bytes(&bytes));
     }
-    if (rc == 0) {
-        directory_encode_node(identity, node);
-        rc = directory_publish_file(io, path, "node", bytes_of(node, sizeof(node)));
-    }
+    rc = rc == 0 ? directory_publish_identity(io, path, identity) : rc;
     buffer_close(&bytes);
     return rc;
 }
@@ -273,7 +289,7 @@ int directory_join_begin(struct io *io, const char *path, const uint8_t cluster_
 {
     struct buffer bytes = {0};
     struct file *lock = NULL;
-    uint8_t node[DIRECTORY_NODE_SIZE];
+    uint8_t node[DIRECTORY_NODE_SIZE_MAX];
     struct directory_identity identity = {0};
     char *name = text_format("%s/joining", path);
     int rc = directory_enter(io, path, &lock);
@@ -290,8 +306,8 @@ int directory_join_begin(struct io *io, const char *path, const uint8_t cluster_
     identity =
         (struct directory_identity){.node_incarnation = directory_draw_incarnation(io), .created_ms = io_wall_ms(io)};
     memcpy(identity.cluster_id, cluster_id, PEER_CLUSTER_ID_SIZE);
-    directory_encode_node(&identity, node);
-    rc = directory_publish_file(io, path, "joining", bytes_of(node, sizeof(node)));
+    size_t size = directory_encode_node(&identity, node);
+    rc = directory_publish_file(io, path, "joining", bytes_of(node, size));
     *incarnation = identity.node_incarnation;
 done:
     file_close(lock);
@@ -475,11 +491,27 @@ int directory_write_members(struct directory *directory, const struct membership
 
 /* Publishes what was read once more: the process that wrote it may have failed to make the names durable, and then only
  * the page cache shows them (HAZARDS row 1, for folders). Without room nothing is changed, and nothing is worse. */
-static int directory_publish_again(struct io *io, const char *path, const struct directory *directory)
+static int directory_publish_again(struct io *io, const char *path, struct directory *directory)
 {
     const struct membership *membership = directory->has_members ? &directory->membership : NULL;
-    int rc = directory_publish(io, path, directory->description, membership, &directory->identity);
+    struct directory_identity identity = directory->identity;
+    /* A crash may have come between the two, and a mark that an early program wrote came alone. */
+    identity.features = directory->relaxed != DIRECTORY_STRICT ? DIRECTORY_FEATURE_RELAXED : 0;
+    int rc = directory_publish(io, path, directory->description, membership, &identity);
+    directory->identity.features = rc == 0 ? identity.features : directory->identity.features;
     return rc == HF_ENOSPACE ? 0 : rc;
+}
+
+static int directory_set_features(struct directory *directory, uint64_t features)
+{
+    struct directory_identity identity = directory->identity;
+    identity.features = features;
+    if (features == directory->identity.features) {
+        return 0;
+    }
+    int rc = directory_publish_identity(directory->io, directory->path, &identity);
+    directory->identity.features = rc == 0 ? features : directory->identity.features;
+    return rc;
 }
 
 #define DIRECTORY_RELAXED "relaxed"
@@ -530,7 +562,8 @@ int directory_set_relaxed(struct directory *directory, bool is_kept)
     directory_look(directory->io, directory->path, &mark);
     mark.has_boot = mark.has_boot && is_kept;
     relaxed_mark_encode(&mark, &bytes);
-    int rc = directory_publish_file(directory->io, directory->path, DIRECTORY_RELAXED, buffer_bytes(&bytes));
+    int rc = directory_set_features(directory, DIRECTORY_FEATURE_RELAXED); /* first: the mark is never without it */
+    rc = rc != 0 ? rc : directory_publish_file(directory->io, directory->path, DIRECTORY_RELAXED, buffer_bytes(&bytes));
     buffer_close(&bytes);
     return rc;
 }
@@ -541,7 +574,7 @@ int directory_set_strict(struct directory *directory)
     int rc = path_unlink(directory->io, name);
     rc = rc == 0 || rc == HF_ENOTFOUND ? directory_sync(directory->io, directory->path) : rc;
     free(name);
-    return rc;
+    return rc == 0 ? directory_set_features(directory, 0) : rc;
 }
 
 /* Everything but the identity and the lock, which came first. */

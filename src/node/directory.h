@@ -10,9 +10,12 @@
  *   log/      the log of all groups
  *   snapshots/  theirs, unless the configuration names another place
  *
- * File `node`, version 1 (little-endian): 0: magic "HFNODE\0\1" (8) · 8: format version u32 = 1 · 12: CRC-32C u32 of
+ * File `node` (little-endian): 0: magic "HFNODE\0\1" (8) · 8: format version u32 = 1 or 2 · 12: CRC-32C u32 of
  * everything else · 16: cluster id (16) · 32: node id u64 · 40: node incarnation u64 (64 random bits, drawn when the
- * directory is formatted: a wiped disk never comes back under its old identity) · 48: created, UNIX ms u64. 56 bytes.
+ * directory is formatted: a wiped disk never comes back under its old identity) · 48: created, UNIX ms u64 · 56:
+ * version 2 only: features u64, DIRECTORY_FEATURE_…: a program that does not know one of them must not open the
+ * directory. 56 or 64 bytes. Version 2 is written while there is a feature, so that programs that know version 1 only
+ * refuse it as long as that matters, and open it afterwards.
  *
  * Formatting writes both files under temporary names, syncs, renames, syncs the directory; `node` is last and is what
  * makes the directory valid. Opening publishes both once more, so that what a failed formatting left in the page cache
@@ -22,11 +25,19 @@
 
 #include "node/membership.h"
 
+#define DIRECTORY_VERSION_PLAIN    1u
+#define DIRECTORY_VERSION_FEATURES 2u
+
+/* The file `relaxed` is there: who overlooks it votes as if nothing could be missing. */
+#define DIRECTORY_FEATURE_RELAXED (UINT64_C(1) << 0)
+#define DIRECTORY_FEATURES_ALL    DIRECTORY_FEATURE_RELAXED
+
 struct directory_identity {
     uint8_t cluster_id[PEER_CLUSTER_ID_SIZE];
     uint64_t node_id;
     uint64_t node_incarnation;
     uint64_t created_ms;
+    uint64_t features;
 };
 
 enum directory_relaxed {
@@ -73,8 +84,8 @@ const struct membership *directory_membership(const struct directory *directory)
 int directory_write_members(struct directory *directory, const struct membership *membership);
 /* The mark of a log that may have lost its end, as found when the directory was opened. */
 enum directory_relaxed directory_relaxed(const struct directory *directory);
-/* Writes the mark, or takes it away: durable on return. is_kept: as long as the kernel lives nothing is lost; otherwise
- * the next start finds DIRECTORY_RELAXED_BEFORE. */
+/* Writes the mark, or takes it away, and with it the feature that older programs refuse: durable on return. is_kept: as
+ * long as the kernel lives nothing is lost; otherwise the next start finds DIRECTORY_RELAXED_BEFORE. */
 int directory_set_relaxed(struct directory *directory, bool is_kept);
 int directory_set_strict(struct directory *directory);
 const char *directory_log_path(const struct directory *directory);

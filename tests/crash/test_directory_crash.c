@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
+#include "base/checksum.h"
 #include "holdfast/error.h"
 #include "node/directory.h"
 #include "sim/sim.h"
@@ -291,6 +292,117 @@ static void H6_opening_needs_no_space(void **state)
     world_close(&world);
 }
 
+/* ---- the mark, and programs that do not know it ---- */
+
+static bool is_there(struct world *world, const char *path)
+{
+    struct file *file = NULL;
+    int rc = file_open(sim_host_io(world->host), path, FILE_READ, &file);
+    assert_true(rc == 0 || rc == HF_ENOTFOUND);
+    file_close(file);
+    return rc == 0;
+}
+
+/* A program of before the mark opens version 1, whatever else is in the directory. */
+static uint32_t version_of_node(struct world *world)
+{
+    uint8_t bytes[64];
+    size_t size = 0;
+    struct file *file = NULL;
+    assert_int_equal(file_open(sim_host_io(world->host), PATH "/node", FILE_READ, &file), 0);
+    assert_int_equal(file_read(file, 0, bytes, sizeof(bytes), &size), 0);
+    file_close(file);
+    assert_true(size == (bytes_get_u32(bytes + 8) == 1 ? 56u : 64u));
+    return bytes_get_u32(bytes + 8);
+}
+
+static void a_program_that_does_not_know_the_mark_refuses_the_directory_while_it_is_there(void **state)
+{
+    struct world world = world_open(10);
+    struct directory *directory = NULL;
+    assert_int_equal(format(&world), 0);
+    assert_int_equal(version_of_node(&world), 1);
+    assert_int_equal(directory_open(sim_host_io(world.host), PATH, &directory), 0);
+    assert_int_equal(directory_set_relaxed(directory, true), 0);
+    assert_int_equal(version_of_node(&world), 2);
+    directory_close(directory);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(directory_open(sim_host_io(world.host), PATH, &directory), 0);
+        assert_int_equal(directory_identity(directory)->node_id, 2);
+        assert_int_equal(directory_relaxed(directory), DIRECTORY_RELAXED_BEFORE);
+        assert_int_equal(version_of_node(&world), 2);
+        directory_close(i == 0 ? directory : NULL);
+    }
+    assert_int_equal(directory_set_strict(directory), 0);
+    assert_int_equal(version_of_node(&world), 1);
+    directory_close(directory);
+    write_file(&world, PATH "/relaxed", bytes_of_text("of a program that raised no feature\n"));
+    assert_int_equal(directory_open(sim_host_io(world.host), PATH, &directory), 0);
+    assert_int_equal(version_of_node(&world), 2);
+    directory_close(directory);
+    world_close(&world);
+}
+
+static void a_feature_that_is_not_known_is_refused(void **state)
+{
+    struct world world = world_open(11);
+    struct directory *directory = NULL;
+    uint8_t bytes[64] = {0};
+    size_t size = 0;
+    struct file *file = NULL;
+    assert_int_equal(format(&world), 0);
+    assert_int_equal(directory_open(sim_host_io(world.host), PATH, &directory), 0);
+    assert_int_equal(directory_set_relaxed(directory, true), 0);
+    directory_close(directory);
+    assert_int_equal(file_open(sim_host_io(world.host), PATH "/node", FILE_READ, &file), 0);
+    assert_int_equal(file_read(file, 0, bytes, sizeof(bytes), &size), 0);
+    file_close(file);
+    bytes_put_u64(bytes + 56, UINT64_C(1) << 63 | 1);
+    bytes_put_u32(bytes + 12, checksum_crc32c(checksum_crc32c(0, bytes, 12), bytes + 16, 48));
+    write_file(&world, PATH "/node", bytes_of(bytes, size));
+    assert_int_equal(directory_open(sim_host_io(world.host), PATH, &directory), HF_EVERSION);
+    bytes[60] ^= 1;
+    write_file(&world, PATH "/node", bytes_of(bytes, size));
+    assert_int_equal(directory_open(sim_host_io(world.host), PATH, &directory), HF_ECORRUPT);
+    world_close(&world);
+}
+
+static void step_of_the_mark(struct directory *directory, unsigned step)
+{
+    (void)(step == 0 ? directory_set_relaxed(directory, true) : directory_set_strict(directory));
+}
+
+/* At every operation of putting the mark up and of taking it away. */
+static void H4_the_mark_is_never_there_without_what_makes_older_programs_refuse(void **state)
+{
+    for (unsigned step = 0; step < 2; step++) {
+        bool was_cut = true;
+        for (uint64_t k = 1; was_cut; k++) {
+            for (uint64_t seed = 0; seed < 32; seed++) {
+                struct world world = world_open(seed);
+                struct directory *directory = NULL;
+                assert_int_equal(format(&world), 0);
+                assert_int_equal(directory_open(sim_host_io(world.host), PATH, &directory), 0);
+                if (step == 1) {
+                    step_of_the_mark(directory, 0);
+                }
+                sim_disk_cut_at(world.host, k, seed % 2 == 0 ? SIM_CUT_DURING : SIM_CUT_AFTER);
+                step_of_the_mark(directory, step);
+                was_cut = !sim_host_is_running(world.host);
+                sim_host_power_off(world.host);
+                directory_close(directory);
+                sim_host_start(world.host);
+                assert_true(!is_there(&world, PATH "/relaxed") || version_of_node(&world) == 2);
+                assert_int_equal(directory_open(sim_host_io(world.host), PATH, &directory), 0);
+                bool is_marked = directory_relaxed(directory) != DIRECTORY_STRICT;
+                assert_int_equal(version_of_node(&world), is_marked ? 2 : 1);
+                directory_close(directory);
+                world_close(&world);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +419,9 @@ int main(void)
         cmocka_unit_test(H4_a_crash_at_any_step_of_opening_changes_nothing),
         cmocka_unit_test(H6_opening_needs_no_space),
         cmocka_unit_test(a_full_or_failing_disk_leaves_it_whole_or_absent),
+        cmocka_unit_test(a_program_that_does_not_know_the_mark_refuses_the_directory_while_it_is_there),
+        cmocka_unit_test(a_feature_that_is_not_known_is_refused),
+        cmocka_unit_test(H4_the_mark_is_never_there_without_what_makes_older_programs_refuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
