@@ -75,6 +75,7 @@
     X(LOG_REMOVAL_NOT_MOVED, "L45: collection forgets that a group was removed")               \
     X(REJOIN_VOTES, "P1: a member votes though it may have lost what it acknowledged")         \
     X(REJOIN_NOT_SENT_AGAIN, "P1: nobody sends again what a member lost")                      \
+    X(REJOIN_ANSWER_UNASKED, "P1: an answer to an earlier process says what a member lacks")   \
     X(LOG_STATES_PASSED_OVER, "L57: collection passes over groups when others come")           \
     X(LOG_UNSURE_NAME_FOLLOWED, "H4: an open goes on behind a name that may not be durable")   \
     X(LOG_RECYCLED_NOT_SYNCED, "L51: a recycled file is named before its header is durable")   \

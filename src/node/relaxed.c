@@ -88,10 +88,26 @@ static int relaxed_unmark(struct node *node)
     return rc;
 }
 
+/* The others may have left since the open. */
+static void relaxed_tell_alone(struct node *node)
+{
+    bool is_alone = relaxed_is_alone(node);
+    if (is_alone == node->relaxed.is_alone) {
+        return;
+    }
+    node->relaxed.is_alone = is_alone;
+    for (uint32_t i = 0; i < node->groups_open; i++) {
+        if (node->groups[i].replica != NULL) {
+            replica_set_alone(node->groups[i].replica, is_alone);
+        }
+    }
+}
+
 void relaxed_run(struct node *node)
 {
     struct relaxed *relaxed = &node->relaxed;
     uint64_t now_ms = loop_now_ms(node->loop);
+    relaxed_tell_alone(node);
     bool is_due = relaxed_is_policy(node) ? relaxed->is_open : relaxed->has_mark;
     if (!is_due || now_ms < relaxed->retry_ms || !relaxed_is_whole(node)) {
         return;

@@ -9,7 +9,7 @@
 #include "base/trace.h"
 #include "replica/codec.h"
 
-#define OUTBOX_BYTES_MAX 32u /* of a ready-made message */
+#define OUTBOX_BYTES_MAX 40u /* of a ready-made message */
 
 struct outbox_item {
     struct peer_message message; /* what the hub sees of it */

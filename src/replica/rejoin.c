@@ -6,40 +6,52 @@
 #include "base/error.h"
 #include "base/mutation.h"
 #include "base/trace.h"
+#include "replica/guard.h"
 #include "replica/step.h"
 
 enum rejoin_kind { REJOIN_QUESTION = 1, REJOIN_ANSWER = 2 };
 
 struct rejoin_frame {
+    uint32_t version;
     enum rejoin_kind kind;
     uint64_t term;
     uint64_t index;
     uint64_t sent_index;
+    uint64_t nonce;
 };
+
+static size_t rejoin_frame_size(uint32_t version)
+{
+    return version == 1 ? REJOIN_FRAME_SIZE_1 : REJOIN_FRAME_SIZE;
+}
 
 static void rejoin_send(struct replica *replica, uint64_t to_node, const struct rejoin_frame *frame)
 {
     uint8_t bytes[REJOIN_FRAME_SIZE];
-    bytes_put_u32(bytes, REJOIN_VERSION);
+    bytes_put_u32(bytes, frame->version);
     bytes_put_u32(bytes + 4, (uint32_t)frame->kind);
     bytes_put_u64(bytes + 8, frame->term);
     bytes_put_u64(bytes + 16, frame->index);
     bytes_put_u64(bytes + 24, frame->sent_index);
-    outbox_push_bytes(&replica->outbox, to_node, FRAME_REJOIN, bytes_of(bytes, sizeof(bytes)),
+    bytes_put_u64(bytes + 32, frame->nonce);
+    outbox_push_bytes(&replica->outbox, to_node, FRAME_REJOIN, bytes_of(bytes, rejoin_frame_size(frame->version)),
                       replica->appends.sequence_promised);
 }
 
 static int rejoin_decode(struct hf_bytes payload, struct rejoin_frame *out)
 {
     const uint8_t *bytes = payload.data;
-    if (payload.size != REJOIN_FRAME_SIZE || bytes_get_u32(bytes) != REJOIN_VERSION) {
+    uint32_t version = payload.size >= 4 ? bytes_get_u32(bytes) : 0;
+    if (version == 0 || version > REJOIN_VERSION || payload.size != rejoin_frame_size(version)) {
         return error_raise(HF_EPROTOCOL, "a rejoin frame of %zu bytes", payload.size);
     }
     uint32_t kind = bytes_get_u32(bytes + 4);
-    *out = (struct rejoin_frame){.kind = (enum rejoin_kind)kind,
+    *out = (struct rejoin_frame){.version = version,
+                                 .kind = (enum rejoin_kind)kind,
                                  .term = bytes_get_u64(bytes + 8),
                                  .index = bytes_get_u64(bytes + 16),
-                                 .sent_index = bytes_get_u64(bytes + 24)};
+                                 .sent_index = bytes_get_u64(bytes + 24),
+                                 .nonce = version > 1 ? bytes_get_u64(bytes + 32) : 0};
     bool is_question = kind == REJOIN_QUESTION && out->sent_index == 0;
     bool is_answer = kind == REJOIN_ANSWER && out->sent_index <= out->index;
     if (out->term == 0 || (!is_question && !is_answer)) {
@@ -71,6 +83,15 @@ static bool rejoin_is_patient(struct rejoin *rejoin, uint64_t known, uint64_t no
     return now_ms - rejoin->asked_ms < (is_coming ? REJOIN_PATIENCE_MS : REJOIN_RETRY_MS);
 }
 
+/* Drawn when it is needed: a member that lost nothing asks for no randomness. */
+static uint64_t rejoin_nonce(struct replica *replica)
+{
+    while (replica->rejoin.nonce == 0) {
+        io_random(replica->options.io, &replica->rejoin.nonce, sizeof(replica->rejoin.nonce));
+    }
+    return replica->rejoin.nonce;
+}
+
 void rejoin_run(struct replica *replica)
 {
     struct rejoin *rejoin = &replica->rejoin;
@@ -97,7 +118,11 @@ void rejoin_run(struct replica *replica)
     rejoin->asked_ms = now_ms;
     rejoin->known_index = known;
     rejoin->sent_index = 0;
-    const struct rejoin_frame question = {.kind = REJOIN_QUESTION, .term = raft->current_term, .index = known};
+    const struct rejoin_frame question = {.version = REJOIN_VERSION,
+                                          .kind = REJOIN_QUESTION,
+                                          .term = raft->current_term,
+                                          .index = known,
+                                          .nonce = rejoin_nonce(replica)};
     rejoin_send(replica, raft->follower_state.current_leader.id, &question);
 }
 
@@ -109,12 +134,32 @@ static void rejoin_answered(struct replica *replica, uint64_t from_node, const s
         raft->follower_state.current_leader.id != from_node) {
         return; /* of a leader that is none any more */
     }
+    bool is_asked = answer->version == REJOIN_VERSION && rejoin->asked_term == answer->term && rejoin->nonce != 0 &&
+                    answer->nonce == rejoin->nonce;
+    if (!is_asked && !MUTATED(REJOIN_ANSWER_UNASKED)) {
+        return; /* to an earlier process */
+    }
     if (rejoin->target_term != answer->term) {
         rejoin->target_term = answer->term;
         rejoin->target_index = answer->index;
     }
     rejoin->sent_index = answer->sent_index;
     rejoin_run(replica);
+}
+
+bool rejoin_ends_alone(struct replica *replica)
+{
+    const struct raft *raft = &replica->engine.raft;
+    if (!replica->options.is_alone || raft->state != RAFT_FOLLOWER || raft->snapshot.installing ||
+        !guard_is_only_voter(raft)) {
+        return false;
+    }
+    replica->rejoin.is_open = false;
+    TRACE(TRACE_WARN, "replica",
+          "group %" PRIu64
+          ": nobody else has a vote any more: this member goes on with what it has, up to index %" PRIu64,
+          replica->options.group, replica->appends.last_index);
+    return true;
 }
 
 /* ---- the leader ---- */
@@ -162,7 +207,11 @@ static void rejoin_asked(struct replica *replica, uint64_t from_node, const stru
         question->index > replica->appends.last_index) {
         return;
     }
-    struct rejoin_frame answer = {.kind = REJOIN_ANSWER, .term = question->term, .index = replica->appends.last_index};
+    struct rejoin_frame answer = {.version = question->version,
+                                  .kind = REJOIN_ANSWER,
+                                  .term = question->term,
+                                  .index = replica->appends.last_index,
+                                  .nonce = question->nonce};
     answer.sent_index = rejoin_send_again(replica, from_node, question->index);
     rejoin_send(replica, from_node, &answer);
 }

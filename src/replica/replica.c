@@ -54,7 +54,7 @@ static void replica_stand(struct replica *replica)
 static void replica_time_out(struct replica *replica)
 {
     struct raft *raft = &replica->engine.raft;
-    if (replica->rejoin.is_open) {
+    if (replica->rejoin.is_open && !rejoin_ends_alone(replica)) {
         replica_abstain(replica);
         return;
     }
@@ -626,6 +626,11 @@ void replica_status(const struct replica *replica, struct replica_status *out)
 bool replica_is_rejoining(const struct replica *replica)
 {
     return replica->rejoin.is_open;
+}
+
+void replica_set_alone(struct replica *replica, bool is_alone)
+{
+    replica->options.is_alone = is_alone;
 }
 
 int replica_match_index(const struct replica *replica, uint64_t node_id, uint64_t *out)

@@ -89,7 +89,7 @@ struct replica_options {
     /* What was acknowledged by an earlier process may be missing at the end of the log (replica/rejoin.h).
      * may_be_short: the log may even lack entries of the snapshot, behind which it then restarts. must_rejoin: no vote
      * until a leader has brought back what may be missing, unless nobody else has a vote, by the configuration that is
-     * left and by what the owner knows (is_alone). */
+     * left and by what the owner knows (is_alone; later replica_set_alone). */
     bool may_be_short;
     bool must_rejoin;
     bool is_alone;
@@ -193,6 +193,8 @@ struct replica_status {
 };
 void replica_status(const struct replica *replica, struct replica_status *out);
 bool replica_is_rejoining(const struct replica *replica);
+/* What the owner knows has changed: options.is_alone. */
+void replica_set_alone(struct replica *replica, bool is_alone);
 /* As leader: the highest index known to be on a member. HF_ENOTLEADER, HF_ENOTFOUND. */
 int replica_match_index(const struct replica *replica, uint64_t node_id, uint64_t *out);
 /* Voters (self included when durable) that already hold the index: for WAIT. */

@@ -370,6 +370,26 @@ static void P1_a_device_that_was_detached_meanwhile_may_have_lost_what_the_kerne
     scene_close(scene);
 }
 
+/* By what its node knows alone: the configurations of its groups name the other one. */
+static void a_node_hears_while_it_rejoins_that_the_others_have_no_vote_any_more(void **state)
+{
+    struct scene *scene = scene_with_data(2, &lazy);
+    struct scene_node *leader = scene_leader(scene, GROUP);
+    struct scene_node *victim = scene_follower(scene, GROUP);
+    scene_kill(leader);
+    assert_true(lose_power(victim, 0) >= WRITES);
+    scene_run_ms(scene, 1000);
+    assert_false(victim->node->relaxed.is_alone);
+    for (uint32_t i = 0; i < victim->node->membership.count; i++) {
+        struct membership_member *member = &victim->node->membership.members[i];
+        member->role = member->node.id == victim->node->id ? MEMBERSHIP_VOTER : MEMBERSHIP_STANDBY;
+    }
+    scene_run_ms(scene, 3000);
+    assert_true(victim->node->relaxed.is_alone);
+    assert_true(is_rejoining(victim));
+    scene_close(scene);
+}
+
 /* Two of three forgot, one has everything: with the vote of one of the two it leads. With both they would not need it.
  */
 static void where_one_kept_everything_accepting_on_one_other_node_loses_nothing(void **state)
@@ -414,6 +434,7 @@ int main(void)
         cmocka_unit_test(where_all_lost_their_power_nobody_leads_until_it_is_accepted),
         cmocka_unit_test(a_process_that_was_killed_lost_nothing_unless_a_sync_had_failed),
         cmocka_unit_test(P1_a_device_that_was_detached_meanwhile_may_have_lost_what_the_kernel_had),
+        cmocka_unit_test(a_node_hears_while_it_rejoins_that_the_others_have_no_vote_any_more),
         cmocka_unit_test(where_one_kept_everything_accepting_on_one_other_node_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

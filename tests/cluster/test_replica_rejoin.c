@@ -49,14 +49,35 @@ static struct hf_bytes frame(uint8_t bytes[REJOIN_FRAME_SIZE], uint32_t kind, ui
     bytes_put_u64(bytes + 8, term);
     bytes_put_u64(bytes + 16, index);
     bytes_put_u64(bytes + 24, sent_index);
+    bytes_put_u64(bytes + 32, 0);
     return bytes_of(bytes, REJOIN_FRAME_SIZE);
+}
+
+/* What its questions carry; 0: it asked nothing. */
+static uint64_t asked_nonce(struct lab *lab)
+{
+    lab_pump(lab);
+    for (unsigned i = lab->sent_count; i-- > 0;) {
+        if (lab->sent[i].kind == FRAME_REJOIN) {
+            return bytes_get_u64(lab->sent[i].bytes.data + 32);
+        }
+    }
+    return 0;
+}
+
+static void answer_to(struct lab *lab, uint64_t nonce, uint64_t from, uint64_t term, uint64_t index,
+                      uint64_t sent_index)
+{
+    uint8_t bytes[REJOIN_FRAME_SIZE];
+    struct hf_bytes payload = frame(bytes, 2, term, index, sent_index);
+    bytes_put_u64(bytes + 32, nonce);
+    replica_host_receive(&lab->host, from, FRAME_REJOIN, payload);
+    lab_run_ms(lab, 20);
 }
 
 static void answer(struct lab *lab, uint64_t from, uint64_t term, uint64_t index)
 {
-    uint8_t bytes[REJOIN_FRAME_SIZE];
-    replica_host_receive(&lab->host, from, FRAME_REJOIN, frame(bytes, 2, term, index, 0));
-    lab_run_ms(lab, 20);
+    answer_to(lab, asked_nonce(lab), from, term, index, 0);
 }
 
 static void P1_who_rejoins_neither_votes_nor_stands(void **state)
@@ -140,15 +161,68 @@ static bool is_asked_within(struct lab *lab, uint64_t last, uint64_t limit_ms)
 /* Over a slow link they take their time, and what is asked for meanwhile would come behind them once more. */
 static void entries_on_their_way_are_asked_for_again_only_when_none_comes_any_more(void **state)
 {
-    uint8_t bytes[REJOIN_FRAME_SIZE];
     struct lab *lab = open_rejoining();
     assert_true(is_asked_within(lab, 5, 100));
-    replica_host_receive(&lab->host, 1, FRAME_REJOIN, frame(bytes, 2, 2, 9, 8));
+    answer_to(lab, asked_nonce(lab), 1, 2, 9, 8);
     assert_false(is_asked_within(lab, 5, 3000));
     append(lab, 1, 2, 6, 7, 2, 5);
     assert_false(is_asked_within(lab, 7, 3000));
     assert_true(is_asked_within(lab, 7, 3000));
     assert_true(is_asked_within(lab, 7, 300)); /* to this nobody answers */
+    lab_close(lab);
+}
+
+/* It was on its way when the power went: what the member acknowledged after it, it does not know of. */
+static void P1_an_answer_to_an_earlier_process_is_not_believed(void **state)
+{
+    uint8_t bytes[REJOIN_FRAME_SIZE];
+    struct lab *lab = open_rejoining();
+    answer_to(lab, 0, 1, 2, 5, 0); /* before anything was asked */
+    lab_append(lab, 1, 2, 5, 2, 5, NULL, 0);
+    lab_run_ms(lab, 20);
+    uint64_t nonce = asked_nonce(lab);
+    assert_int_not_equal(nonce, 0);
+    lab_power_cycle(lab);
+    lab_forget(lab);
+    lab_append(lab, 1, 2, 5, 2, 5, NULL, 0);
+    lab_run_ms(lab, 20);
+    assert_true(asked_nonce(lab) != nonce && asked_nonce(lab) != 0);
+    answer_to(lab, nonce, 1, 2, 5, 0);
+    assert_true(replica_host_status(&lab->host).is_rejoining);
+    (void)frame(bytes, 2, 2, 5, 0); /* of a program that cannot say what it answers */
+    bytes_put_u32(bytes, 1);
+    replica_host_receive(&lab->host, 1, FRAME_REJOIN, bytes_of(bytes, REJOIN_FRAME_SIZE_1));
+    lab_run_ms(lab, 20);
+    assert_true(replica_host_status(&lab->host).is_rejoining);
+    answer(lab, 1, 2, 5);
+    assert_false(replica_host_status(&lab->host).is_rejoining);
+    lab_close(lab);
+}
+
+/* The leader makes it the only voter, and is gone before it said where its log ends. */
+static void who_became_the_only_voter_goes_on_when_its_owner_knows_of_nobody_else(void **state)
+{
+    static const struct replica_member lone[] = {
+        {1, REPLICA_ROLE_STANDBY}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_STANDBY}};
+    struct buffer buffer = {0};
+    struct lab *lab = open_rejoining();
+    replica_set_alone(lab->host.replica, true); /* its configuration has others */
+    lab_run_ms(lab, 3000);
+    assert_true(replica_host_status(&lab->host).is_rejoining);
+    replica_set_alone(lab->host.replica, false);
+    struct hf_entry change = lab_change(6, 2, lone, 3, &buffer);
+    lab_append(lab, 1, 2, 5, 2, 5, &change, 1);
+    lab_run_ms(lab, 3000);
+    assert_true(replica_host_status(&lab->host).is_rejoining); /* the cluster may have others */
+    replica_set_alone(lab->host.replica, true);
+    lab_append(lab, 1, 2, 6, 2, 5, NULL, 0);
+    lab_run_ms(lab, 100);
+    assert_true(replica_host_status(&lab->host).is_rejoining); /* as long as somebody leads there is somebody to ask */
+    lab_run_ms(lab, 3000);
+    assert_false(replica_host_status(&lab->host).is_rejoining);
+    assert_int_equal(replica_host_status(&lab->host).state, REPLICA_LEADER);
+    assert_true(replica_host_status(&lab->host).commit_index > 6);
+    buffer_close(&buffer);
     lab_close(lab);
 }
 
@@ -172,6 +246,19 @@ static void a_leader_sends_again_what_was_acknowledged_and_lost(void **state)
     assert_non_null(again);
     assert_true(again->to == 2 && again->raft.raft.append_entries.prev_log_index == last - 3);
     assert_int_equal(again->raft.entry_count, 3);
+    for (uint32_t version = 1; version <= REJOIN_VERSION; version++) {
+        size_t size = version == 1 ? REJOIN_FRAME_SIZE_1 : REJOIN_FRAME_SIZE;
+        lab_forget(lab);
+        (void)frame(bytes, 1, term, last, 0);
+        bytes_put_u32(bytes, version);
+        bytes_put_u64(bytes + 32, 77);
+        replica_host_receive(&lab->host, 2, FRAME_REJOIN, bytes_of(bytes, size));
+        lab_run_ms(lab, 20);
+        struct lab_message *said = lab_next_kind(lab, FRAME_REJOIN);
+        assert_non_null(said);
+        assert_true(said->bytes.size == size && bytes_get_u32(said->bytes.data) == version);
+        assert_true(version == 1 || bytes_get_u64(said->bytes.data + 32) == 77);
+    }
     lab_close(lab);
 }
 
@@ -216,7 +303,7 @@ static void a_malformed_frame_is_refused(void **state)
         struct hf_bytes bad = frame(bytes, rows[i].kind, rows[i].term, rows[i].index, rows[i].sent_index);
         assert_int_equal(replica_receive(lab->host.replica, 1, FRAME_REJOIN, bad), HF_EPROTOCOL);
     }
-    for (size_t size = 0; size <= sizeof(bytes); size += size == 31 ? 2 : 1) {
+    for (size_t size = 0; size <= sizeof(bytes); size += size == REJOIN_FRAME_SIZE - 1 ? 2 : 1) {
         (void)frame(bytes, 2, 2, 5, 0);
         assert_int_equal(replica_receive(lab->host.replica, 1, FRAME_REJOIN, bytes_of(bytes, size)), HF_EPROTOCOL);
     }
@@ -237,6 +324,8 @@ int main(void)
         cmocka_unit_test(P1_it_votes_again_when_all_is_there_that_its_leader_had),
         cmocka_unit_test(P1_an_answer_is_good_for_its_leaders_term_only),
         cmocka_unit_test(entries_on_their_way_are_asked_for_again_only_when_none_comes_any_more),
+        cmocka_unit_test(P1_an_answer_to_an_earlier_process_is_not_believed),
+        cmocka_unit_test(who_became_the_only_voter_goes_on_when_its_owner_knows_of_nobody_else),
         cmocka_unit_test(a_leader_sends_again_what_was_acknowledged_and_lost),
         cmocka_unit_test(P1_a_log_that_is_back_at_replaced_entries_restarts_behind_the_snapshot),
         cmocka_unit_test(a_malformed_frame_is_refused),
