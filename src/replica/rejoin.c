@@ -150,11 +150,15 @@ static void rejoin_answered(struct replica *replica, uint64_t from_node, const s
 bool rejoin_ends_alone(struct replica *replica)
 {
     const struct raft *raft = &replica->engine.raft;
+    struct rejoin *rejoin = &replica->rejoin;
     if (!replica->options.is_alone || raft->state != RAFT_FOLLOWER || raft->snapshot.installing ||
         !guard_is_only_voter(raft)) {
         return false;
     }
-    replica->rejoin.is_open = false;
+    if (rejoin->target_term == raft->current_term && rejoin->target_index > replica->appends.durable_index) {
+        return false; /* a leader told of more: whether that is to be lost is not for us to say */
+    }
+    rejoin->is_open = false;
     TRACE(TRACE_WARN, "replica",
           "group %" PRIu64
           ": nobody else has a vote any more: this member goes on with what it has, up to index %" PRIu64,

@@ -15,7 +15,7 @@
  * says where the leader's log ended then.
  *
  * When nobody leads, and by its configuration and by what its owner knows nobody else has a vote any more, there is
- * nobody to ask: the member goes on (docs/decisions/0016).
+ * nobody to ask: the member goes on (docs/decisions/0016), unless it was told of more than it has.
  *
  * FRAME_REJOIN, 40 bytes, little-endian:
  *   0      4     version = 2

@@ -199,19 +199,27 @@ static void P1_an_answer_to_an_earlier_process_is_not_believed(void **state)
     lab_close(lab);
 }
 
+static const struct replica_member lone[] = {
+    {1, REPLICA_ROLE_STANDBY}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_STANDBY}};
+
+/* From node 1, at index 6, which it does not commit. */
+static void make_it_lone(struct lab *lab)
+{
+    struct buffer buffer = {0};
+    struct hf_entry change = lab_change(6, 2, lone, 3, &buffer);
+    lab_append(lab, 1, 2, 5, 2, 5, &change, 1);
+    buffer_close(&buffer);
+}
+
 /* The leader makes it the only voter, and is gone before it said where its log ends. */
 static void who_became_the_only_voter_goes_on_when_its_owner_knows_of_nobody_else(void **state)
 {
-    static const struct replica_member lone[] = {
-        {1, REPLICA_ROLE_STANDBY}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_STANDBY}};
-    struct buffer buffer = {0};
     struct lab *lab = open_rejoining();
     replica_set_alone(lab->host.replica, true); /* its configuration has others */
     lab_run_ms(lab, 3000);
     assert_true(replica_host_status(&lab->host).is_rejoining);
     replica_set_alone(lab->host.replica, false);
-    struct hf_entry change = lab_change(6, 2, lone, 3, &buffer);
-    lab_append(lab, 1, 2, 5, 2, 5, &change, 1);
+    make_it_lone(lab);
     lab_run_ms(lab, 3000);
     assert_true(replica_host_status(&lab->host).is_rejoining); /* the cluster may have others */
     replica_set_alone(lab->host.replica, true);
@@ -222,7 +230,21 @@ static void who_became_the_only_voter_goes_on_when_its_owner_knows_of_nobody_els
     assert_false(replica_host_status(&lab->host).is_rejoining);
     assert_int_equal(replica_host_status(&lab->host).state, REPLICA_LEADER);
     assert_true(replica_host_status(&lab->host).commit_index > 6);
-    buffer_close(&buffer);
+    lab_close(lab);
+}
+
+static void who_became_the_only_voter_stays_out_while_it_knows_of_more_than_it_has(void **state)
+{
+    struct lab *lab = open_rejoining();
+    make_it_lone(lab);
+    lab_run_ms(lab, 20);
+    answer(lab, 1, 2, 7);
+    replica_set_alone(lab->host.replica, true);
+    lab_run_ms(lab, 3000);
+    assert_true(replica_host_status(&lab->host).is_rejoining);
+    append(lab, 1, 2, 7, 7, 2, 7);
+    lab_run_ms(lab, 20);
+    assert_false(replica_host_status(&lab->host).is_rejoining);
     lab_close(lab);
 }
 
@@ -326,6 +348,7 @@ int main(void)
         cmocka_unit_test(entries_on_their_way_are_asked_for_again_only_when_none_comes_any_more),
         cmocka_unit_test(P1_an_answer_to_an_earlier_process_is_not_believed),
         cmocka_unit_test(who_became_the_only_voter_goes_on_when_its_owner_knows_of_nobody_else),
+        cmocka_unit_test(who_became_the_only_voter_stays_out_while_it_knows_of_more_than_it_has),
         cmocka_unit_test(a_leader_sends_again_what_was_acknowledged_and_lost),
         cmocka_unit_test(P1_a_log_that_is_back_at_replaced_entries_restarts_behind_the_snapshot),
         cmocka_unit_test(a_malformed_frame_is_refused),
