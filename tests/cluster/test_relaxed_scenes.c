@@ -370,6 +370,30 @@ static void P1_a_device_that_was_detached_meanwhile_may_have_lost_what_the_kerne
     scene_close(scene);
 }
 
+/* After a power loss the file of the members is what says that there are others to ask. */
+static void P1_who_was_alone_gives_nobody_a_vote_before_its_directory_names_them(void **state)
+{
+    char why[256] = "";
+    struct scene *scene = scene_open(1, 1, &lazy);
+    struct scene_node *first = &scene->nodes[0];
+    const struct sim_disk_failure failure = {SIM_DISK_WRITE, 0, UINT64_MAX, HF_EIO, "/data/members"};
+    scene_wait_led(scene, 4000);
+    sim_disk_fail(first->host, &failure);
+    struct scene_node *second = scene_join(scene, first, MEMBERSHIP_VOTER, why);
+    assert_non_null(second);
+    assert_int_equal(scene_start(second), 0);
+    for (unsigned i = 0; i < 100; i++) {
+        scene_run_ms(scene, 50);
+        assert_int_not_equal(scene_role(first, GROUP, second->id), REPLICA_ROLE_VOTER);
+        assert_int_not_equal(scene_role(first, NODE_SYSTEM_GROUP, second->id), REPLICA_ROLE_VOTER);
+    }
+    sim_disk_fail_clear(first->host);
+    scene_wait_role(scene, second->id, REPLICA_ROLE_VOTER, 5000);
+    (void)lose_power(first, 0); /* all that its log says of the other one */
+    assert_false(first->node->relaxed.is_alone);
+    scene_close(scene);
+}
+
 /* By what its node knows alone: the configurations of its groups name the other one. */
 static void a_node_hears_while_it_rejoins_that_the_others_have_no_vote_any_more(void **state)
 {
@@ -434,6 +458,7 @@ int main(void)
         cmocka_unit_test(where_all_lost_their_power_nobody_leads_until_it_is_accepted),
         cmocka_unit_test(a_process_that_was_killed_lost_nothing_unless_a_sync_had_failed),
         cmocka_unit_test(P1_a_device_that_was_detached_meanwhile_may_have_lost_what_the_kernel_had),
+        cmocka_unit_test(P1_who_was_alone_gives_nobody_a_vote_before_its_directory_names_them),
         cmocka_unit_test(a_node_hears_while_it_rejoins_that_the_others_have_no_vote_any_more),
         cmocka_unit_test(where_one_kept_everything_accepting_on_one_other_node_loses_nothing),
     };
