@@ -13,6 +13,8 @@
 
 #include "base/trace.h"
 #include "cluster/cluster_scene.h"
+#include "node/fetch.h"
+#include "node/group_stream.h"
 
 #define FIRST   NODE_GROUP_FIRST
 #define VICTIM  (FIRST + 1)
@@ -368,20 +370,18 @@ static void H3_damage_below_the_leaders_log_is_healed_by_its_snapshot(void **sta
     scene_close(scene);
 }
 
-/* The member has acknowledged what the leader's newest snapshot does not have: that waits for a newer one, which the
- * leader takes. */
-static void H3_no_snapshot_takes_away_what_was_acknowledged_behind_the_damage(void **state)
+/* A victim that acknowledged more than the leader's newest snapshot has, and whose log is damaged below the leader's.
+ * Returns what was written last. */
+static uint64_t damage_behind_a_snapshot(struct scene *scene, struct scene_node **victim,
+                                         struct hf_log_group_state *before)
 {
     static struct places places;
-    struct scene *scene = scene_open(3, 3, &with_snapshots);
-    struct hf_log_group_state before;
-    uint64_t value = 0;
     scene_wait_led(scene, 4000);
     scene_run_ms(scene, 1000);
-    struct scene_node *victim = scene_follower(scene, VICTIM);
-    scene_kill(victim);
+    *victim = scene_follower(scene, VICTIM);
+    scene_kill(*victim);
     scene->options.snapshot.is_off = true; /* of this one: its own log stays whole */
-    assert_int_equal(scene_start(victim), 0);
+    assert_int_equal(scene_start(*victim), 0);
     struct scene_node *leader = NULL;
     uint64_t written = 0;
     do {
@@ -390,23 +390,78 @@ static void H3_no_snapshot_takes_away_what_was_acknowledged_behind_the_damage(vo
         leader = scene_leader(scene, VICTIM);
     } while (written < 40 ||
              scene_group(leader, VICTIM)->snapshots.index + 3 > scene_group(leader, VICTIM)->applied_index);
-    assert_ptr_not_equal(leader, victim);
+    assert_ptr_not_equal(leader, *victim);
     assert_true(first_index(leader) > 6);
-    assert_int_equal(hf_log_group_state(victim->node->log, VICTIM, &before), 0);
-    assert_true(scene_group(leader, VICTIM)->snapshots.index < before.last_index);
-    scene_kill(victim);
-    walk(victim, VICTIM, &places);
-    flip(victim, entry_at(&places, 6), 60, 3);
-    assert_int_equal(scene_start(victim), 0);
-    assert_false(status_of(victim, VICTIM).is_started);
-    wait_started(scene, victim, 8000);
+    assert_int_equal(hf_log_group_state((*victim)->node->log, VICTIM, before), 0);
+    assert_true(scene_group(leader, VICTIM)->snapshots.index < before->last_index);
+    scene_kill(*victim);
+    walk(*victim, VICTIM, &places);
+    flip(*victim, entry_at(&places, 6), 60, 3);
+    assert_int_equal(scene_start(*victim), 0);
+    assert_false(status_of(*victim, VICTIM).is_started);
+    return written;
+}
+
+static void expect_all_of_it(struct scene *scene, struct scene_node *victim, const struct hf_log_group_state *before,
+                             uint64_t written)
+{
     struct hf_log_group_state after;
+    uint64_t value = 0;
     assert_int_equal(hf_log_group_state(victim->node->log, VICTIM, &after), 0);
-    assert_true(after.last_index >= before.last_index && after.first_index > 6);
+    assert_true(after.last_index >= before->last_index && after.first_index > 6);
     scene_wait_led(scene, 5000);
     assert_int_equal(scene_get(victim, VICTIM, 1, &value), 0);
     assert_int_equal(value, written);
     expect_equal_digests(scene, VICTIM);
+}
+
+/* What the member acknowledged waits for a newer snapshot, which the leader takes. */
+static void H3_no_snapshot_takes_away_what_was_acknowledged_behind_the_damage(void **state)
+{
+    struct scene_node *victim;
+    struct hf_log_group_state before;
+    struct scene *scene = scene_open(3, 3, &with_snapshots);
+    uint64_t written = damage_behind_a_snapshot(scene, &victim, &before);
+    wait_started(scene, victim, 8000);
+    expect_all_of_it(scene, victim, &before, written);
+    scene_close(scene);
+}
+
+struct early_offer {
+    struct hosted_group *group;
+    uint64_t from;
+    struct hf_snapshot_manifest manifest;
+};
+
+static void offer_early(void *arg)
+{
+    struct early_offer *offer = arg;
+    struct replica_snapshot snapshot;
+    static uint8_t bytes[HF_SNAPSHOT_MANIFEST_SIZE_MAX];
+    size_t size = hf_snapshot_manifest_encode(&offer->manifest, bytes);
+    assert_int_equal(group_stream_snapshot(&offer->manifest, &snapshot), 0);
+    fetch_offered(offer->group, offer->from, offer->group->repair.request.term, &snapshot, bytes_of(bytes, size));
+    assert_non_null(offer->group->fetch);
+}
+
+/* It was on its way when the damage was met, and ends before the log does. */
+static void H3_a_snapshot_that_is_too_old_to_heal_makes_room_for_one_that_can(void **state)
+{
+    struct scene_node *victim;
+    struct hf_log_group_state before;
+    struct scene *scene = scene_open(3, 3, &with_snapshots);
+    uint64_t written = damage_behind_a_snapshot(scene, &victim, &before);
+    struct scene_node *leader = scene_leader(scene, VICTIM);
+    struct early_offer offer = {.group = scene_group(victim, VICTIM), .from = leader->id};
+    assert_int_equal(hf_snapshot_latest(leader->node->snapshots.store, VICTIM, 0, &offer.manifest), 0);
+    assert_true(offer.manifest.index < before.last_index);
+    while (!offer.group->repair.needs_snapshot) {
+        scene_run_ms(scene, 1);
+    }
+    assert_null(offer.group->fetch);
+    loop_post(sim_host_loop(victim->host), offer_early, &offer);
+    wait_started(scene, victim, 12000);
+    expect_all_of_it(scene, victim, &before, written);
     scene_close(scene);
 }
 
@@ -503,6 +558,7 @@ int main(void)
         cmocka_unit_test(a_node_without_peers_in_reach_waits_with_its_damaged_group),
         cmocka_unit_test(H3_damage_below_the_leaders_log_is_healed_by_its_snapshot),
         cmocka_unit_test(H3_no_snapshot_takes_away_what_was_acknowledged_behind_the_damage),
+        cmocka_unit_test(H3_a_snapshot_that_is_too_old_to_heal_makes_room_for_one_that_can),
         cmocka_unit_test(H3_a_power_cut_while_a_snapshot_heals_a_log_leaves_it_damaged_or_whole),
         cmocka_unit_test(what_the_device_does_not_give_of_a_group_closes_that_group_alone),
     };
