@@ -85,10 +85,11 @@ static void members_removed(struct node *node, const char *text)
         return;
     }
     node->is_removed = true;
+    const char *advice = strstr(text, ". next:"); /* ours says more */
     snprintf(full, sizeof(full),
-             "this node was removed from the cluster: %.100s. next: stop it; holdfast join gives the machine a new "
+             "this node was removed from the cluster: %.*s. next: stop it; holdfast join gives the machine a new "
              "identity in an empty directory",
-             text);
+             advice != NULL && advice - text < 100 ? (int)(advice - text) : 100, text);
     TRACE(TRACE_ERROR, "node", "%s", full);
     for (uint32_t i = 0; i < node->groups_open; i++) {
         hosted_group_fail(&node->groups[i], full);

@@ -64,6 +64,8 @@ class Member(cluster.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         cluster.wait_until(lambda: row(self.dev.address(2), 1) is None, 20, 'node 1 has left', pause=0.2)
         cluster.wait_until(lambda: 'removed from the cluster' in self.dev.log(), 10, 'node 1 says that it was removed')
+        said = next(line for line in self.dev.log().splitlines() if 'this node was removed' in line)
+        self.assertEqual(said.count('next:'), 1, said)
         with Client(f'127.0.0.1:{self.port + 1}') as client:
             self.assertEqual(client('GET', 'from'), b'four')
         with self.dev.client(1) as client:
@@ -105,6 +107,9 @@ class Member(cluster.TestCase):
         done = cluster.run('member', 'transfer', 2, '--address', address)
         self.assertEqual(done.returncode, 0, done.stderr)
         cluster.wait_until(lambda: set(self.dev.leaders().values()) == {2}, 10, 'node 2 leads everything')
+        done = cluster.run('member', 'transfer', 2, '--group', 99, '--address', address)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn('there is no group 99', done.stderr)
         done = cluster.run('member', 'list', '--address', address)
         self.assertIn('voter', done.stdout)
 
