@@ -182,6 +182,38 @@ static int verb_run(const struct verb *verb, int words, int argc, char **argv)
     return verb->run(&common);
 }
 
+/* "list, verify, …": what may follow the first word of verbs of two words. Empty when no verb begins with it. */
+static void verb_describe_family(const char *first, char *text, size_t size)
+{
+    size_t length = strlen(first);
+    size_t at = 0;
+    text[0] = '\0';
+    for (const struct verb *const *verb = verb_table; *verb != NULL; verb++) {
+        const char *name = (*verb)->name;
+        if (strncmp(name, first, length) == 0 && name[length] == ' ' && at < size) {
+            at += (size_t)snprintf(text + at, size - at, "%s%s", at > 0 ? ", " : "", name + length + 1);
+        }
+    }
+}
+
+/* second may be NULL. */
+static int verb_unknown(const char *first, const char *second)
+{
+    char family[256];
+    verb_describe_family(first, family, sizeof(family));
+    if (family[0] == '\0') {
+        fprintf(stderr, "error: unknown verb '%s'\n  next: holdfast help\n", first);
+        return VERB_EXIT_USAGE;
+    }
+    if (second == NULL || second[0] == '-') {
+        fprintf(stderr, "error: '%s' is followed by one of: %s\n", first, family);
+    } else {
+        fprintf(stderr, "error: unknown verb '%s %s'; '%s' is followed by one of: %s\n", first, second, first, family);
+    }
+    fprintf(stderr, "  next: holdfast help\n");
+    return VERB_EXIT_USAGE;
+}
+
 /* "help VERB" is "VERB --help". */
 static int verb_help(int argc, char **argv)
 {
@@ -194,8 +226,7 @@ static int verb_help(int argc, char **argv)
             return verb_run(*verb, count, count + 2, words);
         }
     }
-    fprintf(stderr, "error: unknown verb '%s'\n  next: holdfast help\n", argv[2]);
-    return VERB_EXIT_USAGE;
+    return verb_unknown(argv[2], argc > 3 ? argv[3] : NULL);
 }
 
 int verb_main(int argc, char **argv)
@@ -217,6 +248,5 @@ int verb_main(int argc, char **argv)
             return verb_run(*verb, words, argc, argv);
         }
     }
-    fprintf(stderr, "error: unknown verb '%s'\n  next: holdfast help\n", argv[1]);
-    return VERB_EXIT_USAGE;
+    return verb_unknown(argv[1], argc > 2 ? argv[2] : NULL);
 }

@@ -258,16 +258,22 @@ static int member_transfer_run(const struct verb_common *common)
     json_t *status = NULL;
     size_t position;
     json_t *row;
+    bool is_there = member.group == NULL;
     int rc = remote_status(member.address, &status);
     json_array_foreach(json_object_get(status, "groups"), position, row)
     {
         char group[24];
         snprintf(group, sizeof(group), "%lld", (long long)member_number(row, "group"));
-        if (rc == 0 && !member.is_dry && (member.group == NULL || strcmp(member.group, group) == 0)) {
+        bool is_meant = member.group == NULL || strcmp(member.group, group) == 0;
+        is_there = is_there || is_meant;
+        if (rc == 0 && !member.is_dry && is_meant) {
             rc = member_transfer_group(group);
         }
     }
     json_decref(status);
+    if (rc == 0 && !is_there) {
+        rc = error_raise(HF_ENOTFOUND, "there is no group %s", member.group);
+    }
     return member_finish(common, rc,
                          member.group != NULL ? "leads the group, or is about to"
                                               : "leads every group, or is about to; balancing takes its "

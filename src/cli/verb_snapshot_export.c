@@ -202,8 +202,9 @@ static int export_run(const struct verb_common *common)
         rc = error_raise(HF_EIO, "standard output cannot be written");
     }
     if (rc != 0) {
-        return verb_fail(rc, dump.lines > 0 ? "the lines that were printed are good, and not all"
-                                            : "give a backup, a snapshot in a file, or a data directory");
+        return verb_fail(rc, dump.lines > 0      ? "the lines that were printed are good, and not all"
+                             : rc == HF_ECORRUPT ? "keep the file; use another copy of it"
+                                                 : "give a backup, a snapshot in a file, or a data directory");
     }
     return VERB_EXIT_OK;
 }

@@ -268,8 +268,12 @@ static int save_fail(const struct save *save, int rc)
         return verb_fail(rc, rc == HF_EEXISTS ? "choose another name, or give --resume to go on with a .part"
                                               : "nothing was saved; holdfast status shows what the cluster is doing");
     }
+    if (save->groups == 0 && rc == HF_EEXISTS) {
+        return verb_fail(rc, "holdfast snapshot verify FILE checks it; choose another name for another backup");
+    }
     if (save->output.file == NULL) {
-        return verb_fail(rc, "what was written is no backup; save it again");
+        return verb_fail(rc, choice.resume ? "nothing was changed; the same command goes on with the .part"
+                                           : "what was written is no backup; save it again");
     }
     return verb_fail(rc, "nothing in the cluster changed; holdfast snapshot save --resume goes on with the .part");
 }

@@ -203,10 +203,17 @@ class BackupTest(cluster.TestCase):
             refused = run('snapshot', 'save', path, '--address', dev.address(2))
             self.assertEqual(refused.returncode, 1)
             self.assertIn('--resume', refused.stderr)
+            nobody = run('snapshot', 'save', path, '--resume', '--address', '127.0.0.1:1')
+            self.assertIn('nothing was changed', nobody.stderr)
+            self.assertEqual(part.stat().st_size, cut)
             saved = self.save(dev, path, '--resume')
             self.assertLessEqual(saved['resumed_bytes'], cut)
             self.assertGreaterEqual(saved['resumed_bytes'] + 300_000 + 64, cut if cut > 64 else 0)
             self.assertFalse(part.exists())
+            again = run('snapshot', 'save', path, '--resume', '--address', dev.address(2))
+            self.assertEqual(again.returncode, 1)
+            self.assertIn('is there already', again.stderr)
+            self.assertIn('choose another name', again.stderr)
             self.assertEqual(self.exported(path, '--prefix', 'big:'),
                              {key: entry for key, entry in held.items() if key.startswith(b'big:')})
         # Resumed from the same snapshots, it is the same file.

@@ -91,8 +91,10 @@ static void wrong_words_exit_with_2_and_say_where_help_is(void **state)
         const char *words;
     } rows[] = {
         {"conquer", "unknown verb 'conquer'"},
-        {"log", "unknown verb 'log'"},
-        {"log conquer /tmp", "unknown verb 'log'"},
+        {"log", "'log' is followed by one of: dump, tail, stat, "},
+        {"log conquer /tmp", "unknown verb 'log conquer'; 'log' is followed by one of: dump, "},
+        {"help snapshot", "'snapshot' is followed by one of: list, verify, inspect, take, save, restore, export\n"},
+        {"member --json", "'member' is followed by one of: list, add, promote, demote, remove, move, transfer\n"},
         {"status --wrong", "unrecognized option '--wrong'"},
         {"status --address", "requires an argument"},
         {"status one", "unexpected argument 'one'"},
