@@ -4,6 +4,11 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/trace.h"
+
+const struct replica_member lab_voters_3[3] = {
+    {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_VOTER}};
+const struct replica_member lab_alone[1] = {{1, REPLICA_ROLE_VOTER}};
 
 static void lab_send(void *arg, struct replica_host *host, uint64_t to_node, struct peer_message *message)
 {
@@ -344,6 +349,43 @@ enum replica_role lab_role(const struct lab *lab, uint64_t node_id)
     }
     fail_msg("node %llu is no member", (unsigned long long)node_id);
     return REPLICA_ROLE_SPARE;
+}
+
+void lab_append_run(struct lab *lab, uint64_t from, uint64_t term, uint64_t first, uint64_t last, uint64_t prev_term,
+                    uint64_t commit)
+{
+    struct hf_entry entries[64];
+    assert_true(last < first + 64);
+    unsigned count = 0;
+    for (uint64_t index = first; index <= last; index++) {
+        entries[count++] = lab_normal(index, term, "x");
+    }
+    lab_append(lab, from, term, first - 1, prev_term, commit, entries, count);
+}
+
+void lab_lead(struct lab *lab)
+{
+    lab_elect(lab, 2);
+    lab_forget(lab);
+}
+
+void lab_stall(struct lab *lab, unsigned ms)
+{
+    sim_disk_stall(lab->host.host, ms * 1000000ull);
+}
+
+static void lab_drop_line(void *arg, enum trace_level level, const char *line) {}
+
+void lab_quiet(void)
+{
+    trace_set_sink(lab_drop_line, NULL);
+}
+
+struct replica_snapshot lab_snapshot_at(uint64_t index, uint64_t term)
+{
+    struct replica_snapshot snapshot = {.index = index, .term = term, .configuration_index = 1, .member_count = 3};
+    memcpy(snapshot.members, lab_voters_3, sizeof(lab_voters_3));
+    return snapshot;
 }
 
 uint64_t lab_submit(struct lab *lab, const char *text)

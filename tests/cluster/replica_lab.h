@@ -53,6 +53,9 @@ struct lab {
     uint64_t install_commit_index;
 };
 
+extern const struct replica_member lab_voters_3[3];
+extern const struct replica_member lab_alone[1];
+
 /* The replica is `node_id` of the members given; runs until it has started. */
 struct lab *lab_open(uint64_t node_id, const struct replica_member *members, unsigned count);
 struct lab *lab_open_with(uint64_t node_id, const struct replica_host_options *options);
@@ -75,6 +78,9 @@ void lab_say(struct lab *lab, uint64_t from, const struct raft_message *raft, co
              unsigned count);
 void lab_append(struct lab *lab, uint64_t from, uint64_t term, uint64_t prev_index, uint64_t prev_term, uint64_t commit,
                 const struct hf_entry *entries, unsigned count);
+/* Entries first … last of a term, at most 64, the one before them of prev_term. */
+void lab_append_run(struct lab *lab, uint64_t from, uint64_t term, uint64_t first, uint64_t last, uint64_t prev_term,
+                    uint64_t commit);
 void lab_result(struct lab *lab, uint64_t from, uint64_t term, uint64_t rejected, uint64_t last_index);
 void lab_request_vote(struct lab *lab, uint64_t from, uint64_t term, uint64_t last_index, uint64_t last_term,
                       unsigned flags);                                        /* CODEC_PRE_VOTE, CODEC_DISRUPT_LEADER */
@@ -82,6 +88,9 @@ void lab_vote(struct lab *lab, uint64_t from, uint64_t term, unsigned flags); /*
 
 /* Runs until the replica leads, with the votes of `voter`; its own first entry is then answered by `voter` too. */
 void lab_elect(struct lab *lab, uint64_t voter);
+void lab_lead(struct lab *lab);               /* the same, with the votes of node 2, and forgets what was said */
+void lab_stall(struct lab *lab, unsigned ms); /* its disk */
+void lab_quiet(void);                         /* what is traced is not shown */
 
 struct hf_entry lab_normal(uint64_t index, uint64_t term, const char *text);
 /* The buffer keeps the encoding. */
@@ -92,6 +101,8 @@ uint64_t lab_submit(struct lab *lab, const char *text);              /* must be 
 
 /* An InstallSnapshot with the manifest "manifest". */
 void lab_offer(struct lab *lab, uint64_t from, uint64_t term, const struct replica_snapshot *snapshot);
+/* Of lab_voters_3, by entry 1. */
+struct replica_snapshot lab_snapshot_at(uint64_t index, uint64_t term);
 /* A snapshot of what is applied was taken and published; its index. */
 uint64_t lab_snapshot(struct lab *lab, uint64_t trailing);
 

@@ -11,8 +11,6 @@
 #include "cluster/replica_host.c"
 #include "cluster/replica_lab.c"
 
-static const struct replica_member voters_3[] = {
-    {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_VOTER}};
 static const struct replica_member standby_3[] = {
     {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_STANDBY}};
 static const struct replica_member standby_2_3[] = {
@@ -23,7 +21,7 @@ static const struct replica_member voters_2[] = {{1, REPLICA_ROLE_VOTER}, {2, RE
 
 static void GA_a_configuration_behind_other_entries_is_rolled_back_with_its_own_index(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     struct buffer buffer = {0};
     struct hf_entry entries[] = {lab_normal(2, 2, "a"), lab_change(3, 2, standby_3, 3, &buffer)};
     lab_append(lab, 1, 2, 1, 1, 1, entries, 2);
@@ -41,7 +39,7 @@ static void GA_a_configuration_behind_other_entries_is_rolled_back_with_its_own_
 
 static void GA_a_configuration_among_received_entries_can_commit(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     struct buffer buffer = {0};
     struct hf_entry entries[] = {lab_normal(2, 2, "a"), lab_change(3, 2, standby_3, 3, &buffer), lab_normal(4, 2, "c")};
     lab_append(lab, 1, 2, 1, 1, 4, entries, 3);
@@ -165,7 +163,7 @@ static void GD_an_append_below_the_compacted_log_is_anchored_at_the_snapshot(voi
         {3, 10, 20},  /* lies wholly below: known to match up to the snapshot */
         {16, 30, 30}, /* begins at the first entry kept, behind the last one dropped */
     };
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     lab_append_range(lab, 1, 2, 2, 20, 1, 20);
     lab_run_ms(lab, 20);
     assert_int_equal(lab_snapshot(lab, 5), 20);
@@ -189,7 +187,7 @@ static void GD_an_append_below_the_compacted_log_is_anchored_at_the_snapshot(voi
 
 static void GE_a_reject_from_before_does_not_stop_replication(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
     lab_elect(lab, 2);
     uint64_t term = replica_host_status(&lab->host).term;
     uint64_t match = lab_submit(lab, "a");
@@ -251,7 +249,7 @@ static void GF_a_standby_forgets_a_leader_that_is_silent(void **state)
 
 static void GG_rolling_back_a_second_change_restores_the_first(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     struct buffer first_buffer = {0};
     struct buffer second_buffer = {0};
     static const struct replica_member second[] = {

@@ -9,20 +9,9 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "base/trace.h"
 
 #include "cluster/replica_host.c"
 #include "cluster/replica_lab.c"
-
-static const struct replica_member voters_3[] = {
-    {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_VOTER}};
-
-static struct replica_snapshot snapshot_at(uint64_t index, uint64_t term)
-{
-    struct replica_snapshot snapshot = {.index = index, .term = term, .configuration_index = 1, .member_count = 3};
-    memcpy(snapshot.members, voters_3, sizeof(voters_3));
-    return snapshot;
-}
 
 static int install(struct lab *lab, uint64_t term, const struct replica_snapshot *snapshot)
 {
@@ -31,23 +20,11 @@ static int install(struct lab *lab, uint64_t term, const struct replica_snapshot
     return rc;
 }
 
-/* Entries first … last of a term, the one before them of prev_term. */
-static void append(struct lab *lab, uint64_t from, uint64_t term, uint64_t first, uint64_t last, uint64_t prev_term,
-                   uint64_t commit)
-{
-    struct hf_entry entries[64];
-    unsigned count = 0;
-    for (uint64_t index = first; index <= last; index++) {
-        entries[count++] = lab_normal(index, term, "x");
-    }
-    lab_append(lab, from, term, first - 1, prev_term, commit, entries, count);
-}
-
 /* Follows node 1 in term 2, with entries up to 5. */
 static struct lab *open_follower(void)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
-    append(lab, 1, 2, 2, 5, 1, 5);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
+    lab_append_run(lab, 1, 2, 2, 5, 1, 5);
     lab_run_ms(lab, 20);
     assert_true(replica_host_status(&lab->host).applied_index == 5);
     lab_forget(lab);
@@ -57,7 +34,7 @@ static struct lab *open_follower(void)
 static void H7_the_order_is_reset_then_state_then_report(void **state)
 {
     struct lab *lab = open_follower();
-    struct replica_snapshot snapshot = snapshot_at(30, 2);
+    struct replica_snapshot snapshot = lab_snapshot_at(30, 2);
     lab_offer(lab, 1, 2, &snapshot);
     assert_int_equal(lab->offers, 1);
     assert_true(lab->offer_term == 2 && lab->offer.index == 30 && lab->offer.member_count == 3);
@@ -84,17 +61,17 @@ static void H7_the_order_is_reset_then_state_then_report(void **state)
 static void H7_a_member_goes_on_behind_the_snapshot_also_after_a_restart(void **state)
 {
     struct lab *lab = open_follower();
-    struct replica_snapshot snapshot = snapshot_at(30, 2);
+    struct replica_snapshot snapshot = lab_snapshot_at(30, 2);
     assert_int_equal(install(lab, 2, &snapshot), 0);
     lab_run_ms(lab, 20);
-    append(lab, 1, 2, 31, 40, 2, 38);
+    lab_append_run(lab, 1, 2, 31, 40, 2, 38);
     lab_run_ms(lab, 20);
     assert_true(lab->applied[0].index == 31);
     assert_true(replica_host_status(&lab->host).applied_index == 38);
     lab->host.snapshot = snapshot;
     lab->host.applied_index = 30;
     lab_power_cycle(lab);
-    append(lab, 1, 2, 41, 41, 2, 41);
+    lab_append_run(lab, 1, 2, 41, 41, 2, 41);
     lab_run_ms(lab, 20);
     assert_true(lab->applied[0].index == 31);
     struct replica_status status = replica_host_status(&lab->host);
@@ -105,12 +82,12 @@ static void H7_a_member_goes_on_behind_the_snapshot_also_after_a_restart(void **
 static void H7_a_gap_between_snapshot_and_log_is_refused(void **state)
 {
     struct lab *lab = open_follower();
-    struct replica_snapshot snapshot = snapshot_at(30, 2);
+    struct replica_snapshot snapshot = lab_snapshot_at(30, 2);
     assert_int_equal(install(lab, 2, &snapshot), 0);
     lab_run_ms(lab, 20);
     const struct {
         struct replica_snapshot snapshot;
-    } rows[] = {{{0}}, {snapshot_at(20, 2)}, {snapshot_at(30, 1)}, {snapshot_at(31, 2)}};
+    } rows[] = {{{0}}, {lab_snapshot_at(20, 2)}, {lab_snapshot_at(30, 1)}, {lab_snapshot_at(31, 2)}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         sim_host_power_off(lab->host.host);
         replica_host_close(&lab->host);
@@ -124,13 +101,13 @@ static void H7_a_gap_between_snapshot_and_log_is_refused(void **state)
 static void H7_a_power_cut_before_the_reset_leaves_the_old_state(void **state)
 {
     struct lab *lab = open_follower();
-    struct replica_snapshot snapshot = snapshot_at(30, 2);
+    struct replica_snapshot snapshot = lab_snapshot_at(30, 2);
     sim_disk_stall(lab->host.host, 50000000u);
     assert_int_equal(install(lab, 2, &snapshot), 0);
     lab_run_ms(lab, 10);
     lab_power_cycle(lab);
     assert_int_equal(lab->installs, 0);
-    append(lab, 1, 2, 6, 6, 2, 6);
+    lab_append_run(lab, 1, 2, 6, 6, 2, 6);
     lab_run_ms(lab, 20);
     assert_true(replica_host_status(&lab->host).applied_index == 6);
     lab_close(lab);
@@ -139,8 +116,8 @@ static void H7_a_power_cut_before_the_reset_leaves_the_old_state(void **state)
 static void H15_offers_come_twice_out_of_order_and_too_late(void **state)
 {
     struct lab *lab = open_follower();
-    struct replica_snapshot first = snapshot_at(30, 2);
-    struct replica_snapshot second = snapshot_at(45, 2);
+    struct replica_snapshot first = lab_snapshot_at(30, 2);
+    struct replica_snapshot second = lab_snapshot_at(45, 2);
     lab_offer(lab, 1, 2, &second);
     lab_offer(lab, 1, 2, &first);
     lab_offer(lab, 1, 2, &first);
@@ -166,7 +143,7 @@ static void H15_offers_come_twice_out_of_order_and_too_late(void **state)
 static void an_offer_of_what_is_here_is_answered_with_what_is_here(void **state)
 {
     struct lab *lab = open_follower();
-    struct replica_snapshot snapshot = snapshot_at(30, 2);
+    struct replica_snapshot snapshot = lab_snapshot_at(30, 2);
     assert_int_equal(install(lab, 2, &snapshot), 0);
     lab_run_ms(lab, 20);
     lab_forget(lab);
@@ -180,11 +157,11 @@ static void an_offer_of_what_is_here_is_answered_with_what_is_here(void **state)
     assert_int_equal(lab->offers, offers);
     /* Of what is applied and not durable yet nothing is said. */
     sim_disk_stall(lab->host.host, 100000000u);
-    append(lab, 1, 2, 31, 40, 2, 40);
+    lab_append_run(lab, 1, 2, 31, 40, 2, 40);
     lab_run_ms(lab, 20);
     assert_true(replica_host_status(&lab->host).applied_index == 40);
     lab_forget(lab);
-    snapshot = snapshot_at(38, 2);
+    snapshot = lab_snapshot_at(38, 2);
     lab_offer(lab, 1, 2, &snapshot);
     assert_null(lab_await(lab, RAFT_APPEND_ENTRIES_RESULT, 20));
     lab_close(lab);
@@ -193,9 +170,9 @@ static void an_offer_of_what_is_here_is_answered_with_what_is_here(void **state)
 static void a_snapshot_that_the_log_has_already_changes_nothing(void **state)
 {
     struct lab *lab = open_follower();
-    append(lab, 1, 2, 6, 20, 2, 5); /* not committed yet */
+    lab_append_run(lab, 1, 2, 6, 20, 2, 5); /* not committed yet */
     lab_run_ms(lab, 20);
-    struct replica_snapshot snapshot = snapshot_at(15, 2);
+    struct replica_snapshot snapshot = lab_snapshot_at(15, 2);
     assert_int_equal(install(lab, 2, &snapshot), HF_EEXISTS);
     lab_run_ms(lab, 20);
     assert_int_equal(lab->installs, 0);
@@ -207,7 +184,7 @@ static void a_snapshot_that_the_log_has_already_changes_nothing(void **state)
 static void an_install_waits_for_a_leader_of_the_term_in_which_it_was_offered(void **state)
 {
     struct lab *lab = open_follower();
-    struct replica_snapshot snapshot = snapshot_at(30, 4);
+    struct replica_snapshot snapshot = lab_snapshot_at(30, 4);
     assert_int_equal(install(lab, 4, &snapshot), HF_EBUSY);
     lab_offer(lab, 3, 4, &snapshot); /* of a term that is not known here yet */
     assert_int_equal(lab->offers, 0);
@@ -223,7 +200,7 @@ static void an_install_waits_for_a_leader_of_the_term_in_which_it_was_offered(vo
 static void an_offer_of_an_old_leader_is_answered_with_the_newer_term(void **state)
 {
     struct lab *lab = open_follower();
-    struct replica_snapshot snapshot = snapshot_at(30, 1);
+    struct replica_snapshot snapshot = lab_snapshot_at(30, 1);
     lab_offer(lab, 3, 1, &snapshot);
     lab_run_ms(lab, 5);
     struct lab_message *answer = lab_next(lab, RAFT_APPEND_ENTRIES_RESULT);
@@ -238,18 +215,18 @@ static void an_offer_of_an_old_leader_is_answered_with_the_newer_term(void **sta
 static void R3_entries_in_flight_are_not_reported_after_an_install(void **state)
 {
     struct lab *lab = open_follower();
-    struct replica_snapshot snapshot = snapshot_at(30, 2);
+    struct replica_snapshot snapshot = lab_snapshot_at(30, 2);
     sim_disk_stall(lab->host.host, 30000000u);
-    append(lab, 1, 2, 6, 9, 2, 5);
+    lab_append_run(lab, 1, 2, 6, 9, 2, 5);
     assert_int_equal(install(lab, 2, &snapshot), 0);
-    append(lab, 1, 2, 31, 33, 2, 33); /* ignored: the leader sends them again */
+    lab_append_run(lab, 1, 2, 31, 33, 2, 33); /* ignored: the leader sends them again */
     lab_run_ms(lab, 60);
     for (struct lab_message *answer = lab_next(lab, RAFT_APPEND_ENTRIES_RESULT); answer != NULL;
          answer = lab_next(lab, RAFT_APPEND_ENTRIES_RESULT)) {
         uint64_t last = answer->raft.raft.append_entries_result.last_log_index;
         assert_true(answer->raft.raft.append_entries_result.rejected != 0 || last == 0 || last == 30);
     }
-    append(lab, 1, 2, 31, 33, 2, 33);
+    lab_append_run(lab, 1, 2, 31, 33, 2, 33);
     lab_run_ms(lab, 20);
     assert_true(replica_host_status(&lab->host).applied_index == 33);
     lab_close(lab);
@@ -258,7 +235,7 @@ static void R3_entries_in_flight_are_not_reported_after_an_install(void **state)
 static void a_state_that_cannot_be_taken_in_freezes_the_replica(void **state)
 {
     struct lab *lab = open_follower();
-    struct replica_snapshot snapshot = snapshot_at(30, 2);
+    struct replica_snapshot snapshot = lab_snapshot_at(30, 2);
     lab->install_result = HF_ECORRUPT;
     assert_int_equal(install(lab, 2, &snapshot), 0);
     lab_run_ms(lab, 20);
@@ -272,7 +249,7 @@ static void a_state_that_cannot_be_taken_in_freezes_the_replica(void **state)
 /* Node 1 leads, with 20 entries that node 2 has, while node 3 is silent. */
 static struct lab *open_leader(void)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
     lab_elect(lab, 2);
     uint64_t term = replica_host_status(&lab->host).term;
     for (unsigned i = 0; i < 20; i++) {
@@ -315,7 +292,7 @@ static void R15_a_member_below_the_log_is_offered_a_snapshot(void **state)
         }
     }
     assert_true(lab->wanted_by == 3);
-    struct replica_snapshot snapshot = snapshot_at(index, term);
+    struct replica_snapshot snapshot = lab_snapshot_at(index, term);
     must(replica_snapshot_send(lab->host.replica, 3, &snapshot, bytes_of_text("m")));
     must(replica_snapshot_send(lab->host.replica, 3, &snapshot, bytes_of_text("the last one counts")));
     lab_run_ms(lab, 5);
@@ -350,8 +327,6 @@ static void R4_no_snapshot_covers_what_is_not_durable_here(void **state)
     lab_close(lab);
 }
 
-static void drop_line(void *arg, enum trace_level level, const char *line) {}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +346,6 @@ int main(void)
         cmocka_unit_test(R4_no_snapshot_covers_what_is_not_durable_here),
     };
     replica_host_mutate();
-    trace_set_sink(drop_line, NULL);
+    lab_quiet();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,31 +8,16 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "base/trace.h"
 #include "replica/rejoin.h"
 
 #include "cluster/replica_host.c"
 #include "cluster/replica_lab.c"
 
-static const struct replica_member voters_3[] = {
-    {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_VOTER}};
-
-static void append(struct lab *lab, uint64_t from, uint64_t term, uint64_t first, uint64_t last, uint64_t prev_term,
-                   uint64_t commit)
-{
-    struct hf_entry entries[16];
-    unsigned count = 0;
-    for (uint64_t index = first; index <= last; index++) {
-        entries[count++] = lab_normal(index, term, "x");
-    }
-    lab_append(lab, from, term, first - 1, prev_term, commit, entries, count);
-}
-
 /* It had entries up to 5 of term 2, and came back. */
 static struct lab *open_rejoining(void)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
-    append(lab, 1, 2, 2, 5, 1, 5);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
+    lab_append_run(lab, 1, 2, 2, 5, 1, 5);
     lab_run_ms(lab, 20);
     lab->host.must_rejoin = true;
     lab_power_cycle(lab);
@@ -89,7 +74,7 @@ static void P1_who_rejoins_neither_votes_nor_stands(void **state)
     lab_request_vote(lab, 3, 9, 100, 8, CODEC_PRE_VOTE);
     lab_run_ms(lab, 50);
     assert_null(lab_next(lab, RAFT_REQUEST_VOTE_RESULT));
-    append(lab, 1, 2, 6, 6, 2, 6);
+    lab_append_run(lab, 1, 2, 6, 6, 2, 6);
     const struct raft_message now = {.type = RAFT_TIMEOUT_NOW,
                                      .timeout_now = {.term = 2, .last_log_index = 6, .last_log_term = 2}};
     lab_run_ms(lab, 20);
@@ -117,10 +102,10 @@ static void P1_it_votes_again_when_all_is_there_that_its_leader_had(void **state
     lab_append(lab, 1, 2, 5, 2, 5, NULL, 0);
     assert_true(replica_host_status(&lab->host).is_rejoining);
     answer(lab, 1, 2, 8);
-    append(lab, 1, 2, 6, 7, 2, 7);
+    lab_append_run(lab, 1, 2, 6, 7, 2, 7);
     lab_run_ms(lab, 20);
     assert_true(replica_host_status(&lab->host).is_rejoining);
-    append(lab, 1, 2, 8, 8, 2, 7); /* it need not be committed */
+    lab_append_run(lab, 1, 2, 8, 8, 2, 7); /* it need not be committed */
     lab_run_ms(lab, 20);
     assert_false(replica_host_status(&lab->host).is_rejoining);
     lab_request_vote(lab, 3, 3, 8, 2, CODEC_DISRUPT_LEADER);
@@ -138,7 +123,7 @@ static void P1_an_answer_is_good_for_its_leaders_term_only(void **state)
     answer(lab, 1, 2, 6);
     lab_append(lab, 3, 4, 5, 2, 5, NULL, 0);
     lab_run_ms(lab, 20);
-    append(lab, 3, 4, 6, 6, 2, 6);
+    lab_append_run(lab, 3, 4, 6, 6, 2, 6);
     lab_run_ms(lab, 20);
     assert_true(replica_host_status(&lab->host).is_rejoining);
     answer(lab, 3, 4, 6);
@@ -165,7 +150,7 @@ static void entries_on_their_way_are_asked_for_again_only_when_none_comes_any_mo
     assert_true(is_asked_within(lab, 5, 100));
     answer_to(lab, asked_nonce(lab), 1, 2, 9, 8);
     assert_false(is_asked_within(lab, 5, 3000));
-    append(lab, 1, 2, 6, 7, 2, 5);
+    lab_append_run(lab, 1, 2, 6, 7, 2, 5);
     assert_false(is_asked_within(lab, 7, 3000));
     assert_true(is_asked_within(lab, 7, 3000));
     assert_true(is_asked_within(lab, 7, 300)); /* to this nobody answers */
@@ -242,7 +227,7 @@ static void who_became_the_only_voter_stays_out_while_it_knows_of_more_than_it_h
     replica_set_alone(lab->host.replica, true);
     lab_run_ms(lab, 3000);
     assert_true(replica_host_status(&lab->host).is_rejoining);
-    append(lab, 1, 2, 7, 7, 2, 7);
+    lab_append_run(lab, 1, 2, 7, 7, 2, 7);
     lab_run_ms(lab, 20);
     assert_false(replica_host_status(&lab->host).is_rejoining);
     lab_close(lab);
@@ -251,7 +236,7 @@ static void who_became_the_only_voter_stays_out_while_it_knows_of_more_than_it_h
 static void a_leader_sends_again_what_was_acknowledged_and_lost(void **state)
 {
     uint8_t bytes[REJOIN_FRAME_SIZE];
-    struct lab *lab = lab_open(1, voters_3, 3);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
     lab_elect(lab, 2);
     uint64_t last = 0;
     for (unsigned i = 0; i < 5; i++) {
@@ -288,13 +273,12 @@ static void a_leader_sends_again_what_was_acknowledged_and_lost(void **state)
  * old ones are back. */
 static void P1_a_log_that_is_back_at_replaced_entries_restarts_behind_the_snapshot(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
-    append(lab, 1, 2, 2, 5, 1, 2);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
+    lab_append_run(lab, 1, 2, 2, 5, 1, 2);
     lab_run_ms(lab, 20);
     lab_append(lab, 3, 3, 2, 2, 2, NULL, 0);
     lab_run_ms(lab, 20);
-    struct replica_snapshot snapshot = {.index = 4, .term = 3, .configuration_index = 1, .member_count = 3};
-    memcpy(snapshot.members, voters_3, sizeof(voters_3));
+    struct replica_snapshot snapshot = lab_snapshot_at(4, 3);
     lab->host.snapshot = snapshot;
     lab->host.applied_index = snapshot.index;
     lab->host.must_rejoin = lab->host.may_be_short = true;
@@ -303,7 +287,7 @@ static void P1_a_log_that_is_back_at_replaced_entries_restarts_behind_the_snapsh
     assert_true(status.first_index == 5 && status.last_index == 4 && status.snapshot_index == 4);
     lab_append(lab, 3, 3, 4, 3, 4, NULL, 0);
     lab_run_ms(lab, 20);
-    append(lab, 3, 3, 5, 6, 3, 6);
+    lab_append_run(lab, 3, 3, 5, 6, 3, 6);
     lab_run_ms(lab, 20);
     assert_int_equal(replica_host_status(&lab->host).applied_index, 6);
     answer(lab, 3, 3, 6);
@@ -335,12 +319,10 @@ static void a_malformed_frame_is_refused(void **state)
     lab_close(lab);
 }
 
-static void drop_line(void *arg, enum trace_level level, const char *line) {}
-
 int main(void)
 {
     replica_host_mutate();
-    trace_set_sink(drop_line, NULL);
+    lab_quiet();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(P1_who_rejoins_neither_votes_nor_stands),
         cmocka_unit_test(P1_it_votes_again_when_all_is_there_that_its_leader_had),

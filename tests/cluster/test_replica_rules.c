@@ -9,31 +9,22 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "base/trace.h"
 #include "replica/outbox.h"
 
 #include "cluster/replica_host.c"
 #include "cluster/replica_lab.c"
 
-static const struct replica_member voters_3[] = {
-    {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_VOTER}};
 static const struct replica_member one_of_3[] = {
     {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_STANDBY}, {3, REPLICA_ROLE_STANDBY}};
 static const struct replica_member spare_3[] = {
     {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_STANDBY}, {3, REPLICA_ROLE_SPARE}};
-static const struct replica_member alone[] = {{1, REPLICA_ROLE_VOTER}};
-
-static void stall(struct lab *lab, unsigned ms)
-{
-    sim_disk_stall(lab->host.host, ms * 1000000ull);
-}
 
 /* ---- rule 1: messages wait for term and vote ---- */
 
 static void R1_no_message_leaves_before_term_and_vote_are_durable(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
-    stall(lab, 30);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
+    lab_stall(lab, 30);
     lab_request_vote(lab, 1, 5, 1, 1, 0);
     lab_run_ms(lab, 20);
     assert_null(lab_next(lab, RAFT_REQUEST_VOTE_RESULT));
@@ -52,8 +43,8 @@ static void R1_no_message_leaves_before_term_and_vote_are_durable(void **state)
 static void R1_a_vote_that_left_is_remembered_after_a_power_cut(void **state)
 {
     for (unsigned cut_ms = 0; cut_ms < 12; cut_ms++) {
-        struct lab *lab = lab_open(2, voters_3, 3);
-        stall(lab, 5);
+        struct lab *lab = lab_open(2, lab_voters_3, 3);
+        lab_stall(lab, 5);
         lab_request_vote(lab, 1, 5, 1, 1, 0);
         lab_run_ms(lab, cut_ms);
         struct lab_message *vote = lab_next(lab, RAFT_REQUEST_VOTE_RESULT);
@@ -70,7 +61,7 @@ static void R1_a_vote_that_left_is_remembered_after_a_power_cut(void **state)
 
 static void R2_a_conflicting_suffix_is_replaced(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     struct hf_entry old[] = {lab_normal(2, 2, "a"), lab_normal(3, 2, "b"), lab_normal(4, 2, "c")};
     lab_append(lab, 1, 2, 1, 1, 1, old, 3);
     lab_run_ms(lab, 20);
@@ -95,7 +86,7 @@ static void set_write_time(struct lab *lab, uint64_t min_ns, uint64_t max_ns)
 
 static void R3_truncated_entries_are_not_reported_as_persisted(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     set_write_time(lab, 10000000, 10000000);
     struct hf_entry old[] = {lab_normal(2, 2, "a"), lab_normal(3, 2, "b"), lab_normal(4, 2, "c")};
     lab_append(lab, 1, 2, 1, 1, 1, old, 3);
@@ -133,7 +124,7 @@ static void append_large(struct lab *lab, uint64_t index, uint64_t commit)
 static void R4_the_commit_index_on_disk_is_never_ahead_of_the_log(void **state)
 {
     for (unsigned cut = 0; cut < 60; cut++) {
-        struct replica_host_options options = {.members = voters_3,
+        struct replica_host_options options = {.members = lab_voters_3,
                                                .member_count = 3,
                                                .election_timeout_ms = LAB_ELECTION_MS,
                                                .heartbeat_timeout_ms = LAB_HEARTBEAT_MS,
@@ -159,7 +150,7 @@ static void R4_the_commit_index_on_disk_is_never_ahead_of_the_log(void **state)
 
 static void what_was_known_to_be_committed_is_applied_without_a_leader(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     struct hf_entry entries[] = {lab_normal(2, 2, "a"), lab_normal(3, 2, "b"), lab_normal(4, 2, "c")};
     lab_append(lab, 1, 2, 1, 1, 2, entries, 2);
     lab_append(lab, 1, 2, 3, 2, 3, entries + 2, 1);
@@ -185,16 +176,10 @@ static void what_was_known_to_be_committed_is_applied_without_a_leader(void **st
 
 /* ---- rule 5: entries of messages ---- */
 
-static void lead(struct lab *lab)
-{
-    lab_elect(lab, 2);
-    lab_forget(lab);
-}
-
 static void R5_a_message_over_the_cap_is_split_and_never_shortened(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
-    lead(lab);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
+    lab_lead(lab);
     uint64_t term = replica_host_status(&lab->host).term;
     enum { PAYLOADS = 5 };
     static const size_t sizes[PAYLOADS] = {3u << 20, 3u << 20, 10, 6u << 20, 1u << 20};
@@ -232,8 +217,8 @@ static void R5_a_message_over_the_cap_is_split_and_never_shortened(void **state)
 
 static void R13_a_message_whose_entries_changed_meanwhile_is_dropped(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
-    lead(lab);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
+    lab_lead(lab);
     uint64_t term = replica_host_status(&lab->host).term;
     lab->is_socket_full = 1;
     uint64_t index = lab_submit(lab, "mine");
@@ -255,7 +240,7 @@ static void R13_a_message_whose_entries_changed_meanwhile_is_dropped(void **stat
 static void R11_a_leader_begins_its_term_with_an_empty_entry(void **state)
 {
     /* With nothing uncommitted the engine proposes none of its own. */
-    struct lab *lab = lab_open(1, alone, 1);
+    struct lab *lab = lab_open(1, lab_alone, 1);
     lab_run_ms(lab, 20);
     struct replica_status status = replica_host_status(&lab->host);
     assert_int_equal(status.state, REPLICA_LEADER);
@@ -267,7 +252,7 @@ static void R11_a_leader_begins_its_term_with_an_empty_entry(void **state)
 
 static void R11_a_configuration_waits_for_an_entry_of_the_own_term(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
     static const struct replica_member less[] = {
         {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_STANDBY}};
     for (unsigned round = 0; round < 2; round++) {
@@ -286,7 +271,7 @@ static void R11_a_configuration_waits_for_an_entry_of_the_own_term(void **state)
     assert_int_equal(replica_submit_configuration(lab->host.replica, less, 3), 0);
     /* One at a time. */
     lab_run_ms(lab, 5);
-    assert_int_equal(replica_submit_configuration(lab->host.replica, voters_3, 3), HF_EBUSY);
+    assert_int_equal(replica_submit_configuration(lab->host.replica, lab_voters_3, 3), HF_EBUSY);
     lab_close(lab);
 }
 
@@ -297,7 +282,7 @@ static void R14_a_change_touches_one_member_and_keeps_two_voters(void **state)
     static const struct replica_member replaced[] = {{1, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_VOTER}};
     static const struct replica_member unordered[] = {{2, REPLICA_ROLE_VOTER}, {1, REPLICA_ROLE_VOTER}};
     struct lab *lab = lab_open(1, voters_2, 2);
-    lead(lab);
+    lab_lead(lab);
     assert_int_equal(replica_submit_configuration(lab->host.replica, lone, 2), HF_EUNSAFE);
     assert_int_equal(replica_submit_configuration(lab->host.replica, replaced, 2), HF_EINVALID);
     assert_int_equal(replica_submit_configuration(lab->host.replica, unordered, 2), HF_EINVALID);
@@ -310,8 +295,8 @@ static void R14_a_change_touches_one_member_and_keeps_two_voters(void **state)
 
 static void R12_a_write_after_a_missed_heartbeat_is_sent_at_once(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
-    lead(lab);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
+    lab_lead(lab);
     struct replica_status status = replica_host_status(&lab->host);
     lab_result(lab, 3, status.term, 0, status.last_index);
     /* Node 3 keeps us in office, node 2 misses two rounds and is back for the third. */
@@ -368,12 +353,12 @@ static void R16_configurations_can_change_again_after_a_restart(void **state)
 
 static void GH_an_append_of_an_older_term_is_never_answered_as_a_success(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     lab_append(lab, 1, 5, 1, 1, 1, NULL, 0);
     lab_run_ms(lab, 20);
     lab_forget(lab);
     struct buffer buffer = {0};
-    struct hf_entry entry = lab_change(1, 1, voters_3, 3, &buffer);
+    struct hf_entry entry = lab_change(1, 1, lab_voters_3, 3, &buffer);
     lab_append(lab, 3, 4, 0, 0, 1, &entry, 1);
     struct lab_message *answer = lab_await(lab, RAFT_APPEND_ENTRIES_RESULT, 20);
     assert_non_null(answer);
@@ -388,12 +373,12 @@ static void GH_an_append_of_an_older_term_is_never_answered_as_a_success(void **
 static void GI_a_vote_result_outside_an_election_changes_nothing(void **state)
 {
     static const unsigned flags[] = {0, CODEC_VOTE_GRANTED, CODEC_PRE_VOTE, CODEC_PRE_VOTE | CODEC_VOTE_GRANTED};
-    struct lab *lab = lab_open(1, voters_3, 3);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
     for (unsigned round = 0; round < 2; round++) {
         if (round == 0) {
             lab_append(lab, 2, 3, 1, 1, 1, NULL, 0);
         } else {
-            lead(lab);
+            lab_lead(lab);
         }
         struct replica_status before = replica_host_status(&lab->host);
         assert_int_equal(before.state, round == 0 ? REPLICA_FOLLOWER : REPLICA_LEADER);
@@ -409,7 +394,7 @@ static void GI_a_vote_result_outside_an_election_changes_nothing(void **state)
 /* Nobody grants a pre-vote for a term that was not asked for; who says so has an old or a wrong election in mind. */
 static void GI_a_pre_vote_granted_beyond_the_term_asked_for_changes_nothing(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
     struct lab_message *asked = lab_await(lab, RAFT_REQUEST_VOTE, 3 * LAB_ELECTION_MS);
     assert_non_null(asked);
     uint64_t term = replica_host_status(&lab->host).term;
@@ -424,8 +409,8 @@ static void GI_a_pre_vote_granted_beyond_the_term_asked_for_changes_nothing(void
 
 static void GJ_leadership_is_handed_over_when_the_other_has_caught_up_and_not_before(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
-    lead(lab);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
+    lab_lead(lab);
     uint64_t term = replica_host_status(&lab->host).term;
     uint64_t first = lab_submit(lab, "a");
     uint64_t second = lab_submit(lab, "b");
@@ -446,7 +431,7 @@ static void GJ_leadership_is_handed_over_when_the_other_has_caught_up_and_not_be
 
 static void GK_a_refused_pre_vote_tells_the_newer_term(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     lab_request_vote(lab, 1, 9, 1, 1, 0);
     lab_run_ms(lab, 20);
     lab_forget(lab);
@@ -460,7 +445,7 @@ static void GK_a_refused_pre_vote_tells_the_newer_term(void **state)
 
 static void GL_the_commit_index_never_goes_back(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     struct hf_entry entries[] = {lab_normal(2, 2, "a"), lab_normal(3, 2, "b"), lab_normal(4, 2, "c")};
     lab_append(lab, 1, 2, 1, 1, 3, entries, 3);
     lab_run_ms(lab, 20);
@@ -477,7 +462,7 @@ static void GL_the_commit_index_never_goes_back(void **state)
 
 static void GK_a_candidate_learns_a_newer_term_from_a_refused_pre_vote(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
     struct lab_message *asked = lab_await(lab, RAFT_REQUEST_VOTE, 3 * LAB_ELECTION_MS);
     assert_non_null(asked);
     lab_vote(lab, 2, 9, CODEC_PRE_VOTE);
@@ -508,8 +493,8 @@ static void answer_ping(struct lab *lab, uint64_t from, const struct lab_message
 
 static void P3_a_read_waits_for_a_majority_to_confirm_the_leader(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
-    lead(lab);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
+    lab_lead(lab);
     struct read_result reads[2] = {0};
     must(replica_read(lab->host.replica, note_read, &reads[0]));
     must(replica_read(lab->host.replica, note_read, &reads[1]));
@@ -537,8 +522,8 @@ static void P3_a_read_waits_for_a_majority_to_confirm_the_leader(void **state)
 
 static void P3_a_lost_ping_is_repeated(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
-    lead(lab);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
+    lab_lead(lab);
     uint64_t term = replica_host_status(&lab->host).term;
     struct read_result read = {0};
     must(replica_read(lab->host.replica, note_read, &read));
@@ -560,7 +545,7 @@ static void P3_a_lost_ping_is_repeated(void **state)
 
 static void P3_a_read_waits_until_an_entry_of_the_term_is_committed(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
     for (unsigned round = 0; round < 2; round++) {
         struct lab_message *asked = lab_await(lab, RAFT_REQUEST_VOTE, 3 * LAB_ELECTION_MS);
         assert_non_null(asked);
@@ -591,8 +576,8 @@ static void P3_a_read_waits_until_an_entry_of_the_term_is_committed(void **state
 
 static void P3_reads_that_wait_end_when_leadership_is_lost(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
-    lead(lab);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
+    lab_lead(lab);
     struct read_result read = {0};
     must(replica_read(lab->host.replica, note_read, &read));
     replica_host_turn(&lab->host);
@@ -605,7 +590,7 @@ static void P3_reads_that_wait_end_when_leadership_is_lost(void **state)
 
 static void P3_a_lone_voter_answers_reads_at_once(void **state)
 {
-    struct lab *lab = lab_open(1, alone, 1);
+    struct lab *lab = lab_open(1, lab_alone, 1);
     lab_run_ms(lab, 20);
     struct read_result read = {0};
     must(replica_read(lab->host.replica, note_read, &read));
@@ -617,7 +602,7 @@ static void P3_a_lone_voter_answers_reads_at_once(void **state)
 
 static void P3_a_ping_of_another_term_is_not_answered(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     lab_append(lab, 1, 5, 1, 1, 1, NULL, 0);
     lab_run_ms(lab, 20);
     for (uint64_t term = 4; term <= 6; term++) {
@@ -637,12 +622,10 @@ static void P3_a_ping_of_another_term_is_not_answered(void **state)
     lab_close(lab);
 }
 
-static void drop_line(void *arg, enum trace_level level, const char *line) {}
-
 int main(void)
 {
     replica_host_mutate();
-    trace_set_sink(drop_line, NULL);
+    lab_quiet();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(R1_no_message_leaves_before_term_and_vote_are_durable),
         cmocka_unit_test(R1_a_vote_that_left_is_remembered_after_a_power_cut),

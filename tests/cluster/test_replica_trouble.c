@@ -9,25 +9,9 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/rng.h"
-#include "base/trace.h"
 
 #include "cluster/replica_host.c"
 #include "cluster/replica_lab.c"
-
-static const struct replica_member voters_3[] = {
-    {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_VOTER}};
-static const struct replica_member alone[] = {{1, REPLICA_ROLE_VOTER}};
-
-static void stall(struct lab *lab, unsigned ms)
-{
-    sim_disk_stall(lab->host.host, ms * 1000000ull);
-}
-
-static void lead(struct lab *lab)
-{
-    lab_elect(lab, 2);
-    lab_forget(lab);
-}
 
 static void append_large(struct lab *lab, uint64_t index, uint64_t commit)
 {
@@ -42,8 +26,8 @@ static void append_large(struct lab *lab, uint64_t index, uint64_t commit)
 /* Ids of nodes are never used again. */
 static void members_that_left_long_ago_take_no_room_from_new_ones(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
-    lead(lab);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
+    lab_lead(lab);
     for (uint64_t id = 100; id < 100 + 128; id++) {
         lab_append(lab, id, 1, 1, 1, 1, NULL, 0); /* of an old term, which is told so */
         struct lab_message *answer = lab_await(lab, RAFT_APPEND_ENTRIES_RESULT, 20);
@@ -91,7 +75,7 @@ static int submit_until_refused(struct lab *lab, unsigned limit)
 
 static void R18_a_full_disk_refuses_proposals_and_takes_them_again_when_there_is_space(void **state)
 {
-    struct lab *lab = lab_open(1, alone, 1);
+    struct lab *lab = lab_open(1, lab_alone, 1);
     lab_run_ms(lab, 20);
     fill_disk(lab);
     assert_int_equal(submit_until_refused(lab, 1000), HF_ENOSPACE);
@@ -109,7 +93,7 @@ static void R18_a_full_disk_refuses_proposals_and_takes_them_again_when_there_is
 
 static void R18_a_follower_without_space_keeps_its_leader_and_says_that_it_is_short(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     fill_disk(lab);
     uint64_t index = 2;
     uint64_t refused = 0;
@@ -141,7 +125,7 @@ static void R18_a_follower_without_space_keeps_its_leader_and_says_that_it_is_sh
 
 static void R18_a_full_queue_of_the_log_is_waited_for(void **state)
 {
-    struct replica_host_options options = {.members = alone,
+    struct replica_host_options options = {.members = lab_alone,
                                            .member_count = 1,
                                            .election_timeout_ms = LAB_ELECTION_MS,
                                            .heartbeat_timeout_ms = LAB_HEARTBEAT_MS,
@@ -149,7 +133,7 @@ static void R18_a_full_queue_of_the_log_is_waited_for(void **state)
     struct lab *lab = lab_open_with(1, &options);
     lab_run_ms(lab, 20);
     uint64_t last = replica_host_status(&lab->host).last_index;
-    stall(lab, 100);
+    lab_stall(lab, 100);
     struct hf_bytes payloads[4] = {bytes_of_text("a"), bytes_of_text("b"), bytes_of_text("c"), bytes_of_text("d")};
     unsigned taken = 0;
     int rc = 0;
@@ -179,7 +163,7 @@ static bool receive_two_changes(uint64_t queued)
         {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_STANDBY}};
     static const struct replica_member second[] = {
         {1, REPLICA_ROLE_STANDBY}, {2, REPLICA_ROLE_VOTER}, {3, REPLICA_ROLE_STANDBY}};
-    struct replica_host_options options = {.members = voters_3,
+    struct replica_host_options options = {.members = lab_voters_3,
                                            .member_count = 3,
                                            .election_timeout_ms = LAB_ELECTION_MS,
                                            .heartbeat_timeout_ms = LAB_HEARTBEAT_MS,
@@ -189,7 +173,7 @@ static bool receive_two_changes(uint64_t queued)
     struct hf_log_group_state log;
     uint64_t index = 2;
     lab_run_ms(lab, 20);
-    stall(lab, 100);
+    lab_stall(lab, 100);
     for (; index < 2 + queued; index++) {
         struct hf_entry entry = lab_normal(index, 2, "a");
         lab_append(lab, 1, 2, index - 1, index == 2 ? 1 : 2, 1, &entry, 1);
@@ -224,7 +208,7 @@ static void GG_a_second_change_comes_while_the_first_waits_for_room_in_the_log(v
 
 static void R18_a_leader_whose_own_barrier_finds_no_space_waits_for_it(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
     /* Entries that are not known to be committed: the engine will propose a barrier behind them. */
     struct hf_entry entries[] = {lab_normal(2, 2, "a"), lab_normal(3, 2, "b")};
     lab_append(lab, 2, 2, 1, 1, 1, entries, 2);
@@ -259,7 +243,7 @@ static void R18_a_leader_whose_own_barrier_finds_no_space_waits_for_it(void **st
 
 static void H1_a_failed_sync_freezes_the_replica_for_good(void **state)
 {
-    struct lab *lab = lab_open(1, alone, 1);
+    struct lab *lab = lab_open(1, lab_alone, 1);
     lab_run_ms(lab, 20);
     uint64_t commit = replica_host_status(&lab->host).commit_index;
     struct sim_disk_failure failure = {.kind = SIM_DISK_DURABLE, .count = UINT64_MAX, .error = HF_EIO};
@@ -284,8 +268,8 @@ static void H1_a_failed_sync_freezes_the_replica_for_good(void **state)
 
 static void a_second_leader_of_the_term_freezes_the_replica(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
-    lead(lab);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
+    lab_lead(lab);
     lab_append(lab, 2, replica_host_status(&lab->host).term, 1, 1, 1, NULL, 0);
     assert_int_equal(lab->failed, HF_ECORRUPT);
     lab_close(lab);
@@ -293,7 +277,7 @@ static void a_second_leader_of_the_term_freezes_the_replica(void **state)
 
 static void malformed_frames_are_refused_and_change_nothing(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     struct replica_status before = replica_host_status(&lab->host);
     struct raft_message vote = {.type = RAFT_REQUEST_VOTE,
                                 .request_vote = {.version = 2, .term = 9, .candidate_id = 3, .last_log_index = 1}};
@@ -432,7 +416,7 @@ static void H20_peers_that_say_anything_never_crash_the_replica(void **state)
     for (uint64_t seed = 1; seed <= 60; seed++) {
         struct rng rng;
         rng_seed(&rng, seed);
-        struct lab *lab = lab_open(1, voters_3, seed % 4 == 0 ? 1 : 3);
+        struct lab *lab = lab_open(1, lab_voters_3, seed % 4 == 0 ? 1 : 3);
         for (unsigned i = 0; i < 400 && lab->failed == 0; i++, received++) {
             say_something_wild(lab, &rng, &configuration);
             if (rng_chance(&rng, 1, 4)) {
@@ -459,10 +443,10 @@ static void H20_peers_that_say_anything_never_crash_the_replica(void **state)
 
 static void a_snapshot_is_ignored_where_nobody_takes_snapshots(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     struct buffer configuration = {0};
     struct buffer bytes = {0};
-    replica_configuration_encode(voters_3, 3, &configuration);
+    replica_configuration_encode(lab_voters_3, 3, &configuration);
     codec_encode_install_snapshot(
         &(struct raft_install_snapshot){.term = 5, .last_index = 30, .last_term = 4, .conf_index = 1},
         buffer_bytes(&configuration), bytes_of_text("m"), &bytes);
@@ -477,8 +461,8 @@ static void a_snapshot_is_ignored_where_nobody_takes_snapshots(void **state)
 
 static void a_member_below_the_leader_s_trail_gets_the_entries_from_the_log(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
-    lead(lab);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
+    lab_lead(lab);
     uint64_t term = replica_host_status(&lab->host).term;
     for (unsigned i = 0; i < 20; i++) {
         lab_submit(lab, "x");
@@ -521,10 +505,10 @@ static void never_called(void *arg, int result, uint64_t index)
 
 static void a_replica_may_be_closed_with_appends_and_messages_on_their_way(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
-    lead(lab);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
+    lab_lead(lab);
     lab->is_socket_full = 1;
-    stall(lab, 20);
+    lab_stall(lab, 20);
     lab_submit(lab, "a");
     must(replica_read(lab->host.replica, never_called, NULL));
     replica_host_turn(&lab->host);
@@ -543,8 +527,8 @@ static void a_replica_may_be_closed_with_appends_and_messages_on_their_way(void 
 
 static void what_waits_for_a_connection_that_ended_is_dropped(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
-    lead(lab);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
+    lab_lead(lab);
     uint64_t term = replica_host_status(&lab->host).term;
     lab_result(lab, 3, term, 0, replica_host_status(&lab->host).last_index);
     lab_run_ms(lab, 1);
@@ -571,7 +555,7 @@ static void what_waits_for_a_connection_that_ended_is_dropped(void **state)
 
 static void a_leader_whose_connection_ended_does_not_cost_others_the_vote(void **state)
 {
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     lab_append(lab, 1, 2, 1, 1, 1, NULL, 0);
     lab_run_ms(lab, 20);
     assert_true(replica_host_status(&lab->host).leader == 1);
@@ -598,8 +582,8 @@ static void a_leader_whose_connection_ended_does_not_cost_others_the_vote(void *
 
 static void messages_that_wait_for_a_slow_socket_are_merged(void **state)
 {
-    struct lab *lab = lab_open(1, voters_3, 3);
-    lead(lab);
+    struct lab *lab = lab_open(1, lab_voters_3, 3);
+    lab_lead(lab);
     uint64_t first = replica_host_status(&lab->host).last_index + 1;
     lab->is_socket_full = 1;
     for (unsigned i = 0; i < 500; i++) {
@@ -626,7 +610,7 @@ static void the_log_of_another_cluster_is_refused(void **state)
 {
     static const struct replica_member others[] = {
         {1, REPLICA_ROLE_VOTER}, {2, REPLICA_ROLE_VOTER}, {4, REPLICA_ROLE_VOTER}};
-    struct lab *lab = lab_open(2, voters_3, 3);
+    struct lab *lab = lab_open(2, lab_voters_3, 3);
     sim_host_kill(lab->host.host);
     replica_host_close(&lab->host);
     lab_drop_queue(lab);
@@ -635,12 +619,10 @@ static void the_log_of_another_cluster_is_refused(void **state)
     lab_close(lab);
 }
 
-static void drop_line(void *arg, enum trace_level level, const char *line) {}
-
 int main(void)
 {
     replica_host_mutate();
-    trace_set_sink(drop_line, NULL);
+    lab_quiet();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_that_left_long_ago_take_no_room_from_new_ones),
         cmocka_unit_test(R18_a_full_disk_refuses_proposals_and_takes_them_again_when_there_is_space),
