@@ -169,7 +169,8 @@ static void damage_from(struct fixture *fixture, off_t offset)
     closedir(directory);
 }
 
-static void the_next_window_is_there_before_it_is_asked_for(void **unused)
+/* Whether entries 9 to 16 are there, of which nothing is left on the device by the time that they are asked for. */
+static bool is_read_within(unsigned pause_ms)
 {
     struct fixture fixture;
     struct hf_log_iterator *iterator = NULL;
@@ -177,14 +178,28 @@ static void the_next_window_is_there_before_it_is_asked_for(void **unused)
     fill(&fixture, HF_LOG_IO_AUTO);
     assert_int_equal(hf_log_iterator_open(fixture.log, 1, NULL, &iterator), 0);
     expect_next(iterator, 1, 1);
-    usleep(500000); /* the worker reads entries 9 to 16 */
+    usleep(pause_ms * 1000);
     damage_from(&fixture, WINDOW_BYTES);
-    for (uint64_t i = 2; i <= 16; i++) {
+    for (uint64_t i = 2; i <= 8; i++) {
         expect_next(iterator, i, 1);
     }
-    assert_int_equal(hf_log_iterator_next(iterator, 0, &entry), HF_ECORRUPT);
+    bool is_read = hf_log_iterator_next(iterator, 0, &entry) == 0;
+    if (is_read) {
+        assert_int_equal(entry.index, 9);
+        for (uint64_t i = 10; i <= 16; i++) {
+            expect_next(iterator, i, 1);
+        }
+        assert_int_equal(hf_log_iterator_next(iterator, 0, &entry), HF_ECORRUPT);
+    }
     hf_log_iterator_close(iterator);
     fixture_tear_down(&fixture);
+    return is_read;
+}
+
+static void the_next_window_is_there_before_it_is_asked_for(void **unused)
+{
+    /* The worker takes its time on a machine that does other things too; without one, no time is enough. */
+    assert_true(is_read_within(500) || is_read_within(5000) || is_read_within(20000));
 }
 
 static void what_was_truncated_is_not_handed_out_from_what_was_read_ahead(void **unused)

@@ -131,7 +131,7 @@ static void a_lone_appender_writes_by_itself_and_the_trailer_follows(void **unus
         assert_int_equal(fixture_append(&fixture, 1, i, 1, "x"), 0);
         assert_int_equal(fixture_state(&fixture, 1).durable_index, i);
     }
-    for (int tries = 0; tries < 1000 && stat.writes <= 50; tries++) {
+    for (int tries = 0; tries < 30000 && stat.writes <= 50; tries++) {
         usleep(1000);
         hf_log_stat(fixture.log, &stat);
     }

@@ -24,7 +24,7 @@ static bool writes_alone(hf_log_stalled *on_stall)
     hf_log_batch_clear(fixture.batch);
     assert_int_equal(hf_log_batch_append(fixture.batch, 1, &entry, 1), 0);
     mutex_lock(&log->mutex);
-    for (int i = 0; i < 5000 && !(log->driver_asleep && log_writer_is_idle(&log->writer)); i++) {
+    for (int i = 0; i < 60000 && !(log->driver_asleep && log_writer_is_idle(&log->writer)); i++) {
         mutex_unlock(&log->mutex);
         usleep(1000);
         mutex_lock(&log->mutex);
