@@ -16,12 +16,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "holdfast/node.h"
 
-enum { EMBED_NODES_MAX = 4, EMBED_WAIT_MS = 20000 };
+enum { EMBED_NODES_MAX = 4, EMBED_WAIT_MS = 120000 };
+enum { EMBED_PORT_LOW = 10000, EMBED_PORTS = 2000 };
 #define EMBED_GROUP HF_NODE_GROUP_FIRST
 
 /* ---- A machine that counts, and complains about anything out of order ---- */
@@ -177,16 +179,35 @@ static inline void embedding_check(int rc)
     }
 }
 
-/* A port that nobody has now: the kernel gives others out first. */
+/* A port that is ours until this process ends: a node that is opened again finds it free. It lies below those that the
+ * kernel gives to outgoing connections, and is claimed by a name that goes away by itself, as in tests/e2e/cluster.py.
+ */
 static inline unsigned embedding_port(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(address);
-    int descriptor = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(descriptor, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(getsockname(descriptor, (struct sockaddr *)&address, &size), 0);
-    close(descriptor);
-    return ntohs(address.sin_port);
+    static unsigned next;
+    for (unsigned tries = 0; tries < EMBED_PORTS; tries++) {
+        unsigned port = EMBED_PORT_LOW + ((unsigned)getpid() * 31u + next++) % EMBED_PORTS;
+        struct sockaddr_un claim = {.sun_family = AF_UNIX};
+        struct sockaddr_in address = {
+            .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+        int size = snprintf(claim.sun_path + 1, sizeof(claim.sun_path) - 1, "holdfast-test-port-%u", port);
+        int holder = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); /* stays open */
+        if (bind(holder, (struct sockaddr *)&claim, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + size)) !=
+            0) {
+            close(holder);
+            continue;
+        }
+        const int yes = 1;
+        int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+        bool is_free = bind(probe, (struct sockaddr *)&address, sizeof(address)) == 0;
+        close(probe);
+        if (is_free) {
+            return port;
+        }
+    }
+    fail_msg("no free port");
+    return 0;
 }
 
 static inline int embedding_start(struct embedding *cluster, unsigned position)
@@ -213,6 +234,9 @@ static inline void embedding_open(struct embedding *cluster, unsigned count, uns
     hf_node_options_init(&cluster->options);
     cluster->options.machine = machine;
     cluster->options.log.segment_size_bytes = 1 << 20;
+    /* A machine that stands still for a moment changes no leader. */
+    cluster->options.election_timeout_ms = 3000;
+    cluster->options.request_timeout_ms = 30000;
     for (unsigned i = 0; i < EMBED_NODES_MAX; i++) {
         snprintf(cluster->paths[i], sizeof(cluster->paths[i]), "%s/%u", cluster->directory, i + 1);
         snprintf(cluster->peers[i], sizeof(cluster->peers[i]), "127.0.0.1:%u", embedding_port());

@@ -153,14 +153,24 @@ static void keys_and_values_are_changed_compared_and_found_from_every_node(void 
 
 /* ---- Who leads ---- */
 
+static void wait_led_by(struct embedding *cluster, unsigned position)
+{
+    for (unsigned waited = 0; embedding_leader(cluster, EMBED_GROUP) != position; waited += 10) {
+        assert_true(waited < EMBED_WAIT_MS);
+        embedding_pause_ms(10);
+    }
+}
+
 static void only_the_leader_takes_what_may_not_be_forwarded(void **state)
 {
     struct embedding cluster;
     embedding_open(&cluster, 3, 1, &journal_machine);
     embedding_start_all(&cluster);
     embedding_check(embedding_propose(&cluster, 0, EMBED_GROUP, "first"));
-    unsigned leader = embedding_leader(&cluster, EMBED_GROUP);
-    unsigned other = (leader + 1) % 3;
+    /* Leadership moves after a start, to the node that leads the group while all are up. */
+    wait_led_by(&cluster, 0);
+    unsigned leader = 0;
+    unsigned other = 1;
     struct hf_node_waiter *waiter = cluster.waiter;
     embedding_check(
         embedding_wait(&cluster, hf_node_barrier(cluster.nodes[other], EMBED_GROUP, hf_node_answer, waiter)));
@@ -172,11 +182,8 @@ static void only_the_leader_takes_what_may_not_be_forwarded(void **state)
         &cluster, hf_node_propose_here(cluster.nodes[leader], EMBED_GROUP, EMBED_TEXT("x"), hf_node_answer, waiter)));
     embedding_check(embedding_wait(
         &cluster, hf_node_transfer(cluster.nodes[other], EMBED_GROUP, other + 1, hf_node_answer, waiter)));
-    for (unsigned waited = 0; embedding_leader(&cluster, EMBED_GROUP) != other; waited += 10) {
-        assert_true(waited < EMBED_WAIT_MS);
-        embedding_pause_ms(10);
-    }
-    embedding_check(hf_node_leave(cluster.nodes[other], 5000));
+    wait_led_by(&cluster, other);
+    embedding_check(hf_node_leave(cluster.nodes[other], EMBED_WAIT_MS));
     assert_int_not_equal(embedding_leader(&cluster, EMBED_GROUP), other);
     embedding_check(embedding_propose(&cluster, other, EMBED_GROUP, "third"));
     assert_int_equal(embedding_count(&cluster), 3);
@@ -251,11 +258,14 @@ static void any_thread_may_call_any_node(void **state)
     embedding_close(&cluster);
 }
 
+static atomic_uint waiting; /* threads that are about to wait */
+
 static void *put_and_wait(void *arg)
 {
     struct caller *caller = arg;
     struct hf_node_waiter *waiter = NULL;
     hf_node_waiter_open(&waiter);
+    atomic_fetch_add(&waiting, 1);
     caller->last = hf_node_wait(
         waiter, hf_node_put(caller->cluster->nodes[0], EMBED_TEXT("k"), EMBED_TEXT("v"), hf_node_answer, waiter), NULL);
     hf_node_waiter_close(waiter);
@@ -272,6 +282,9 @@ static void a_close_ends_the_waits_of_other_threads(void **state)
     for (unsigned i = 0; i < 4; i++) {
         callers[i] = (struct caller){.cluster = &cluster, .number = i};
         assert_int_equal(pthread_create(&callers[i].thread, NULL, put_and_wait, &callers[i]), 0);
+    }
+    while (atomic_load(&waiting) < 4) {
+        embedding_pause_ms(1);
     }
     embedding_pause_ms(300);
     embedding_stop(&cluster, 0);
