@@ -137,7 +137,7 @@ if(TARGET holdfast)
   foreach(file ${files})
     get_filename_component(name ${file} NAME_WE)
     add_test(NAME e2e_${name} COMMAND /usr/bin/python3 ${file})
-    set_tests_properties(e2e_${name} PROPERTIES LABELS "e2e" TIMEOUT 300
+    set_tests_properties(e2e_${name} PROPERTIES LABELS "e2e" TIMEOUT 900
       ENVIRONMENT "HOLDFAST_TEST_BINARY=$<TARGET_FILE:holdfast>")
     if(name IN_LIST hf_e2e_alone)
       set_tests_properties(e2e_${name} PROPERTIES RUN_SERIAL TRUE)

@@ -1,4 +1,5 @@
-"""A proxy for one port: counts what passes, slows it down, and cuts every connection when it is told to."""
+"""A proxy for one port: counts what passes, slows it down, lets so much through, and cuts every connection when it is
+told to."""
 import contextlib
 import socket
 import threading
@@ -14,6 +15,7 @@ class Proxy:
         self.target = ('127.0.0.1', target_port)
         self.bytes_per_s = bytes_per_s
         self.down = self.up = self.connections = 0
+        self.up_max = None  # bytes that may pass upwards in all, a piece more at most
         self.lock = threading.Lock()
         self.sockets = set()
         self.listener = socket.create_server(('127.0.0.1', listen_port))
@@ -44,10 +46,22 @@ class Proxy:
             while data := source.recv(PIECE):
                 with self.lock:
                     setattr(self, direction, getattr(self, direction) + len(data))
+                while direction == 'up' and self.is_shut():
+                    time.sleep(0.005)
+                    source.getpeername()  # until it is cut
                 sink.sendall(data)
                 if self.bytes_per_s is not None:
                     time.sleep(len(data) / self.bytes_per_s)
         self.end((source, sink))
+
+    def is_shut(self):
+        with self.lock:
+            return self.up_max is not None and self.up > self.up_max
+
+    def let_up(self, size):
+        """So many bytes more; None: all that come."""
+        with self.lock:
+            self.up_max = None if size is None else self.up + size
 
     def end(self, sockets):
         for one in sockets:

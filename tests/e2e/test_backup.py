@@ -32,12 +32,20 @@ def heads(path):
     return found, at <= len(data)
 
 
+def size_of(path):
+    """0 when it is not there, or goes at this moment."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 class Writer(threading.Thread):
     """Counts keys up, and knows what was acknowledged and what was sent."""
 
     def __init__(self, dev):
         super().__init__(daemon=True)
-        self.client = dev.client(3, timeout=30)
+        self.client = dev.client(3)
         self.acknowledged, self.sent = {}, {}
         self.is_over = threading.Event()
         self.failure = None
@@ -59,13 +67,13 @@ class Writer(threading.Thread):
 
     def end(self):
         self.is_over.set()
-        self.join(30)
+        self.join(cluster.PATIENCE_SECONDS)
         self.client.close()
 
 
 class BackupTest(cluster.TestCase):
     def source(self, **environment):
-        dev = self.open(Dev, nodes=3, groups=4, env={'HOLDFAST_RAFT_REQUEST_TIMEOUT': '10s', **environment})
+        dev = self.open(Dev, nodes=3, groups=4, env={**cluster.STEADY, **environment})
         dev.wait_writable()
         return dev
 
@@ -76,7 +84,7 @@ class BackupTest(cluster.TestCase):
         for i in range(SMALL):
             key = os.urandom(12) if i % 7 == 0 else b'small:%d' % i
             held[key] = (b'text \xc3\xa4 %d' % i if i % 2 else os.urandom(i % 40), later + i if i % 3 == 0 else 0)
-        with dev.client(1, timeout=60) as client:
+        with dev.client(1) as client:
             items = list(held.items())
             for at in range(0, len(items), 200):
                 replies = client.pipeline([('SET', key, value) + (('PXAT', deadline) if deadline else ())
@@ -87,7 +95,7 @@ class BackupTest(cluster.TestCase):
     def contents(self, dev, keys):
         found = {}
         keys = list(keys)
-        with dev.client(1, timeout=60) as client:
+        with dev.client(1) as client:
             for at in range(0, len(keys), 200):
                 part = keys[at:at + 200]
                 replies = client.pipeline([command for key in part
@@ -97,16 +105,16 @@ class BackupTest(cluster.TestCase):
         return found
 
     def size(self, dev):
-        with dev.client(1, timeout=30) as client:
+        with dev.client(1) as client:
             return client('DBSIZE')
 
     def save(self, dev, path, *options, node=2):
-        done = run('snapshot', 'save', path, '--address', dev.address(node), '--json', *options, timeout=120)
+        done = run('snapshot', 'save', path, '--address', dev.address(node), '--json', *options)
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout) if path != '-' else None
 
     def exported(self, path, *options):
-        done = run('snapshot', 'export', path, *options, timeout=120)
+        done = run('snapshot', 'export', path, *options)
         self.assertEqual(done.returncode, 0, done.stderr)
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         return {decode(line, 'key'): (decode(line, 'value'), line.get('deadline_ms', 0)) for line in lines}
@@ -117,7 +125,7 @@ class BackupTest(cluster.TestCase):
         path = self.folder() / 'backup'
         writer = Writer(dev)
         writer.start()
-        cluster.wait_until(lambda: len(writer.acknowledged) == 100, 30, 'the writer has written')
+        cluster.wait_until(lambda: len(writer.acknowledged) == 100, 'the writer has written')
         before = dict(writer.acknowledged)
         saved = self.save(dev, path)
         after = dict(writer.sent)
@@ -129,14 +137,13 @@ class BackupTest(cluster.TestCase):
         self.assertEqual(([group['group'] for group in shown['groups']], shown['damaged']), ([2, 3, 4, 5], False))
         self.assertEqual(shown['cluster'], dev.status(1)['cluster'])
 
-        target = self.open(Dev, nodes=1, groups=2)
+        target = self.open(Dev, nodes=1, groups=2, env=cluster.STEADY)
         target.wait_writable()
         with target.client(1) as client:
             client('FLUSHALL')
-        dry = run('snapshot', 'restore', path, '--address', target.address(1), '--dry-run', timeout=120)
+        dry = run('snapshot', 'restore', path, '--address', target.address(1), '--dry-run')
         self.assertEqual((dry.returncode, self.size(target)), (0, 0), dry.stderr)
-        done = run('snapshot', 'restore', path, '--address', target.address(1), '--json', '--progress', 'json',
-                   timeout=120)
+        done = run('snapshot', 'restore', path, '--address', target.address(1), '--json', '--progress', 'json')
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn('"progress": "restore"', done.stderr)
 
@@ -154,7 +161,7 @@ class BackupTest(cluster.TestCase):
         refused = run('snapshot', 'restore', path, '--address', target.address(1))
         self.assertEqual(refused.returncode, 1)
         self.assertIn('keys already', refused.stderr)
-        again = run('snapshot', 'restore', path, '--address', target.address(1), '--force', '--quiet', timeout=120)
+        again = run('snapshot', 'restore', path, '--address', target.address(1), '--force', '--quiet')
         self.assertEqual((again.returncode, again.stdout, self.size(target)), (0, '', len(exported)), again.stderr)
 
         self.assertEqual(self.exported(path, '--prefix', 'big:'),
@@ -175,7 +182,7 @@ class BackupTest(cluster.TestCase):
         path = self.folder() / 'backup'
         self.save(dev, path)
         groups = json.loads(run('snapshot', 'inspect', path, '--json').stdout)['groups']
-        target = self.open(Dev, nodes=1, groups=2)
+        target = self.open(Dev, nodes=1, groups=2, env=cluster.STEADY)
         third = path.stat().st_size - 64 - groups[3]['stored_bytes'] - 400  # near the end of group 4
         for damage in ({'size': third}, {'flip': third}):
             other = self.damaged(path, **damage)
@@ -226,8 +233,8 @@ class BackupTest(cluster.TestCase):
         part = path.with_name('backup.part')
         process = subprocess.Popen([BINARY, 'snapshot', 'save', str(path), '--address', dev.address(2)],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        cluster.wait_until(lambda: process.poll() is not None or (part.exists() and part.stat().st_size > 1_000_000), 60,
-                           'something is saved', pause=0)
+        cluster.wait_until(lambda: process.poll() is not None or size_of(part) > 1_000_000, 'something is saved',
+                           pause=0)
         process.kill()
         process.wait()
         if path.exists():  # it was quicker than the signal
@@ -237,7 +244,7 @@ class BackupTest(cluster.TestCase):
         dev.wait_restarted(2, pid)
         dev.wait_writable()
         for i in range(3):
-            with dev.client(2, timeout=60) as client:
+            with dev.client(2) as client:
                 client.pipeline([('SET', f'later:{k}', i) for k in range(64)])
                 client('RAFT.BARRIER')
                 self.assertEqual(client('SAVE'), Status('OK'))
@@ -258,10 +265,10 @@ class BackupTest(cluster.TestCase):
     def test_a_backup_goes_through_a_pipe(self):
         dev = self.source()
         self.fill(dev)
-        target = self.open(Dev, nodes=1, groups=2)
+        target = self.open(Dev, nodes=1, groups=2, env=cluster.STEADY)
         save = subprocess.Popen([BINARY, 'snapshot', 'save', '-', '--address', dev.address(1)], stdout=subprocess.PIPE,
                                 stderr=subprocess.DEVNULL)
-        done = run('snapshot', 'restore', '-', '--address', target.address(1), stdin=save.stdout, timeout=120)
+        done = run('snapshot', 'restore', '-', '--address', target.address(1), stdin=save.stdout)
         save.stdout.close()
         self.assertEqual((save.wait(), done.returncode), (0, 0), done.stderr)
         self.assertEqual(self.size(target), self.size(dev))

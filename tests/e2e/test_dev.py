@@ -14,7 +14,7 @@ import cluster
 from cluster import Dev, Process, Status
 
 READY_SECONDS_GOAL = 3
-READY_SECONDS_MAX = 10  # on a machine that does other things too
+READY_SECONDS_MAX = 60  # on a machine that does other things too
 
 
 class TheLine(cluster.TestCase):
@@ -40,7 +40,7 @@ class TheLine(cluster.TestCase):
         def spread():
             led = [node for group, node in dev.leaders().items() if group != 1]
             return len(led) == 6 and all(1 <= led.count(node) <= 3 for node in (1, 2, 3))
-        cluster.wait_until(spread, 20, 'each of three nodes leads one to three of six groups', pause=0.2)
+        cluster.wait_until(spread, 'each of three nodes leads one to three of six groups', pause=0.2)
 
     def test_one_node_alone_and_nine_groups(self):
         dev = self.open(Dev, nodes=1, groups=9)
@@ -60,9 +60,8 @@ class TheLine(cluster.TestCase):
 class Restarts(cluster.TestCase):
     def test_a_killed_node_comes_back_after_a_second_as_the_same_node(self):
         dev = self.open(Dev)
-        with dev.client(1) as client:
-            self.assertEqual(client('SET', 'before', 'kill'), Status('OK'))
-        before = dev.status(2)
+        cluster.write(dev.address(1), 'before', 'kill')
+        before = dev.told_status(2)
         started = time.monotonic()
         pid = dev.kill_node(2)
         again = dev.wait_restarted(2, pid)
@@ -70,12 +69,11 @@ class Restarts(cluster.TestCase):
         cluster.figure(f'dev: a killed node answers again after {seconds:.2f} s')
         self.assertGreater(seconds, 0.9)
         self.assertIn(again, cluster.children_of(dev.pid))
-        after = dev.status(2)
+        after = dev.told_status(2)
         for key in ('node', 'address', 'http', 'peer', 'cluster'):
             self.assertEqual(after[key], before[key])
         dev.wait_writable()
-        with dev.client(2) as client:
-            self.assertEqual(client('GET', 'before'), b'kill')
+        self.assertEqual(cluster.read(dev.address(2), 'GET', 'before'), b'kill')
         self.assertIn('node 2 died of signal 9', dev.log())
         self.assertEqual(dev.stop(), 0)
         self.assertEqual(dev.rest_of_output(), b'')
@@ -83,15 +81,11 @@ class Restarts(cluster.TestCase):
     def test_no_restart_leaves_a_killed_node_down_and_the_others_serve(self):
         dev = self.open(Dev, '--no-restart')
         dev.kill_node(3)
-        cluster.wait_until(lambda: 'node 3 died of signal 9' in dev.log(), 5, 'the death is reported')
+        cluster.wait_until(lambda: 'node 3 died of signal 9' in dev.log(), 'the death is reported')
         time.sleep(2.5)
         self.assertIsNone(dev.status(3))
         self.assertEqual(len(cluster.children_of(dev.pid)), 2)
-
-        def takes_writes():
-            with dev.client(1) as client:
-                return client('SET', 'a', '1') == Status('OK')
-        cluster.wait_until(takes_writes, 10, 'two of three nodes take writes')
+        cluster.write(dev.address(1), 'a', '1')  # two of three nodes take writes
         self.assertEqual(dev.stop(), 0)
 
 
@@ -117,7 +111,7 @@ class TheEnd(cluster.TestCase):
 
     def test_a_signal_before_the_line_leaves_nothing_behind_and_prints_nothing(self):
         dev = self.open(Dev, wait=False)
-        children = cluster.wait_until(lambda: cluster.children_of(dev.pid), 5, 'children start')
+        children = cluster.wait_until(lambda: cluster.children_of(dev.pid), 'children start')
         self.assertEqual(dev.stop(), 0)
         self.assertEqual(dev.rest_of_output(), b'')
         self.assert_nothing_is_left(dev, children)
@@ -126,7 +120,7 @@ class TheEnd(cluster.TestCase):
         dev = self.open(Dev)
         children = cluster.children_of(dev.pid)
         os.kill(dev.node_pid(1), signal.SIGSTOP)
-        self.assertEqual(dev.stop(seconds=30), 0)
+        self.assertEqual(dev.stop(), 0)
         self.assert_nothing_is_left(dev, children)
 
     def test_children_die_with_a_killed_dev(self):
@@ -135,35 +129,31 @@ class TheEnd(cluster.TestCase):
         dev.send_signal(signal.SIGKILL)
         self.assertEqual(dev.wait(), -signal.SIGKILL)
         for pid in children:
-            cluster.wait_until(lambda pid=pid: not cluster.process_exists(pid), 5, f'process {pid} dies too')
+            cluster.wait_until(lambda pid=pid: not cluster.process_exists(pid), f'process {pid} dies too')
 
     def test_named_data_stays_and_is_found_again(self):
         folder = self.folder() / 'data'
         dev = self.open(Dev, '--data', folder)
-        with dev.client(2) as client:
-            self.assertEqual(client('SET', 'kept', 'here'), Status('OK'))
+        cluster.write(dev.address(2), 'kept', 'here')
         self.assertEqual(dev.stop(), 0)
         self.assertTrue((folder / 'node1').is_dir())
         self.assertEqual(os.listdir(dev.temporary), [])
         again = self.open(Dev, '--data', folder)
-        with again.client(3) as client:
-            self.assertEqual(client('GET', 'kept'), b'here')
+        self.assertEqual(cluster.read(again.address(3), 'GET', 'kept'), b'here')
         self.assertEqual(again.stop(), 0)
 
     def test_named_data_may_come_back_with_another_port(self):
         folder = self.folder() / 'data'
         dev = self.open(Dev, '--data', folder)
-        with dev.client(2) as client:
-            self.assertEqual(client('SET', 'kept', 'here'), Status('OK'))
+        cluster.write(dev.address(2), 'kept', 'here')
         self.assertEqual(dev.stop(), 0)
         # Somebody else is at the old ports now: nobody may look there.
         stranger = self.open(Dev, nodes=3, groups=1, port=dev.port)
         again = self.open(Dev, '--data', folder)
         self.assertNotEqual(again.port, dev.port)
-        with again.client(3) as client:
-            self.assertEqual(client('GET', 'kept'), b'here')
+        self.assertEqual(cluster.read(again.address(3), 'GET', 'kept'), b'here')
         for number in (1, 2, 3):
-            status = again.status(number)
+            status = again.told_status(number)
             self.assertEqual({peer['node']: peer['address'] for peer in status['peers']},
                              {k: again.address(k) for k in (1, 2, 3) if k != number})
         shown = cluster.run('status', '--json', '--address', again.address(1))
@@ -229,13 +219,13 @@ class InATerminal(cluster.TestCase):
         self.screen = b''
         return dev, outer
 
-    def wait_for(self, outer, words, seconds=20):
+    def wait_for(self, outer, words):
         def shown():
             ready, _, _ = select.select([outer], [], [], 0.05)
             if ready:
                 self.screen += os.read(outer, 1 << 16)
             return words in self.screen
-        cluster.wait_until(shown, seconds, f'{words!r} on the screen, which shows {self.screen!r}')
+        cluster.wait_until(shown, f'{words!r} on the screen, which shows {self.screen!r}')
 
     def test_keys_kill_and_restart_a_node_and_quit(self):
         port = cluster.free_ports(3)
@@ -245,7 +235,7 @@ class InATerminal(cluster.TestCase):
             self.assertIn(f'127.0.0.1:{port + number}'.encode(), self.screen)
         os.write(outer, b'2')
         self.wait_for(outer, b'killing node 2')
-        cluster.wait_until(lambda: 'node 2 died' in dev.log(), 5, 'the death is reported')
+        cluster.wait_until(lambda: 'node 2 died' in dev.log(), 'the death is reported')
         time.sleep(1.5)
         self.assertEqual(len(cluster.children_of(dev.pid)), 2)
         os.write(outer, b's')
@@ -259,7 +249,7 @@ class InATerminal(cluster.TestCase):
 
     def test_without_json_it_prints_a_table_and_runs_until_a_signal(self):
         dev = self.open(Process, 'dev', '--nodes', 1, '--groups', 2, '--port', cluster.free_ports())
-        lines = [dev.read_line(20) for _ in range(2)]
+        lines = [dev.read_line() for _ in range(2)]
         self.assertIn('leads groups', lines[0])
         self.assertIn(' 2 3', lines[1])
         time.sleep(0.5)

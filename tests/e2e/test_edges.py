@@ -11,13 +11,14 @@ from cluster import Client, Closed, Dev, ReplyError, Status
 
 KEY_SIZE_MAX = 4096
 VALUE_SIZE_MAX = 64 << 20
+SERVED_SECONDS_MAX = 30  # nine commands beside a client that reads nothing
 
 dev = None
 
 
 def setUpModule():
     global dev
-    dev = Dev(groups=2)
+    dev = Dev(groups=2, env=cluster.STEADY)
     unittest.addModuleCleanup(dev.discard)
     dev.wait_writable()
 
@@ -103,7 +104,7 @@ class Edges(cluster.TestCase):
         for _ in range(150):
             size = chance.choice((1, 10, 100, 5000))
             noise = bytes(chance.choice(b'*$:+-\r\n0123456789 "\'\\GETSx\x00\xff') for _ in range(size))
-            with dev.client(timeout=5) as client:
+            with dev.client() as client:
                 try:
                     client.send_raw(noise)
                     client.socket.shutdown(socket.SHUT_WR)
@@ -133,7 +134,7 @@ class Edges(cluster.TestCase):
                 client.send_raw(cluster.encode('INCR', 'gone:count') * 100)
 
     def test_keys_and_values_at_their_limits(self):
-        with dev.client(timeout=30) as client:
+        with dev.client() as client:
             key = 'k' * KEY_SIZE_MAX
             self.assertEqual(client('SET', key, 1), Status('OK'))
             self.assertEqual(client('GET', key), b'1')
@@ -142,7 +143,7 @@ class Edges(cluster.TestCase):
             self.assertIn('4096', str(reply))
             for number in (1, 2, 3):
                 value = os.urandom(8 << 20)
-                with dev.client(number, timeout=30) as other:
+                with dev.client(number) as other:
                     self.assertEqual(other('SET', 'large', value), Status('OK'))
                 self.assertEqual(client('GET', 'large'), value)
             reply = client('SETRANGE', 'large', VALUE_SIZE_MAX, 'x')
@@ -151,7 +152,7 @@ class Edges(cluster.TestCase):
             self.assertEqual(client('DEL', 'large'), 1)
 
     def test_a_value_above_the_limit_is_refused_by_name_of_the_limit(self):
-        with dev.client(timeout=30) as client:
+        with dev.client() as client:
             try:
                 client.send_raw(b'*3\r\n$3\r\nSET\r\n$4\r\nhuge\r\n$%d\r\n' % (VALUE_SIZE_MAX + 1))
                 client.send_raw(bytes(VALUE_SIZE_MAX + 1) + b'\r\n')
@@ -166,7 +167,7 @@ class Edges(cluster.TestCase):
             self.assertEqual(client('EXISTS', 'huge'), 0)
 
     def test_ten_thousand_commands_in_one_breath(self):
-        with dev.client(timeout=60) as client:
+        with dev.client() as client:
             received = []
 
             def read():
@@ -213,7 +214,7 @@ class Edges(cluster.TestCase):
                     self.assertEqual(client('STRLEN', 'wide'), 1 << 20)
                     self.assertEqual(client('SET', 'besides', number), Status('OK'))
                 highest = [max(pair) for pair in zip(highest, self.resident_mib())]
-            self.assertLess(time.monotonic() - started, 5)
+            self.assertLess(time.monotonic() - started, SERVED_SECONDS_MAX)
         cluster.figure(f'clients that read nothing cost the nodes at most {highest} MiB in all')
         self.assertLess(max(highest), 600)
 
@@ -230,7 +231,7 @@ class Edges(cluster.TestCase):
     def test_H20_noise_on_the_peer_port_and_the_http_port(self):
         chance = random.Random(5)
         for number in (1, 2, 3):
-            for address in (dev.status(number)['peer'], dev.nodes[number - 1]['http']):
+            for address in (dev.told_status(number)['peer'], dev.nodes[number - 1]['http']):
                 for size in (0, 1, 20, 1000, 100000):
                     # An HTTP request that is never finished is closed after ten seconds: nothing to wait for.
                     with Client(address, timeout=0.5) as client:

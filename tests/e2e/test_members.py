@@ -38,7 +38,7 @@ class Member(cluster.TestCase):
         def has_votes():
             member = row(address, node)
             return member is not None and member['votes_in'] == votes
-        cluster.wait_until(has_votes, 20, f'node {node} votes in {votes} groups', pause=0.2)
+        cluster.wait_until(has_votes, f'node {node} votes in {votes} groups', pause=0.2)
 
     def test_a_node_joins_votes_and_takes_every_command(self):
         with self.dev.client() as client:
@@ -62,8 +62,8 @@ class Member(cluster.TestCase):
         # One of the first three may go for good now, and the others still are a majority with one down.
         done = cluster.run('member', 'remove', 1, '--address', self.dev.address(2))
         self.assertEqual(done.returncode, 0, done.stderr)
-        cluster.wait_until(lambda: row(self.dev.address(2), 1) is None, 20, 'node 1 has left', pause=0.2)
-        cluster.wait_until(lambda: 'removed from the cluster' in self.dev.log(), 10, 'node 1 says that it was removed')
+        cluster.wait_until(lambda: row(self.dev.address(2), 1) is None, 'node 1 has left', pause=0.2)
+        cluster.wait_until(lambda: 'this node was removed' in self.dev.log(), 'node 1 says that it was removed')
         said = next(line for line in self.dev.log().splitlines() if 'this node was removed' in line)
         self.assertEqual(said.count('next:'), 1, said)
         with Client(f'127.0.0.1:{self.port + 1}') as client:
@@ -83,7 +83,7 @@ class Member(cluster.TestCase):
         self.assertIn('next: holdfast member remove 4', done.stderr)
         done = cluster.run('member', 'remove', 4, '--address', self.dev.address(3))
         self.assertEqual(done.returncode, 0, done.stderr)
-        cluster.wait_until(lambda: row(self.dev.address(1), 4) is None, 20, 'node 4 has left', pause=0.2)
+        cluster.wait_until(lambda: row(self.dev.address(1), 4) is None, 'node 4 has left', pause=0.2)
         done = self.join('--json')
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(json.loads(done.stdout)['node'], 5)
@@ -106,7 +106,7 @@ class Member(cluster.TestCase):
         self.wait_votes(3, 3)
         done = cluster.run('member', 'transfer', 2, '--address', address)
         self.assertEqual(done.returncode, 0, done.stderr)
-        cluster.wait_until(lambda: set(self.dev.leaders().values()) == {2}, 10, 'node 2 leads everything')
+        cluster.wait_until(lambda: set(self.dev.leaders().values()) == {2}, 'node 2 leads everything')
         done = cluster.run('member', 'transfer', 2, '--group', 99, '--address', address)
         self.assertEqual(done.returncode, 3, done.stderr)
         self.assertIn('there is no group 99', done.stderr)
@@ -124,15 +124,15 @@ class Member(cluster.TestCase):
         self.assertEqual(refused.returncode, 1)
         self.assertIn('nothing was changed', refused.stderr)
         self.serve('--listen-peer', f'127.0.0.1:{moved}', '--listen-client', f'127.0.0.1:{moved + 1}')
-        cluster.wait_until(lambda: not cluster.port_is_free(moved), 10, 'the node listens at its new port')
+        cluster.wait_until(lambda: not cluster.port_is_free(moved), 'the node listens at its new port')
         done = cluster.run('member', 'move', 4, '--listen-peer', f'127.0.0.1:{moved}', '--listen-client',
                            f'127.0.0.1:{moved + 1}', '--address', self.dev.address(1))
         self.assertEqual(done.returncode, 0, done.stderr)
 
         def known_everywhere():
             rows = [row(self.dev.address(number), 4) for number in (1, 2, 3)]
-            return all(member['peer'] == f'127.0.0.1:{moved}' and member['up'] for member in rows)
-        cluster.wait_until(known_everywhere, 10, 'everybody knows the new address')
+            return all(member and member['peer'] == f'127.0.0.1:{moved}' and member['up'] for member in rows)
+        cluster.wait_until(known_everywhere, 'everybody knows the new address')
 
     def test_what_cannot_be_is_refused_with_a_reason(self):
         address = self.dev.address(1)

@@ -4,7 +4,7 @@ import signal
 import time
 
 import cluster
-from cluster import Client, Closed, Dev, ReplyError, Status
+from cluster import Closed, Dev, ReplyError, Status
 
 ROUNDS = 4
 KEY = 'paused'
@@ -29,17 +29,17 @@ class PausedLeader(cluster.TestCase):
             self.stopped = None
 
     def leader(self):
-        return cluster.wait_until(lambda: self.dev.leaders().get(2), 10, 'group 2 has a leader')
+        return cluster.wait_until(lambda: self.dev.leaders().get(2), 'group 2 has a leader')
 
     def write_elsewhere(self, paused, value):
         """Sets the key through another node, until one acknowledges it."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + cluster.PATIENCE_SECONDS
         while time.monotonic() < deadline:
             for number in (1, 2, 3):
                 if number == paused:
                     continue
                 try:
-                    with self.dev.client(number, timeout=8) as client:
+                    with self.dev.client(number) as client:
                         if client('SET', KEY, value) == Status('OK'):
                             return
                 except (OSError, Closed):
@@ -52,11 +52,10 @@ class PausedLeader(cluster.TestCase):
         for number in range(ROUNDS):
             leader = self.leader()
             old, new = f'old {number}', f'new {number}'
-            with self.dev.client(leader) as client:
-                self.assertEqual(client('SET', KEY, old), Status('OK'))
-                self.assertEqual(client('GET', KEY), old.encode())
+            cluster.write(self.dev.address(leader), KEY, old)
+            self.assertEqual(cluster.read(self.dev.address(leader), 'GET', KEY), old.encode())
             # These connections exist before the pause; their requests arrive while the leader sleeps.
-            readers = [Client(self.dev.address(leader), timeout=15) for _ in range(5)]
+            readers = [self.dev.client(leader) for _ in range(5)]
             for reader in readers:
                 self.assertEqual(reader('PING'), Status('PONG'))
             self.pause(leader)
@@ -83,9 +82,8 @@ class PausedLeader(cluster.TestCase):
 
     def test_a_paused_leader_is_replaced_and_its_writes_are_not_answered_twice(self):
         leader = self.leader()
-        with self.dev.client(leader) as client:
-            self.assertEqual(client('SET', 'n', 0), Status('OK'))
-        client = self.dev.client(leader, timeout=15)
+        cluster.write(self.dev.address(leader), 'n', 0)
+        client = self.dev.client(leader)
         self.addCleanup(client.close)
         self.assertEqual(client('PING'), Status('PONG'))
         self.pause(leader)
@@ -98,8 +96,7 @@ class PausedLeader(cluster.TestCase):
         refused = [reply for reply in replies if isinstance(reply, ReplyError) and str(reply).startswith('CLUSTERDOWN')]
         self.assertEqual(len(good) + len(unknown) + len(refused), 50, replies)
         self.assertEqual(good, sorted(set(good)))
-        with self.dev.client(leader % 3 + 1) as other:
-            value = int(cluster.wait_until(lambda: other('GET', 'n'), 5, 'the counter is there'))
+        value = int(cluster.read(self.dev.address(leader % 3 + 1), 'GET', 'n'))
         self.assertGreaterEqual(value, len(good))
         self.assertLessEqual(value, len(good) + len(unknown))
 

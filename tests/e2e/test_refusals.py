@@ -4,7 +4,7 @@ import shutil
 import struct
 
 import cluster
-from cluster import Client, Process, Status
+from cluster import Client, Closed, Process, Status
 
 CRC32C_POLYNOMIAL = 0x82f63b78
 
@@ -56,17 +56,17 @@ class Refusals(cluster.TestCase):
         def answers():
             self.assertIsNone(process.process.poll(), process.log())
             try:
-                with Client(address, timeout=2) as client:
+                with Client(address) as client:
                     return client('SET', 'ready', 1) == Status('OK')
-            except OSError:
+            except (OSError, Closed):
                 return False
-        cluster.wait_until(answers, 15, 'the node serves')
+        cluster.wait_until(answers, 'the node serves')
         return process
 
     def refused(self, code, words, *arguments, unchanged=None, env=None):
         """Runs the program to its end: it must fail with the code and say every one of the words."""
         before = snapshot(unchanged) if unchanged is not None else None
-        done = cluster.run(*arguments, env={**os.environ, **(env or {})}, timeout=20)
+        done = cluster.run(*arguments, env={**os.environ, **(env or {})})
         self.assertEqual(done.returncode, code, done.stderr)
         self.assertEqual(done.stdout, '')
         self.assertTrue(done.stderr.startswith('error: ') or code == 2, done.stderr)
@@ -226,11 +226,11 @@ class Refusals(cluster.TestCase):
 
         def answers():
             try:
-                with Client(addresses[0], timeout=2) as client:
+                with Client(addresses[0]) as client:
                     return client('SET', 'a', 1) == Status('OK')
-            except OSError:
+            except (OSError, Closed):
                 return False
-        cluster.wait_until(answers, 15, 'the node serves')
+        cluster.wait_until(answers, 'the node serves')
         self.assertEqual({path.stat().st_size for path in (data / 'log').glob('*.log')}, {1 << 20})
         self.assertIn('pwritev2', process.log())
         self.assertEqual(process.stop(), 0)

@@ -3,7 +3,7 @@ import json
 import time
 
 import cluster
-from cluster import Client, Process, Status, run, wait_until
+from cluster import Process, run, wait_until
 
 UNTOLD = '00000000-0000-0000-0000-000000000000\n'  # the boot id of a kernel that is no more
 
@@ -30,13 +30,7 @@ class Relaxed(cluster.TestCase):
                                        f'log.sync_policy={policy}', *arguments)
 
     def write(self, number, key, value):
-        def written():
-            try:
-                with Client(self.clients[number]) as client:
-                    return client('SET', key, value) == Status('OK')
-            except OSError:
-                return False
-        wait_until(written, 20, f'{key} is written')
+        cluster.write(self.clients[number], key, value)
 
     def groups(self, number):
         done = run('status', '--json', '--address', self.clients[number])
@@ -54,7 +48,8 @@ class Relaxed(cluster.TestCase):
             self.serve(i)
         self.write(0, 'a', '1')
         marks = [data / 'relaxed' for data in self.data]
-        self.assertTrue(all(mark.exists() for mark in marks))
+        # Two of them are enough for the write.
+        wait_until(lambda: all(mark.exists() for mark in marks), 'every node is marked')
         # A clean stop leaves no mark.
         self.assertEqual(self.nodes[2].stop(), 0)
         self.assertFalse(marks[2].exists())
@@ -73,9 +68,9 @@ class Relaxed(cluster.TestCase):
         text = marks[1].read_text()
         marks[1].write_text(UNTOLD + text.split('\n', 1)[1])
         self.serve(1)
-        wait_until(lambda: marks[1].exists() and marks[1].read_text() == text, 20, 'the mark is renewed')
+        wait_until(lambda: marks[1].exists() and marks[1].read_text() == text, 'the mark is renewed')
         self.assertIn('did not stop cleanly', self.nodes[1].log())
-        self.assertIn('this member votes', self.nodes[1].log())
+        wait_until(lambda: 'this member votes' in self.nodes[1].log(), 'the node says that it votes')
         # All of them: nobody leads, and the operator decides.
         for i, node in enumerate(self.nodes):
             node.send_signal(9)
@@ -83,7 +78,7 @@ class Relaxed(cluster.TestCase):
             marks[i].write_text(UNTOLD)
         for i in range(3):
             self.serve(i)
-        wait_until(lambda: all(self.waits(i) for i in range(3)), 15, 'every node says that it has no vote')
+        wait_until(lambda: all(self.waits(i) for i in range(3)), 'every node says that it has no vote')
         time.sleep(3)
         self.assertTrue(all(group['leader'] == 0 for i in range(3) for group in self.groups(i)))
         for i, node in enumerate(self.nodes):
@@ -91,9 +86,8 @@ class Relaxed(cluster.TestCase):
             self.assertTrue(marks[i].exists())
             self.serve(i, '--accept-lost-writes', policy='batch')
         self.write(2, 'c', '3')
-        with Client(self.clients[2]) as client:
-            self.assertEqual([client('GET', key) for key in 'abc'], [b'1', b'2', b'3'])
-        wait_until(lambda: not any(mark.exists() for mark in marks), 15, 'the marks are gone')
+        self.assertEqual([cluster.read(self.clients[2], 'GET', key) for key in 'abc'], [b'1', b'2', b'3'])
+        wait_until(lambda: not any(mark.exists() for mark in marks), 'the marks are gone')
 
 
 if __name__ == '__main__':

@@ -2,10 +2,11 @@
 until the leader's entries are written again."""
 import json
 import re
-import time
 
 import cluster
-from cluster import Client, Dev, Process, Status
+from cluster import Client, Closed, Dev, Process, Status
+
+ENVIRONMENT = {**cluster.STEADY, 'HOLDFAST_LOG_SEGMENT_SIZE': '1MiB'}
 
 
 def flip(data, text):
@@ -24,18 +25,18 @@ class Repair(cluster.TestCase):
     def stopped(self):
         """The data of a stopped cluster of three, holding marked values."""
         folder = self.folder() / 'data'
-        own = self.open(Dev, '--data', folder, nodes=3, groups=2, env={'HOLDFAST_LOG_SEGMENT_SIZE': '1MiB'})
+        own = self.open(Dev, '--data', folder, nodes=3, groups=2, env=ENVIRONMENT)
         own.wait_writable()
         with own.client() as client:
             for i in range(30):
                 self.assertEqual(client('SET', f'key{i}', f'<value number {i}>'), Status('OK'))
-            client('RAFT.BARRIER')
-        time.sleep(0.5)
+        for address in own.addresses:
+            cluster.read(address, 'RAFT.BARRIER')  # what is damaged afterwards must have reached the node
         self.assertEqual(own.stop(), 0)
         return folder
 
     def start(self, folder):
-        own = self.open(Dev, '--data', folder, nodes=3, groups=2, env={'HOLDFAST_LOG_SEGMENT_SIZE': '1MiB'})
+        own = self.open(Dev, '--data', folder, nodes=3, groups=2, env=ENVIRONMENT)
         own.wait_writable()
         return own
 
@@ -81,7 +82,8 @@ class Repair(cluster.TestCase):
         for path in (data / 'log').iterdir():
             (copy / path.name).write_bytes(path.read_bytes())
         own = self.start(folder)
-        leader = cluster.wait_until(lambda: own.leaders().get(record['group']), 15, 'the group is led')
+        own.wait_settled()
+        leader = own.leaders()[record['group']]
         before = {path.name: path.read_bytes() for path in copy.iterdir()}
         done, rows = self.repair('--dry-run', '--from-peer', own.address(leader), copy)
         self.assertEqual((done.returncode, rows[-1]['missing']), (4, 1), done.stderr)
@@ -126,13 +128,7 @@ class LostVote(cluster.TestCase):
         return self.open(Process, 'serve', '--data', self.folder_of[number], '--set', 'snapshot.at_stop=0s')
 
     def write(self, number, key, value):
-        def written():
-            try:
-                with Client(self.clients[number]) as client:
-                    return client('SET', key, value) == Status('OK')
-            except OSError:
-                return False
-        cluster.wait_until(written, 20, f'{key} is written')
+        cluster.write(self.clients[number], key, value)
 
     def group(self, number, group):
         with Client(self.clients[number]) as client:
@@ -142,14 +138,14 @@ class LostVote(cluster.TestCase):
     def is_closed(self, number, group):
         try:
             return self.group(number, group)['text'] != ''
-        except OSError:
+        except (OSError, Closed):
             return False
 
     def test_what_the_node_says_brings_it_back_under_another_id(self):
         nodes = [self.serve(i) for i in range(3)]
         for i in range(40):
             self.write(i % 3, f'key{i}', i)
-        time.sleep(0.5)
+        cluster.read(self.clients[2], 'RAFT.BARRIER')
         nodes[2].stop(9)
         lines = cluster.run('log', 'dump', '--json', self.folder_of[2]).stdout.splitlines()
         records = [json.loads(line) for line in lines]
@@ -159,7 +155,7 @@ class LostVote(cluster.TestCase):
         content[record['offset'] + 34] ^= 0x10
         path.write_bytes(content)
         third = self.serve(2)
-        cluster.wait_until(lambda: self.is_closed(2, 3), 15, 'group 3 is closed')
+        cluster.wait_until(lambda: self.is_closed(2, 3), 'group 3 is closed')
         text = self.group(2, 3)['text']
         self.assertEqual(self.group(2, 2)['text'], '')
         said = re.search(r'next: holdfast (member remove 3 --address \S+); stop this node; '
@@ -174,9 +170,9 @@ class LostVote(cluster.TestCase):
         def has_votes():
             rows = json.loads(self.ok('member', 'list', '--json', '--address', self.clients[0]))['members']
             return {row['node']: row['votes_in'] for row in rows} == {1: 3, 2: 3, 4: 3}
-        cluster.wait_until(has_votes, 30, 'the new node votes in every group and the old one is forgotten', pause=0.2)
-        with Client(self.clients[3]) as client:
-            self.assertEqual([client('GET', f'key{i}') for i in range(40)], [str(i).encode() for i in range(40)])
+        cluster.wait_until(has_votes, 'the new node votes in every group and the old one is forgotten', pause=0.2)
+        self.assertEqual([cluster.read(self.clients[3], 'GET', f'key{i}') for i in range(40)],
+                         [str(i).encode() for i in range(40)])
         # Its vote counts: without one of the old ones the groups go on.
         nodes[0].stop(9)
         self.write(3, 'after', 1)

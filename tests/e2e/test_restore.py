@@ -11,7 +11,8 @@ from proxy import Proxy
 
 KEYS = 3000
 VALUE_SIZE = 1500
-SECONDS = 4          # that a restore through the slow proxy takes at least
+STEP = 60 * VALUE_SIZE        # that the proxy lets through at a time while a test waits for a number of keys
+DISTURBED = 200 * VALUE_SIZE  # and while something happens to the restore
 TIMEOUT_SECONDS = 2  # of a command that finds no leader
 
 
@@ -23,18 +24,19 @@ class RestoreTest(cluster.TestCase):
     def setUp(self):
         self.held = expected()
         self.path = self.folder() / 'backup'
-        source = self.open(Dev, nodes=1, groups=2)
+        source = self.open(Dev, nodes=1, groups=2, env=cluster.STEADY)
         source.wait_writable()
-        with source.client(1, timeout=60) as client:
+        with source.client(1) as client:
             client('FLUSHALL')
             items = list(self.held.items())
             for at in range(0, KEYS, 200):
                 replies = client.pipeline([('SET', *item) for item in items[at:at + 200]])
                 self.assertEqual(set(replies), {Status('OK')})
-        done = run('snapshot', 'save', self.path, '--address', source.address(1), timeout=120)
+        done = run('snapshot', 'save', self.path, '--address', source.address(1))
         self.assertEqual(done.returncode, 0, done.stderr)
         source.stop()
         self.stopped = []
+        self.proxy = None
 
     def tearDown(self):
         self.resume()
@@ -51,8 +53,7 @@ class RestoreTest(cluster.TestCase):
     def target(self, **environment):
         dev = self.open(Dev, nodes=3, groups=4, env={'HOLDFAST_RAFT_REQUEST_TIMEOUT': f'{TIMEOUT_SECONDS}s', **environment})
         dev.wait_writable()
-        with dev.client(1, timeout=30) as client:
-            client('FLUSHALL')
+        self.assertEqual(cluster.read(dev.address(1), 'FLUSHALL'), Status('OK'))
         return dev
 
     def begin(self, address):
@@ -71,31 +72,42 @@ class RestoreTest(cluster.TestCase):
         return self.process.poll() is None
 
     def size(self, dev, number=1):
-        with dev.client(number, timeout=30) as client:
+        with dev.client(number) as client:
             reply = client('DBSIZE')
             return reply if isinstance(reply, int) else -1
 
     def wait_for_some(self, dev, count, number=1):
-        cluster.wait_until(lambda: self.size(dev, number) >= count or not self.is_under_way(), 60,
-                           f'{count} keys are restored')
+        """Lets the restore go on through the proxy to that many keys, and then a little further, so that it can neither
+        be over nor stand still while it is disturbed."""
+        def is_there():
+            if self.size(dev, number) >= count:
+                return True
+            if self.proxy.is_shut():
+                self.proxy.let_up(STEP)
+            return not self.is_under_way()
+        cluster.wait_until(is_there, f'{count} keys are restored')
         self.assertTrue(self.is_under_way(), 'it was over too soon to be disturbed')
+        self.proxy.let_up(DISTURBED)
 
     def check_whole(self, dev, number=1):
-        output, errors = self.process.communicate(timeout=90)
+        if self.proxy is not None:
+            self.proxy.let_up(None)
+        output, errors = self.process.communicate(timeout=2 * cluster.PATIENCE_SECONDS)
         self.assertEqual(self.process.returncode, 0, errors)
         self.assertIn(f'restored {KEYS} keys', output)
-        self.assertEqual(self.size(dev, number), KEYS)
-        keys = list(self.held)
-        with dev.client(number, timeout=60) as client:
-            for at in range(0, KEYS, 200):
-                self.assertEqual(client.pipeline([('GET', key) for key in keys[at:at + 200]]),
-                                 [self.held[key] for key in keys[at:at + 200]])
+        self.assertEqual(cluster.read(dev.address(number), 'DBSIZE'), KEYS)
+        self.check_keys(dev, number, list(self.held))
+
+    def check_keys(self, dev, number, keys):
+        for at in range(0, len(keys), 200):
+            part = keys[at:at + 200]
+            self.assertEqual(cluster.read(dev.address(number), 'MGET', *part), [self.held[key] for key in part])
 
     def slow(self, dev, number):
-        """The address of a proxy that lets a restore through in SECONDS at the earliest."""
+        """The address of a proxy that lets a restore through as far as a test wants it."""
         port = cluster.free_ports()
         self.proxy = self.open(Proxy, port, int(dev.address(number).rpartition(':')[2]))
-        self.proxy.bytes_per_s = KEYS * VALUE_SIZE / SECONDS
+        self.proxy.let_up(0)
         return f'127.0.0.1:{port}'
 
     def test_a_restore_waits_for_a_node_whose_groups_have_no_leader_yet(self):
@@ -103,9 +115,9 @@ class RestoreTest(cluster.TestCase):
         self.pause(dev, 2, 3)
 
         def has_no_leader():
-            with dev.client(1, timeout=30) as client:
+            with dev.client(1) as client:
                 return 'CLUSTERDOWN' in str(client('DBSIZE'))
-        cluster.wait_until(has_no_leader, 30, 'the node that is left says that nobody leads')
+        cluster.wait_until(has_no_leader, 'the node that is left says that nobody leads')
         self.begin(dev.address(1))
         time.sleep(3 * TIMEOUT_SECONDS)
         self.assertTrue(self.is_under_way())
@@ -117,9 +129,9 @@ class RestoreTest(cluster.TestCase):
         self.begin(self.slow(dev, 1))
         for count in (KEYS // 8, KEYS // 3):
             self.wait_for_some(dev, count)
-            number = cluster.wait_until(
-                lambda: next((leader for group, leader in dev.leaders().items() if group != 1 and leader != 1), None),
-                20, 'another node leads some group')
+            number = cluster.wait_until(lambda: next((leader for group, leader in dev.leaders().items()
+                                                      if group != 1 and leader != 1), None),
+                                        'another node leads some group')
             pid = dev.kill_node(number)
             dev.wait_restarted(number, pid)
         self.check_whole(dev)
@@ -146,17 +158,16 @@ class RestoreTest(cluster.TestCase):
         self.begin(self.slow(dev, 1))
         self.wait_for_some(dev, KEYS // 4)
         self.pause(dev, 2, 3)
-        _, errors = self.process.communicate(timeout=90)
+        self.proxy.let_up(None)
+        _, errors = self.process.communicate(timeout=2 * cluster.PATIENCE_SECONDS)
         self.assertNotEqual(self.process.returncode, 0)
         self.assertIn('no progress for 30 s', errors)
         self.assertIn('restore --force', errors)
         self.resume()
         dev.wait_writable()
-        again = run('snapshot', 'restore', self.path, '--address', dev.address(1), '--force', timeout=120)
+        again = run('snapshot', 'restore', self.path, '--address', dev.address(1), '--force')
         self.assertEqual(again.returncode, 0, again.stderr)
-        with dev.client(1, timeout=60) as client:
-            keys = list(self.held)
-            self.assertEqual(client.pipeline([('GET', key) for key in keys[:400]]), [self.held[k] for k in keys[:400]])
+        self.check_keys(dev, 1, list(self.held)[:400])
 
 
 if __name__ == '__main__':

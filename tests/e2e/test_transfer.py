@@ -59,7 +59,7 @@ class TransferTest(cluster.TestCase):
         self.call('init', '--cluster', description, '--id', 1, '--data', folder / '1')
         self.proxy = self.open(Proxy, proxied, own)
         self.serve(folder / '1', '--listen-peer', f'127.0.0.1:{own}')
-        wait_until(lambda: self.group(self.first), 10, 'the first node serves')
+        wait_until(lambda: self.group(self.first), 'the first node serves')
         with Client(f'127.0.0.1:{self.first}', 60) as client:
             for number in range(self.VALUES):
                 self.assertEqual(client('SET', f'key:{number}', os.urandom(self.VALUE)), Status('OK'))
@@ -79,17 +79,17 @@ class TransferTest(cluster.TestCase):
         node = self.serve(data)
         for cut in range(1, self.CUTS + 1):
             sent = before + total * cut // (self.CUTS + 2)
-            wait_until(lambda: self.proxy.down > sent, 60, f'so much was sent for cut {cut}', pause=0.002)
+            wait_until(lambda: self.proxy.down > sent, f'so much was sent for cut {cut}', pause=0.002)
             self.assertEqual(self.count(node, 'is installed'), 0)
             self.proxy.cut()
-        wait_until(lambda: self.count(node, 'is installed') == 1, 60, 'the snapshot is installed')
+        wait_until(lambda: self.count(node, 'is installed') == 1, 'the snapshot is installed')
         sent = self.proxy.down - before
         cluster.figure(f'{sent} bytes were sent of a snapshot of {total}, with {self.CUTS} cuts, over '
                        f'{self.proxy.connections} connections')
         self.assertGreaterEqual(self.proxy.connections, self.CUTS + 1)
         self.assertEqual(self.count(node, 'fetching the snapshot'), 1)
         self.assertLess(sent, total + (self.CUTS + 1) * (self.WINDOW + self.SLACK))
-        wait_until(lambda: (self.group(self.second) or {}).get('applied') == self.group(self.first)['applied'], 30,
+        wait_until(lambda: (self.group(self.second) or {}).get('applied') == self.group(self.first)['applied'],
                    'the second node has caught up')
         with Client(f'127.0.0.1:{self.second}', 30) as client:
             self.assertEqual(client('STRLEN', 'key:999'), self.VALUE)
@@ -115,7 +115,7 @@ class SpaceTest(cluster.TestCase):
         value = os.urandom(self.VALUE)
         keys = self.LIVE // self.VALUE
         written, most, started = 0, 0, time.monotonic()
-        with dev.client(1, timeout=60) as client:
+        with dev.client(1) as client:
             while written < self.TO_WRITE:
                 replies = client.pipeline([('SET', f'key:{(written // self.VALUE + i) % keys}', value)
                                            for i in range(16)])
