@@ -1,9 +1,9 @@
 /* links: log sim */
 /* The files to come, on a device that is nearly full or slow: no byte of them is counted twice, nothing waits for a
  * file that cannot be made, and nobody turns in vain meanwhile. */
+#include "crash/refusing_queue.h"
 #include "unit/log/log_model.h"
 
-#include "base/error.h"
 #include "log/log.h"
 #include "log/log_state.h"
 #include "planted.h"
@@ -214,32 +214,6 @@ static void no_file_is_kept_for_later_while_frames_wait_for_its_room(void **unus
 
 /* ---- without a thread ---- */
 
-/* A queue that has no thread for work so many times. */
-struct refusing_queue {
-    struct io_queue base;
-    struct io_queue *inner;
-    unsigned refusals;
-    unsigned asked;
-};
-
-static int refusing_submit(struct io_queue *queue, struct io_operation *operation)
-{
-    struct refusing_queue *refusing = (struct refusing_queue *)queue;
-    refusing->asked++;
-    if (refusing->refusals > 0) {
-        refusing->refusals--;
-        return error_raise(HF_ENOMEM, "start thread: no");
-    }
-    return io_queue_submit(refusing->inner, operation);
-}
-
-static unsigned refusing_reap(struct io_queue *queue, struct list *done, uint64_t timeout_ns)
-{
-    return io_queue_reap(((struct refusing_queue *)queue)->inner, done, timeout_ns);
-}
-
-static const struct io_queue_ops refusing_ops = {.submit = refusing_submit, .reap = refusing_reap};
-
 /* As the driver would: sleeps until the pool's deadline. Returns how long, in milliseconds, or what was over. */
 static uint64_t sleep_and_step(struct world *world, const struct log_pool_demand *demand, uint64_t tries_max)
 {
@@ -277,7 +251,7 @@ static void a_step_without_a_thread_is_tried_again_later_and_costs_no_file(void 
         struct world world;
         struct log_pool_demand demand = {.log_bytes = MIB, .tail_bytes = MIB, .tail_used = MIB / 2};
         world_open(&world);
-        struct refusing_queue refusing = {.base = {.ops = &refusing_ops}, .inner = world.queue, .refusals = 3};
+        struct refusing_queue refusing = refusing_queue_open(world.queue, 3, 0);
         struct log_segment_header header = {.number = 1, .size_bytes = MIB, .incarnation = 5};
         assert_true(!recycled || log_pool_offer(&world.pool, &header, MIB)); /* its file is gone: a new one is made */
         if (between) {
