@@ -77,17 +77,22 @@ static inline void world_reopen(struct world *world, const char *when)
     }
 }
 
-/* Without a log yet; its cache holds next to nothing, so that reads come from the device. */
-static inline struct world *world_new(uint64_t seed)
+/* Without a log yet; its cache holds next to nothing, so that reads come from the device. options may be NULL. */
+static inline struct world *world_new_with(uint64_t seed, const struct sim_options *options)
 {
     struct world *world = memory_new(sizeof(*world));
     rng_seed(&world->rng, seed);
-    world->sim = sim_open(seed, NULL);
+    world->sim = sim_open(seed, options);
     world->host = sim_host_add(world->sim, NULL, NULL);
     hf_log_options_init(&world->options);
     world->options.tail_cache_bytes = 1;
     assert_int_equal(hf_log_batch_open(&world->batch), 0);
     return world;
+}
+
+static inline struct world *world_new(uint64_t seed)
+{
+    return world_new_with(seed, NULL);
 }
 
 static inline void world_close(struct world *world)

@@ -3,25 +3,16 @@
  * are collected, given up and recycled, and processes end in every way in between. What an open finds is exactly the
  * state after some number of batches, no fewer than were acknowledged: nothing is lost, doubled or revived. In a build
  * with -DHF_MUTATIONS the environment variable HOLDFAST_MUTATION plants a bug. */
-#include "unit/log/log_model.h"
+#include "crash/log_world.h"
 
 #include "base/trace.h"
-#include "log/log.h"
 #include "planted.h"
-#include "sim/sim.h"
 
-#define DIRECTORY  "/log"
-#define MS         UINT64_C(1000000)
 #define QUEUED_MAX 8u
 #define SEGMENT    (64u << 10)
 
-struct world {
-    struct sim *sim;
-    struct sim_host *host;
-    struct rng rng;
-    struct hf_log *log;
-    struct hf_log_options options;
-    struct hf_log_batch *batch;
+struct trial {
+    struct world *world;
     struct model models[QUEUED_MAX + 1]; /* as acknowledged, and after each batch that is not yet */
     size_t queued;
     uint64_t acknowledged; /* of the queued */
@@ -31,84 +22,87 @@ struct world {
     uint64_t restarts;
 };
 
-static struct model *world_model(struct world *world)
+static struct model *trial_model(struct trial *trial)
 {
-    return &world->models[world->queued];
+    return &trial->models[trial->queued];
 }
 
-static void world_done(void *arg, int result)
+static void trial_done(void *arg, int result)
 {
-    struct world *world = arg;
-    assert_true(result == 0 || !sim_host_is_running(world->host));
-    world->acknowledged += result == 0;
+    struct trial *trial = arg;
+    assert_true(result == 0 || !sim_host_is_running(trial->world->host));
+    trial->acknowledged += result == 0;
 }
 
-static void world_settle(struct world *world, size_t batches)
+static void trial_settle(struct trial *trial, size_t batches)
 {
-    memmove(&world->models[0], &world->models[batches], (world->queued - batches + 1) * sizeof(struct model));
-    world->queued -= batches;
-    world->acknowledged -= batches;
+    memmove(&trial->models[0], &trial->models[batches], (trial->queued - batches + 1) * sizeof(struct model));
+    trial->queued -= batches;
+    trial->acknowledged -= batches;
 }
 
-static void world_turn(struct world *world)
+static void trial_turn(struct trial *trial)
 {
+    struct world *world = trial->world;
     hf_log_turn(world->log);
     if (!sim_step(world->sim)) {
         sim_run_for(world->sim, MS);
     }
     hf_log_turn(world->log);
-    world_settle(world, world->acknowledged);
+    trial_settle(trial, trial->acknowledged);
 }
 
-static void world_drain(struct world *world)
+static void trial_drain(struct trial *trial)
 {
-    while (world->queued > 0 && sim_host_is_running(world->host)) {
-        world_turn(world);
+    while (trial->queued > 0 && sim_host_is_running(trial->world->host)) {
+        trial_turn(trial);
     }
 }
 
-static void world_check(struct world *world, const char *when)
+static void trial_check(struct trial *trial, const char *when)
 {
     struct model_difference difference;
-    if (!model_is(world->log, world_model(world), &difference)) {
+    if (!model_is(trial->world->log, trial_model(trial), &difference)) {
         fail_msg("%s: %s", when, difference.text);
     }
 }
 
-static void world_open(struct world *world)
+static void trial_open(struct trial *trial)
 {
+    struct world *world = trial->world;
     int rc = log_open(sim_host_io(world->host), DIRECTORY, &world->options, &world->log);
     if (rc != 0) {
         fail_msg("open: %s: %s", hf_error_name(rc), hf_error_text());
     }
     struct model_difference first = {""};
     struct model_difference difference;
-    for (size_t k = world->acknowledged; k <= world->queued; k++) {
-        if (model_is(world->log, &world->models[k], &difference)) {
-            world->models[0] = world->models[k];
-            world->queued = world->acknowledged = 0;
+    for (size_t k = trial->acknowledged; k <= trial->queued; k++) {
+        if (model_is(world->log, &trial->models[k], &difference)) {
+            trial->models[0] = trial->models[k];
+            trial->queued = trial->acknowledged = 0;
             return;
         }
         first = first.text[0] == '\0' ? difference : first;
     }
-    fail_msg("after restart %llu: %s", (unsigned long long)world->restarts, first.text);
+    fail_msg("after restart %llu: %s", (unsigned long long)trial->restarts, first.text);
 }
 
-static void world_note(struct world *world)
+static void trial_note(struct trial *trial)
 {
     struct hf_log_stat stat;
-    hf_log_stat(world->log, &stat);
-    world->moved += stat.moved_entries;
-    world->released += stat.released_segments;
-    world->recycled += stat.recycled_segments;
+    hf_log_stat(trial->world->log, &stat);
+    trial->moved += stat.moved_entries;
+    trial->released += stat.released_segments;
+    trial->recycled += stat.recycled_segments;
 }
 
-static void world_restart(struct world *world)
+static void trial_restart(struct trial *trial)
 {
+    struct world *world = trial->world;
     uint64_t how = rng_below(&world->rng, 4);
-    world_note(world);
+    trial_note(trial);
     if (how == 0) {
-        world_drain(world);
+        trial_drain(trial);
     } else if (how == 1) {
         sim_host_kill(world->host);
     } else {
@@ -118,71 +112,61 @@ static void world_restart(struct world *world)
     if (how != 0) {
         sim_host_start(world->host);
     }
-    world->restarts++;
-    world_open(world);
+    trial->restarts++;
+    trial_open(trial);
 }
 
-static void world_append(struct world *world, uint32_t payload_max)
+static void trial_append(struct trial *trial, uint32_t payload_max)
 {
+    struct world *world = trial->world;
     hf_log_batch_clear(world->batch);
-    world->models[world->queued + 1] = world->models[world->queued];
+    trial->models[trial->queued + 1] = trial->models[trial->queued];
     for (uint64_t operations = rng_below(&world->rng, 3) + 1; operations > 0; operations--) {
         /* Two groups are busy; the others are touched rarely, and pin what they can. */
         size_t group =
             rng_chance(&world->rng, 1, 40) ? rng_below(&world->rng, MODEL_GROUPS) : rng_below(&world->rng, 2);
-        struct model_group *model = &world->models[world->queued + 1].groups[group];
+        struct model_group *model = &trial->models[trial->queued + 1].groups[group];
         model_random_operation(model, world->batch, model_group_id(group), &world->rng, payload_max);
     }
-    int rc = hf_log_append(world->log, world->batch, world_done, world);
+    int rc = hf_log_append(world->log, world->batch, trial_done, trial);
     if (rc != 0) {
         fail_msg("append: %s: %s", hf_error_name(rc), hf_error_text());
     }
-    world->queued++;
+    trial->queued++;
 }
 
-static void world_begin(struct world *world, uint64_t seed, struct sim_span work_ns)
+static void trial_begin(struct trial *trial, uint64_t seed, struct sim_span work_ns)
 {
     struct sim_profile profile = sim_profile_calm();
     struct sim_options options = {.profile = &profile};
     profile.work_ns = work_ns;
-    memset(world, 0, sizeof(*world));
-    rng_seed(&world->rng, seed);
-    world->sim = sim_open(seed, &options);
-    world->host = sim_host_add(world->sim, NULL, NULL);
-    hf_log_options_init(&world->options);
-    world->options.segment_size_bytes = SEGMENT;
-    world->options.write_size_max_bytes = 64 << 10;
-    world->options.tail_cache_bytes = 1; /* cold reads as soon as possible */
-    world->options.writes_in_flight_max = (uint32_t)rng_between(&world->rng, 1, 4);
-    assert_int_equal(hf_log_batch_open(&world->batch), 0);
-    world_open(world);
+    memset(trial, 0, sizeof(*trial));
+    trial->world = world_new_with(seed, &options);
+    trial->world->options.segment_size_bytes = SEGMENT;
+    trial->world->options.write_size_max_bytes = 64 << 10;
+    trial->world->options.writes_in_flight_max = (uint32_t)rng_between(&trial->world->rng, 1, 4);
+    trial_open(trial);
 }
 
-static void world_end(struct world *world)
+static void run(struct trial *trial, uint64_t seed, unsigned steps, unsigned restart_chance)
 {
-    hf_log_close(world->log);
-    hf_log_batch_close(world->batch);
-    sim_close(world->sim);
-}
-
-static void run(struct world *world, uint64_t seed, unsigned steps, unsigned restart_chance)
-{
-    world_begin(world, seed, sim_profile_calm().work_ns);
+    trial_begin(trial, seed, sim_profile_calm().work_ns);
+    struct rng *rng = &trial->world->rng;
     uint32_t payload_max = seed % 2 == 0 ? 300 : 3000;
     for (unsigned step = 0; step < steps; step++) {
-        if (world->queued == QUEUED_MAX || rng_chance(&world->rng, 1, 3)) {
-            world_turn(world);
-        } else if (rng_chance(&world->rng, 1, restart_chance)) {
-            world_restart(world);
+        if (trial->queued == QUEUED_MAX || rng_chance(rng, 1, 3)) {
+            trial_turn(trial);
+        } else if (rng_chance(rng, 1, restart_chance)) {
+            trial_restart(trial);
         } else {
-            world_append(world, payload_max);
+            trial_append(trial, payload_max);
         }
-        if (rng_chance(&world->rng, 1, 50)) {
-            world_check(world, "while running");
+        if (rng_chance(rng, 1, 50)) {
+            trial_check(trial, "while running");
         }
     }
-    world_restart(world);
-    world_end(world);
+    trial_restart(trial);
+    world_close(trial->world);
 }
 
 static uint64_t seeds(uint64_t few)
@@ -194,20 +178,20 @@ static uint64_t seeds(uint64_t few)
 static void L57_nothing_is_lost_doubled_or_revived_by_collection_whenever_a_process_ends(void **unused)
 {
     (void)unused;
-    struct world *world = memory_new(sizeof(*world));
+    struct trial *trial = memory_new(sizeof(*trial));
     uint64_t moved = 0;
     uint64_t released = 0;
     uint64_t recycled = 0;
     for (uint64_t seed = 1; seed <= seeds(10); seed++) {
-        run(world, seed, 6000, 100);
-        moved += world->moved;
-        released += world->released;
-        recycled += world->recycled;
+        run(trial, seed, 6000, 100);
+        moved += trial->moved;
+        released += trial->released;
+        recycled += trial->recycled;
     }
     print_message("moved %llu entries, gave up %llu segments, recycled %llu\n", (unsigned long long)moved,
                   (unsigned long long)released, (unsigned long long)recycled);
     assert_true(moved > 100 && released > 100 && recycled > 20);
-    free(world);
+    free(trial);
 }
 
 /* ---- entries that change while they are moved ---- */
@@ -216,12 +200,13 @@ static void L57_nothing_is_lost_doubled_or_revived_by_collection_whenever_a_proc
 
 /* A busy group that keeps little, so that the log is always collected; another whose entries are replaced from some
  * index on, now and then: what is read to be moved is often another entry by the time it could be placed. */
-static void change(struct world *world, uint64_t step)
+static void change(struct trial *trial, uint64_t step)
 {
+    struct world *world = trial->world;
     hf_log_batch_clear(world->batch);
-    world->models[world->queued + 1] = world->models[world->queued];
-    struct model_group *busy = &world->models[world->queued + 1].groups[0];
-    struct model_group *changing = &world->models[world->queued + 1].groups[1];
+    trial->models[trial->queued + 1] = trial->models[trial->queued];
+    struct model_group *busy = &trial->models[trial->queued + 1].groups[0];
+    struct model_group *changing = &trial->models[trial->queued + 1].groups[1];
     struct model_entry entry = {.term = 1 + step / 50, .payload_seed = step, .payload_size = 2500};
     model_append(busy, world->batch, model_group_id(0), model_last(busy) + 1, entry);
     if (busy->count > 4) {
@@ -235,35 +220,35 @@ static void change(struct world *world, uint64_t step)
         entry.payload_size = 100; /* as large as the one before it: only its bytes and its term tell */
         model_append(changing, world->batch, model_group_id(1), changing->count + 1, entry);
     }
-    assert_int_equal(hf_log_append(world->log, world->batch, world_done, world), 0);
-    world->queued++;
+    assert_int_equal(hf_log_append(world->log, world->batch, trial_done, trial), 0);
+    trial->queued++;
 }
 
 static void L57_what_was_replaced_while_it_was_moved_is_not_revived(void **unused)
 {
     (void)unused;
-    struct world *world = memory_new(sizeof(*world));
+    struct trial *trial = memory_new(sizeof(*trial));
     uint64_t moved = 0;
     for (uint64_t seed = 1; seed <= seeds(16); seed++) {
-        world_begin(world, seed, (struct sim_span){MS, 20 * MS});
+        trial_begin(trial, seed, (struct sim_span){MS, 20 * MS});
         for (uint64_t step = 0; step < 1500; step++) {
-            while (world->queued >= 2) {
-                world_turn(world);
+            while (trial->queued >= 2) {
+                trial_turn(trial);
             }
-            change(world, step);
-            sim_run_for(world->sim, MS);
-            hf_log_turn(world->log);
+            change(trial, step);
+            sim_run_for(trial->world->sim, MS);
+            hf_log_turn(trial->world->log);
             if (step % 100 == 99) {
-                world_check(world, "while running");
+                trial_check(trial, "while running");
             }
         }
-        world_drain(world);
-        world_restart(world);
-        moved += world->moved;
-        world_end(world);
+        trial_drain(trial);
+        trial_restart(trial);
+        moved += trial->moved;
+        world_close(trial->world);
     }
     assert_true(moved > 20);
-    free(world);
+    free(trial);
 }
 
 static void say_nothing(void *arg, enum trace_level level, const char *line)

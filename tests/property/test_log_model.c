@@ -3,26 +3,13 @@
  * and after each restart the log reads exactly as the model does. Operations that the contract forbids are tried as
  * well: they must be refused with the right code and change nothing. In a build with -DHF_MUTATIONS the environment
  * variable HOLDFAST_MUTATION plants a bug. */
-#include "unit/log/log_model.h"
+#include "crash/log_world.h"
 
 #include "base/trace.h"
-#include "log/log.h"
 #include "planted.h"
-#include "sim/sim.h"
 
-#define DIRECTORY "/log"
-#define MS        UINT64_C(1000000)
-
-struct world {
-    struct sim *sim;
-    struct sim_host *host;
-    struct rng rng;
-    struct hf_log *log;
-    struct hf_log_options options;
-    struct hf_log_batch *batch;
-    struct model model;
-    uint64_t appended;
-    uint64_t acknowledged;
+struct trial {
+    struct world *world;
     uint64_t refusals;
     uint64_t restarts;
     uint64_t operations;
@@ -37,26 +24,10 @@ static const uint64_t seeds_kept[] = {
     20261126066, /* a group that was emptied restarted below its commit index, and was called damaged */
 };
 
-static void world_done(void *arg, int result)
+static void trial_check(struct trial *trial, const char *when)
 {
-    struct world *world = arg;
-    assert_int_equal(result, 0);
-    world->acknowledged++;
-}
-
-static void world_drain(struct world *world)
-{
-    hf_log_turn(world->log);
-    while (world->acknowledged < world->appended) {
-        if (!sim_step(world->sim)) {
-            sim_run_for(world->sim, MS);
-        }
-        hf_log_turn(world->log);
-    }
-}
-
-static void world_check(struct world *world, const char *when)
-{
+    struct world *world = trial->world;
+    assert_int_equal(world->failed, 0);
     struct model_difference difference;
     if (!model_is(world->log, &world->model, &difference)) {
         size_t position = 0;
@@ -66,7 +37,7 @@ static void world_check(struct world *world, const char *when)
                           (unsigned long long)damage.index, (unsigned long long)damage.segment,
                           (unsigned long long)damage.offset, damage.reason);
         }
-        fail_msg("seed %llu, %s: %s", (unsigned long long)world->seed, when, difference.text);
+        fail_msg("seed %llu, %s: %s", (unsigned long long)trial->seed, when, difference.text);
     }
     uint64_t id = 0;
     size_t found = 0;
@@ -80,16 +51,18 @@ static void world_check(struct world *world, const char *when)
     assert_int_equal(found, wanted);
 }
 
-static void world_open(struct world *world)
+static void trial_open(struct trial *trial)
 {
+    struct world *world = trial->world;
     int rc = log_open(sim_host_io(world->host), DIRECTORY, &world->options, &world->log);
     if (rc != 0) {
-        fail_msg("seed %llu, open: %s: %s", (unsigned long long)world->seed, hf_error_name(rc), hf_error_text());
+        fail_msg("seed %llu, open: %s: %s", (unsigned long long)trial->seed, hf_error_name(rc), hf_error_text());
     }
 }
 
-static void world_restart(struct world *world)
+static void trial_restart(struct trial *trial)
 {
+    struct world *world = trial->world;
     uint64_t how = rng_below(&world->rng, 4);
     world_drain(world);
     if (how == 3) { /* time for the idle trailer first */
@@ -107,14 +80,15 @@ static void world_restart(struct world *world)
     if (how != 0) {
         sim_host_start(world->host);
     }
-    world_open(world);
-    world_check(world, "after a restart");
-    world->restarts++;
+    trial_open(trial);
+    trial_check(trial, "after a restart");
+    trial->restarts++;
 }
 
 /* Something that the contract forbids on this group, with the code that it must give. */
-static void world_try_forbidden(struct world *world, size_t at)
+static void trial_try_forbidden(struct trial *trial, size_t at)
 {
+    struct world *world = trial->world;
     struct model_group *group = &world->model.groups[at];
     uint64_t id = model_group_id(at);
     uint64_t last = model_last(group);
@@ -142,24 +116,25 @@ static void world_try_forbidden(struct world *world, size_t at)
     assert_int_equal(hf_log_batch_append(world->batch, id, &entry, 1), 0);
     int rc = hf_log_append(world->log, world->batch, world_done, world);
     if (rc != wanted) {
-        fail_msg("seed %llu, choice %d: %s instead of %s", (unsigned long long)world->seed, (int)choice,
+        fail_msg("seed %llu, choice %d: %s instead of %s", (unsigned long long)trial->seed, (int)choice,
                  hf_error_name(rc), hf_error_name(wanted));
     }
-    world->refusals++;
+    trial->refusals++;
 }
 
-static void world_append(struct world *world, uint32_t payload_max)
+static void trial_append(struct trial *trial, uint32_t payload_max)
 {
+    struct world *world = trial->world;
     hf_log_batch_clear(world->batch);
     for (uint64_t operations = rng_below(&world->rng, 4); operations > 0; operations--) {
         size_t group = rng_below(&world->rng, MODEL_GROUPS);
-        world->operations++;
+        trial->operations++;
         model_random_operation(&world->model.groups[group], world->batch, model_group_id(group), &world->rng,
                                payload_max);
     }
     int rc = hf_log_append(world->log, world->batch, world_done, world);
     if (rc != 0) {
-        fail_msg("seed %llu, append: %s: %s", (unsigned long long)world->seed, hf_error_name(rc), hf_error_text());
+        fail_msg("seed %llu, append: %s: %s", (unsigned long long)trial->seed, hf_error_name(rc), hf_error_text());
     }
     world->appended++;
 }
@@ -172,48 +147,39 @@ struct tally {
 
 static void run(uint64_t seed, unsigned steps, struct tally *tally)
 {
-    struct world *world = memory_new(sizeof(*world));
-    world->seed = seed;
-    rng_seed(&world->rng, seed);
-    world->sim = sim_open(seed, NULL);
-    world->host = sim_host_add(world->sim, NULL, NULL);
-    hf_log_options_init(&world->options);
+    struct trial trial = {.world = world_new(seed), .seed = seed};
+    struct world *world = trial.world;
     world->options.segment_size_bytes = 1 << 20;
     world->options.write_size_max_bytes = 64 << 10;
-    world->options.tail_cache_bytes = 1; /* cold reads as soon as possible */
     world->options.writes_in_flight_max = (uint32_t)rng_between(&world->rng, 1, 4);
     world->options.sync_policy = seed % 3 == 0 ? HF_LOG_SYNC_ALWAYS : HF_LOG_SYNC_BATCH;
-    assert_int_equal(hf_log_batch_open(&world->batch), 0);
-    world_open(world);
+    trial_open(&trial);
     uint32_t payload_max = seed % 2 == 0 ? 100 : 5000;
     for (unsigned step = 0; step < steps; step++) {
         uint64_t choice = rng_below(&world->rng, 100);
         if (choice < 2) {
-            world_restart(world);
+            trial_restart(&trial);
         } else if (choice < 10) {
-            world_try_forbidden(world, rng_below(&world->rng, MODEL_GROUPS));
+            trial_try_forbidden(&trial, rng_below(&world->rng, MODEL_GROUPS));
         } else {
-            world_append(world, payload_max);
+            trial_append(&trial, payload_max);
         }
         if (choice % 3 == 0) {
             hf_log_turn(world->log);
             sim_step(world->sim);
         }
         if (choice % 10 == 0) {
-            world_check(world, "while running");
+            trial_check(&trial, "while running");
         }
         if (world->appended - world->acknowledged > 20) {
             world_drain(world);
         }
     }
-    world_restart(world);
-    tally->operations += world->operations;
-    tally->refusals += world->refusals;
-    tally->restarts += world->restarts;
-    hf_log_close(world->log);
-    hf_log_batch_close(world->batch);
-    sim_close(world->sim);
-    free(world);
+    trial_restart(&trial);
+    tally->operations += trial.operations;
+    tally->refusals += trial.refusals;
+    tally->restarts += trial.restarts;
+    world_close(world);
 }
 
 static void P1_the_log_agrees_with_the_model_whatever_happens_in_whatever_order(void **unused)
