@@ -127,11 +127,13 @@ class Refusals(cluster.TestCase):
         file, _ = self.describe()
         data = self.format(file)
         good = (data / 'node').read_bytes()
-        newer = bytearray(good)
-        newer[8:12] = struct.pack('<I', 2)
-        newer[12:16] = struct.pack('<I', crc32c(newer[:12] + newer[16:]))
-        (data / 'node').write_bytes(newer)
-        self.refused(1, ['version 2', 'next: '], 'serve', '--data', data, unchanged=data)
+        # A version that is not known, and a known one that asks for a feature which is not.
+        for version, more, text in ((3, b'', 'version 3'), (2, struct.pack('<Q', 1 << 63), 'needs features')):
+            newer = bytearray(good + more)
+            newer[8:12] = struct.pack('<I', version)
+            newer[12:16] = struct.pack('<I', crc32c(newer[:12] + newer[16:]))
+            (data / 'node').write_bytes(newer)
+            self.refused(1, [text, 'next: '], 'serve', '--data', data, unchanged=data)
         (data / 'node').write_bytes(good)
         description = bytearray((data / 'cluster').read_bytes())
         description[8:12] = struct.pack('<I', 7)
