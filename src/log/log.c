@@ -274,6 +274,7 @@ int hf_log_close(struct hf_log *log)
     log_writer_close(&log->writer);
     log_space_close(log);
     log_pool_close(&log->pool);
+    log_warm_close(&log->warm);
     log_tail_cache_close(&log->cache);
     log_groups_close(&log->groups);
     log_memory_close(log->memory);
@@ -307,6 +308,8 @@ static void log_reap(struct hf_log *log, struct list *done, uint64_t now_ns)
             rc = log_pool_finish(&log->pool, now_ns);
         } else if (operation == &log->seal.operation) {
             rc = log_seal_finish(log, now_ns);
+        } else if (operation == &log->warm.operation) {
+            log_warm_finish(log);
         } else {
             log_writer_complete(&log->writer, operation, now_ns);
         }
@@ -350,6 +353,7 @@ static void log_step(struct hf_log *log, uint64_t now_ns)
         if (rc == 0) {
             rc = log_seal_start(log, now_ns);
         }
+        log_warm_start(log);
         if (rc != 0) {
             log_writer_poison(writer, rc, hf_error_text());
         }

@@ -24,6 +24,7 @@
 #include "log/log_stages.h"
 #include "log/log_stall.h"
 #include "log/log_tail_cache.h"
+#include "log/log_warm.h"
 #include "log/log_writer.h"
 
 struct hf_log {
@@ -43,6 +44,7 @@ struct hf_log {
     struct log_collect collect;
     struct log_retain retain;
     struct log_seal seal;
+    struct log_warm warm;
     struct log_writer writer;
     struct log_damages damages;
     bool lost_unknown; /* what was lost may be all that there was of a group */

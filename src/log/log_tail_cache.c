@@ -10,6 +10,7 @@
 
 #define LOG_TAIL_CACHE_CHUNK_SIZE_MAX (4u << 20)
 #define LOG_TAIL_CACHE_RESTING_MAX    2u
+#define LOG_TAIL_CACHE_WARM_SHARE     4u /* of a chunk is filled: there will be a next one */
 
 void log_tail_cache_open(struct log_tail_cache *cache, size_t bytes_max, size_t write_size_max)
 {
@@ -37,8 +38,25 @@ static struct log_chunk *log_tail_cache_new_chunk(size_t size)
     return chunk;
 }
 
-static void log_tail_cache_free_chunk(struct log_chunk *chunk)
+struct log_chunk *log_tail_cache_warm_chunk(size_t size)
 {
+    uint8_t *data = memory_map_open(size);
+    if (data == NULL) {
+        return NULL;
+    }
+    struct log_chunk *chunk = memory_new(sizeof(*chunk));
+    *chunk = (struct log_chunk){.data = data, .size = size, .is_mapped = true};
+    for (size_t at = 0; at < size; at += LOG_FORMAT_BLOCK_SIZE) {
+        ((volatile uint8_t *)data)[at] = 0;
+    }
+    return chunk;
+}
+
+void log_tail_cache_free_chunk(struct log_chunk *chunk)
+{
+    if (chunk == NULL) {
+        return;
+    }
     assert(chunk->pins == 0);
     if (chunk->is_mapped) {
         memory_map_close(chunk->data, chunk->size);
@@ -73,6 +91,22 @@ static void log_tail_cache_rest(struct log_tail_cache *cache, struct log_chunk *
     chunk->evicted = false;
     list_append(&cache->resting, &chunk->link);
     cache->resting_count++;
+}
+
+bool log_tail_cache_wants_chunk(const struct log_tail_cache *cache)
+{
+    bool possible = cache->chunk_size % MEMORY_MAP_HUGE_SIZE == 0;
+    if (!possible || cache->resting_count > 0 || list_empty(&cache->chunks)) {
+        return false;
+    }
+    const struct log_chunk *last = list_entry(cache->chunks.previous, struct log_chunk, link);
+    return last->used >= cache->chunk_size / LOG_TAIL_CACHE_WARM_SHARE;
+}
+
+void log_tail_cache_offer(struct log_tail_cache *cache, struct log_chunk *chunk)
+{
+    list_init(&chunk->link);
+    log_tail_cache_rest(cache, chunk);
 }
 
 static bool log_tail_cache_is_over(const struct log_tail_cache *cache, const struct log_chunk *oldest)

@@ -55,6 +55,13 @@ void log_tail_cache_close(struct log_tail_cache *cache); /* no pins */
 /* Memory for a frame that is about to begin: at least `need` bytes, as much as possible up to `want`. */
 uint8_t *log_tail_cache_room(struct log_tail_cache *cache, size_t need, size_t want, size_t *capacity,
                              struct log_chunk **chunk);
+/* Is the next chunk worth making ready (log_warm.h)? Yes, when a part of the last one is filled and none rests. */
+bool log_tail_cache_wants_chunk(const struct log_tail_cache *cache);
+/* An ordinary chunk whose memory was touched. Thread: any. NULL: the kernel has no memory in huge pages' places. */
+struct log_chunk *log_tail_cache_warm_chunk(size_t size);
+/* Gives the cache a chunk for later; it is freed when there are enough. */
+void log_tail_cache_offer(struct log_tail_cache *cache, struct log_chunk *chunk);
+void log_tail_cache_free_chunk(struct log_chunk *chunk); /* that no cache has; accepts NULL */
 /* The frame begins there; its entries can be found from now on. */
 void log_tail_cache_begin(struct log_tail_cache *cache, struct log_chunk *chunk, uint64_t segment, uint64_t offset);
 /* The frame that began last takes `length` bytes of its chunk and holds that many entries. */
