@@ -26,17 +26,12 @@ static uint64_t log_append_draw_incarnation(struct hf_log *log, const struct log
     return incarnation;
 }
 
-/* Does the operation go under the run that is open in the frame? */
-static bool log_append_fits_run(const struct log_run *run, const struct log_group *group,
+/* Can the operation go under a run that the frame has? Then it does. */
+static bool log_append_fits_run(struct hf_log *log, const struct log_group *group,
                                 const struct log_operation *operation)
 {
-    if (run->group != group->id || run->incarnation != group->incarnation) {
-        return false;
-    }
-    if (!log_batch_is_entry(operation)) {
-        return true;
-    }
-    return run->term == operation->term;
+    const uint64_t *term = log_batch_is_entry(operation) ? &operation->term : NULL;
+    return log_frame_resume_run(log_append_builder(log), group->id, group->incarnation, term);
 }
 
 /* The operation itself if it is an entry, else the next entry of the same group: its term starts the run, so that the
@@ -206,7 +201,7 @@ static void log_append_operations(struct hf_log *log, const struct hf_log_batch 
         if (log_check_is_noop(&group->bounds, operation)) {
             continue;
         }
-        if (!log_append_fits_run(&log_append_builder(log)->run, group, operation)) {
+        if (!log_append_fits_run(log, group, operation)) {
             log_append_open_run(log, group, log_append_run_source(batch, i));
         }
         log_append_operation(log, group, batch, operation);
@@ -219,7 +214,7 @@ static void log_append_plain(struct hf_log *log, const struct hf_log_batch *batc
     struct log_group *group = log_groups_find(&log->groups, batch->operations[0].group);
     for (size_t i = 0; i < batch->count; i++) {
         const struct log_operation *operation = &batch->operations[i];
-        if (!log_append_fits_run(&log_append_builder(log)->run, group, operation)) {
+        if (!log_append_fits_run(log, group, operation)) {
             log_append_open_run(log, group, operation);
         }
         log_append_entry(log, group, batch, operation);

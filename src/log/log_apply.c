@@ -309,15 +309,15 @@ void log_apply_frame(struct log_apply *apply, struct hf_bytes frame, struct log_
 {
     struct log_frame_cursor cursor;
     struct log_record record;
-    struct log_group *group = NULL;
+    struct log_group *groups[LOG_FORMAT_RUN_SLOTS];
     size_t at = 0;
     log_frame_cursor_open(&cursor, frame, segment->header.incarnation, offset);
     while (log_frame_next(&cursor, &record, &at) == 0) {
         struct log_apply_place place = {.segment = segment, .offset = offset + at};
         if (record.kind == LOG_RECORD_RUN) {
-            group = log_apply_run(apply, &cursor.run, record.index, &place);
-        } else if (group != NULL) {
-            log_apply_record(apply, group, &cursor.run, &record, &place);
+            groups[log_frame_slot(&cursor)] = log_apply_run(apply, &cursor.run, record.index, &place);
+        } else if (cursor.run.group != 0 && groups[log_frame_slot(&cursor)] != NULL) {
+            log_apply_record(apply, groups[log_frame_slot(&cursor)], &cursor.run, &record, &place);
         }
     }
 }
@@ -329,7 +329,8 @@ struct log_salvage {
     struct log_segment *segment;
     uint64_t offset; /* of the piece in its file */
     struct log_frame_cursor cursor;
-    struct log_group *group; /* of the run that was read last; NULL: none is known */
+    struct log_group
+        *groups[LOG_FORMAT_RUN_SLOTS]; /* of cursor.runs, where one is there; NULL: of a life that is over */
     struct log_frame_header header;
     bool header_good;
     bool reported;
@@ -371,8 +372,7 @@ static void log_salvage_begin_frame(struct log_salvage *salvage)
 {
     size_t at = salvage->cursor.at;
     const uint8_t *bytes = salvage->cursor.frame.data;
-    salvage->group = NULL;
-    salvage->cursor.run.group = 0;
+    log_frame_forget_runs(&salvage->cursor);
     salvage->cursor.record_count = 0;
     salvage->cursor.trailer_seen = false;
     salvage->header_good =
@@ -396,18 +396,17 @@ static void log_salvage_good(struct log_salvage *salvage, const struct log_recor
         return;
     }
     if (record->kind == LOG_RECORD_RUN) {
-        salvage->group = log_apply_run(salvage->apply, &salvage->cursor.run, record->index, &place);
+        salvage->groups[log_frame_slot(&salvage->cursor)] =
+            log_apply_run(salvage->apply, &salvage->cursor.run, record->index, &place);
         return;
     }
     const struct log_run *run = &salvage->cursor.run;
-    bool under_run = salvage->group != NULL && run->group != 0 && record->term_low == (uint32_t)run->term &&
-                     record->group_check == log_format_group_check(run->group, run->incarnation);
-    if (under_run) {
-        log_apply_record(salvage->apply, salvage->group, run, record, &place);
+    struct log_group *group = run->group != 0 ? salvage->groups[log_frame_slot(&salvage->cursor)] : NULL;
+    if (group != NULL) {
+        log_apply_record(salvage->apply, group, run, record, &place);
         return;
     }
-    struct log_group *group = log_salvage_find_group(salvage, record->group_check);
-    salvage->group = NULL;
+    group = log_salvage_find_group(salvage, record->group_check);
     if (group != NULL) {
         salvage->reported = true;
         group->state_lost = true;
@@ -420,8 +419,28 @@ static void log_salvage_good(struct log_salvage *salvage, const struct log_recor
     }
 }
 
+/* Records of any group with a run in the frame may have been there; of another one only behind a run record, whose
+ * number the next one tells to be missing. False: no group has a run in the frame. */
+static bool log_salvage_hole(struct log_salvage *salvage, const struct log_apply_place *place)
+{
+    const struct log_runs *runs = &salvage->cursor.runs;
+    bool is_known = false;
+    for (unsigned slot = 0; slot < LOG_FORMAT_RUN_SLOTS; slot++) {
+        struct log_group *group = log_runs_has(runs, slot) ? salvage->groups[slot] : NULL;
+        if (group != NULL) {
+            is_known = true;
+            log_apply_lost(salvage->apply, group, place, "unreadable records");
+            log_apply_doubt(salvage->apply, group);
+            if (MUTATED(LOG_HOLE_OF_ONE_GROUP)) {
+                break;
+            }
+        }
+    }
+    return is_known;
+}
+
 /* The record at `at` is bad; the next good one is at `end`. Whose was it? Its own header is believed where independent
- * facts agree with it: it ends where the next good record begins, and its group is that of the run. */
+ * facts agree with it: it ends where the next good record begins, and its group has a run in the frame. */
 static void log_salvage_bad(struct log_salvage *salvage, size_t at, size_t end)
 {
     struct log_apply_place place = log_salvage_place(salvage, at);
@@ -430,23 +449,21 @@ static void log_salvage_bad(struct log_salvage *salvage, size_t at, size_t end)
     const uint8_t *bytes = salvage->cursor.frame.data;
     enum log_record_result result =
         log_record_get(bytes_of(bytes + at, salvage->cursor.frame.size - at), 0, &claimed, &size);
-    struct log_group *group = salvage->group;
     bool ends_right = result != LOG_RECORD_SHORT && at + size == end;
-    bool of_group = group != NULL && result != LOG_RECORD_SHORT &&
-                    claimed.group_check == log_format_group_check(group->id, group->incarnation);
+    const struct log_run *run = ends_right ? log_runs_find(&salvage->cursor.runs, claimed.group_check) : NULL;
+    struct log_group *group = run != NULL ? salvage->groups[log_runs_slot(claimed.group_check)] : NULL;
     salvage->reported = true;
-    if (ends_right && of_group) {
+    if (group != NULL) {
         bool follows = claimed.index == log_apply_next_index(group);
         bool entry = claimed.kind == LOG_RECORD_APPEND && claimed.index != 0 && follows &&
-                     claimed.term_low == (uint32_t)salvage->cursor.run.term;
+                     claimed.term_low == (uint32_t)run->term;
         bool moved = claimed.kind == LOG_RECORD_MOVED && claimed.index > group->bounds.floor &&
-                     claimed.index <= group->bounds.last && claimed.term_low == (uint32_t)salvage->cursor.run.term;
+                     claimed.index <= group->bounds.last && claimed.term_low == (uint32_t)run->term;
         if (entry) {
-            log_group_append_lost(group, claimed.index, salvage->cursor.run.term);
+            log_group_append_lost(group, claimed.index, run->term);
         }
         if (entry || moved) {
-            log_apply_report(salvage->apply, group, claimed.index, salvage->cursor.run.term, &place,
-                             "checksum of the entry");
+            log_apply_report(salvage->apply, group, claimed.index, run->term, &place, "checksum of the entry");
         } else {
             log_apply_lost(salvage->apply, group, &place, "checksum of a record");
             log_apply_doubt(salvage->apply, group);
@@ -461,10 +478,7 @@ static void log_salvage_bad(struct log_salvage *salvage, size_t at, size_t end)
         return;
     }
     salvage->apply->holes++;
-    if (group != NULL) {
-        log_apply_lost(salvage->apply, group, &place, "unreadable records");
-        log_apply_doubt(salvage->apply, group);
-    } else {
+    if (!log_salvage_hole(salvage, &place)) {
         log_salvage_report_unknown(salvage, at, "unreadable records");
     }
 }

@@ -74,8 +74,7 @@ static int log_collect_make_room(struct hf_log *log, struct log_group *group, ui
         return rc;
     }
     struct log_frame_builder *builder = &log->writer.gathering->builder;
-    const struct log_run *open = &builder->run;
-    if (open->group == group->id && open->incarnation == group->incarnation && open->term == term) {
+    if (log_frame_resume_run(builder, group->id, group->incarnation, &term)) {
         return 0;
     }
     struct log_run run = {

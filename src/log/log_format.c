@@ -40,7 +40,7 @@ int log_format_get_segment_header(const uint8_t *source, struct log_segment_head
         return error_raise(HF_ECORRUPT, "checksum of the segment header");
     }
     uint32_t version = bytes_get_u32(source + 12);
-    if (version != LOG_FORMAT_VERSION) {
+    if (version < LOG_FORMAT_VERSION_MIN || version > LOG_FORMAT_VERSION) {
         return error_raise(HF_EVERSION, "the log has format version %" PRIu32 ", this program knows up to %u", version,
                            LOG_FORMAT_VERSION);
     }

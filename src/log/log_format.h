@@ -1,4 +1,4 @@
-/* The on-disk format of the log, version 1. All integers are little-endian. Everything that is written is drawn here.
+/* The on-disk format of the log, version 2. All integers are little-endian. Everything that is written is drawn here.
  *
  * A directory holds `LOCK`, `RESERVE` (blocks set aside, no content) and one file per segment, named by its number:
  * sixteen lower-case hexadecimal digits and ".log". The same with ".tmp" is a segment in preparation, which is worth
@@ -61,8 +61,14 @@
  *   24  u32  check of the group: log_format_group_check(group, group incarnation)
  *   28  u32  low half of the term
  *
- * A *run* record names the group, its incarnation and the term once for the records that follow it in the frame. The
- * check and the low half of the term say in every record whose it is, also when the run record itself is lost.
+ * A *run* record names the group, its incarnation and the term once for records that follow it in the frame. It takes
+ * the slot (check of the group mod 256) from whichever run had it; another record belongs to the run in the slot of its
+ * own check, which has that check and the low half of that term. So groups that take turns need one run record in a
+ * frame, not one for every turn. The check and the low half of the term also say whose a record is when its run record
+ * is lost.
+ *
+ * In version 1 every record belonged to the run record before it, which is the same when it is read by these rules. An
+ * open for writing begins a segment of its own, so nothing is ever added to one of an older version.
  *
  *   kind            index                body
  *    1 run          the group's last     u64 group, u64 incarnation, u64 run number of the group (from 1, no gaps),
@@ -109,7 +115,9 @@
 #include "base/mutation.h"
 #include "holdfast/log.h"
 
-#define LOG_FORMAT_VERSION             1u
+#define LOG_FORMAT_VERSION             2u
+#define LOG_FORMAT_VERSION_MIN         1u /* the oldest that is read */
+#define LOG_FORMAT_RUN_SLOTS           256u
 #define LOG_FORMAT_BLOCK_SIZE          4096u
 #define LOG_FORMAT_SEGMENT_HEADER_SIZE 4096u
 #define LOG_FORMAT_FRAME_HEADER_SIZE   96u

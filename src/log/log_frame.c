@@ -79,8 +79,13 @@ bool log_frame_get_header(const uint8_t *source, uint64_t incarnation, uint64_t 
 void log_frame_begin(struct log_frame_builder *builder, const struct log_place *place, uint8_t *data, size_t capacity)
 {
     assert(capacity >= LOG_FORMAT_FRAME_SIZE_MIN && capacity % LOG_FORMAT_BLOCK_SIZE == 0);
-    *builder = (struct log_frame_builder){
-        .place = *place, .data = data, .capacity = capacity, .used = LOG_FORMAT_FRAME_HEADER_SIZE};
+    builder->place = *place;
+    builder->data = data;
+    builder->capacity = capacity;
+    builder->used = LOG_FORMAT_FRAME_HEADER_SIZE;
+    builder->record_count = 0;
+    builder->run.group = 0;
+    log_runs_clear(&builder->runs);
 }
 
 bool log_frame_fits(const struct log_frame_builder *builder, uint64_t size)
@@ -116,6 +121,29 @@ void log_frame_put_run(struct log_frame_builder *builder, const struct log_run *
     builder->run_check = log_format_group_check(run->group, run->incarnation);
     builder->used += log_record_put_run(builder->data + at, run, index, builder->run_check, seed);
     builder->record_count++;
+    log_runs_put(&builder->runs, run, builder->run_check);
+}
+
+static bool log_frame_run_fits(const struct log_run *run, uint64_t group, uint64_t incarnation, const uint64_t *term)
+{
+    return run->group == group && run->incarnation == incarnation && (term == NULL || run->term == *term);
+}
+
+bool log_frame_resume_run(struct log_frame_builder *builder, uint64_t group, uint64_t incarnation, const uint64_t *term)
+{
+    if (log_frame_run_fits(&builder->run, group, incarnation, term)) {
+        return true;
+    }
+    uint32_t check = log_format_group_check(group, incarnation);
+    const struct log_run *run = log_runs_find(&builder->runs, check);
+    /* Two groups may have the same check. */
+    bool fits = run != NULL && (log_frame_run_fits(run, group, incarnation, term) || MUTATED(LOG_RUN_BY_CHECK_ALONE));
+    if (!fits) {
+        return false;
+    }
+    builder->run = *run;
+    builder->run_check = check;
+    return true;
 }
 
 size_t log_frame_put(struct log_frame_builder *builder, struct log_record record)
@@ -173,8 +201,14 @@ size_t log_frame_seal(struct log_frame_builder *builder, const struct log_declar
 void log_frame_cursor_open(struct log_frame_cursor *cursor, struct hf_bytes frame, uint64_t incarnation,
                            uint64_t offset)
 {
-    *cursor = (struct log_frame_cursor){
-        .frame = frame, .incarnation = incarnation, .offset = offset, .at = LOG_FORMAT_FRAME_HEADER_SIZE};
+    cursor->frame = frame;
+    cursor->incarnation = incarnation;
+    cursor->offset = offset;
+    cursor->at = LOG_FORMAT_FRAME_HEADER_SIZE;
+    cursor->record_count = 0;
+    cursor->checked = false;
+    cursor->trailer_seen = false;
+    log_frame_forget_runs(cursor); /* what is in its slots need not be cleared */
 }
 
 static enum log_record_result log_frame_record_at(const struct log_frame_cursor *cursor, size_t at,
@@ -187,6 +221,42 @@ static enum log_record_result log_frame_record_at(const struct log_frame_cursor 
     return log_record_get(rest, log_format_seed(cursor->incarnation, cursor->offset + at), out, size_out);
 }
 
+void log_frame_forget_runs(struct log_frame_cursor *cursor)
+{
+    cursor->run.group = 0;
+    log_runs_clear(&cursor->runs);
+}
+
+static int log_frame_open_run(struct log_frame_cursor *cursor, const struct log_record *record)
+{
+    struct log_run run;
+    int rc = log_record_get_run(record->body, &run);
+    if (rc != 0) {
+        return rc;
+    }
+    uint32_t check = log_format_group_check(run.group, run.incarnation);
+    if (check != record->group_check) {
+        return error_raise(HF_ECORRUPT, "a run that is not its group's");
+    }
+    cursor->run = run;
+    cursor->run_check = check;
+    log_runs_put(&cursor->runs, &run, check);
+    return 0;
+}
+
+/* Whose is the record? */
+static void log_frame_find_run(struct log_frame_cursor *cursor, const struct log_record *record)
+{
+    bool same = cursor->run.group != 0 && cursor->run_check == record->group_check;
+    const struct log_run *run = same ? &cursor->run : log_runs_find(&cursor->runs, record->group_check);
+    if (run == NULL || (uint32_t)run->term != record->term_low) {
+        cursor->run.group = 0;
+    } else if (!same) {
+        cursor->run = *run;
+        cursor->run_check = record->group_check;
+    }
+}
+
 /* Is the body what the kind demands? */
 static int log_frame_check_body(struct log_frame_cursor *cursor, const struct log_record *record)
 {
@@ -195,7 +265,7 @@ static int log_frame_check_body(struct log_frame_cursor *cursor, const struct lo
     uint64_t term = 0;
     switch (record->kind) {
     case LOG_RECORD_RUN:
-        return log_record_get_run(record->body, &cursor->run);
+        return log_frame_open_run(cursor, record);
     case LOG_RECORD_TRAILER:
         cursor->trailer_seen = true;
         return log_record_get_trailer(record->body, &cursor->trailer);
@@ -233,6 +303,9 @@ int log_frame_next(struct log_frame_cursor *cursor, struct log_record *out, size
         return error_raise(HF_ECORRUPT, "checksum of the record at offset %" PRIu64, cursor->offset + cursor->at);
     }
     int rc = log_frame_check_body(cursor, out);
+    if (rc == 0 && out->kind >= LOG_RECORD_APPEND && out->kind <= LOG_RECORD_REMOVED) {
+        log_frame_find_run(cursor, out);
+    }
     if (rc != 0) {
         cursor->run = run;
         cursor->trailer_seen = false;

@@ -9,6 +9,7 @@
 
 #include "log/log_format.h"
 #include "log/log_record.h"
+#include "log/log_runs.h"
 
 /* Where a frame stands: in which life of which file, and in the stream. */
 struct log_place {
@@ -40,6 +41,7 @@ struct log_frame_builder {
     uint32_t record_count;
     struct log_run run; /* the one that records go under; group 0: none yet */
     uint32_t run_check; /* the check of its group */
+    struct log_runs runs;
 };
 
 void log_frame_begin(struct log_frame_builder *builder, const struct log_place *place, uint8_t *data, size_t capacity);
@@ -47,6 +49,10 @@ void log_frame_begin(struct log_frame_builder *builder, const struct log_place *
 bool log_frame_fits(const struct log_frame_builder *builder, uint64_t size);
 /* Starts a run; what follows is the group's. index: the group's last. */
 void log_frame_put_run(struct log_frame_builder *builder, const struct log_run *run, uint64_t index);
+/* Goes back to a run of the frame: this group's in this life and, unless `term` is NULL, of that term. False: it needs
+ * one of its own. Nothing is done when records go under it already. */
+bool log_frame_resume_run(struct log_frame_builder *builder, uint64_t group, uint64_t incarnation,
+                          const uint64_t *term);
 /* Adds a record under the run: group check and low term are filled in. Returns its offset in the frame. */
 size_t log_frame_put(struct log_frame_builder *builder, struct log_record record);
 /* Adds an entry of the run's group and term; what log_frame_put does, for the many. */
@@ -79,12 +85,21 @@ struct log_frame_cursor {
     size_t at;       /* of the next record in the frame */
     uint32_t record_count;
     struct log_run run; /* of the record that was returned last; group 0: none is known */
-    bool checked;       /* the checksums were looked at before, or made here: they are not looked at again */
+    uint32_t run_check; /* of its group, when one is known */
+    struct log_runs runs;
+    bool checked; /* the checksums were looked at before, or made here: they are not looked at again */
     bool trailer_seen;
     struct log_trailer trailer;
 };
 void log_frame_cursor_open(struct log_frame_cursor *cursor, struct hf_bytes frame, uint64_t incarnation,
                            uint64_t offset);
+/* The slot of cursor->run, for what its reader keeps per run. */
+static inline unsigned log_frame_slot(const struct log_frame_cursor *cursor)
+{
+    return log_runs_slot(cursor->run_check);
+}
+/* No run is known any more: another frame begins, or records before this place are lost. */
+void log_frame_forget_runs(struct log_frame_cursor *cursor);
 /* The next record, run records included. HF_ENOTFOUND after the trailer; HF_ECORRUPT: the record at cursor->at is bad
  * (or impossible) and the cursor stays there; HF_EVERSION: a kind that is not known and may not be skipped. */
 int log_frame_next(struct log_frame_cursor *cursor, struct log_record *out, size_t *at);

@@ -262,16 +262,16 @@ void log_index_build_frame(struct log_index_build *build, struct hf_bytes bytes,
     struct log_index_summary *summary = &build->summary;
     struct log_frame_cursor cursor;
     struct log_record record;
-    struct log_index_section *section = NULL;
+    struct log_index_section *sections[LOG_FORMAT_RUN_SLOTS];
     size_t at = 0;
     log_index_build_note_header(summary, header);
     log_frame_cursor_open(&cursor, bytes, summary->incarnation, header->place.offset);
     cursor.checked = true;
     while (log_frame_next(&cursor, &record, &at) == 0) {
         if (record.kind == LOG_RECORD_RUN) {
-            section = log_index_build_run(build, &cursor.run, record.index);
-        } else if (section != NULL) {
-            log_index_build_record(section, &cursor.run, &record, header->place.offset + at);
+            sections[log_frame_slot(&cursor)] = log_index_build_run(build, &cursor.run, record.index);
+        } else if (cursor.run.group != 0) {
+            log_index_build_record(sections[log_frame_slot(&cursor)], &cursor.run, &record, header->place.offset + at);
         }
     }
     log_index_build_note_trailer(summary, &cursor.trailer);

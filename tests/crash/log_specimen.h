@@ -75,15 +75,16 @@ static inline void specimen_fill(struct specimen *specimen, struct hf_log *log)
     struct hf_log_batch *batch = NULL;
     assert_int_equal(hf_log_batch_open(&batch), 0);
     for (uint64_t i = 1; i <= 8; i++) {
-        for (size_t group = 0; group < SPECIMEN_GROUPS; group++) {
+        for (size_t turn = 0; turn < 2 * SPECIMEN_GROUPS; turn++) {
+            /* One group after the other, and groups that come back in the same frame. */
+            uint64_t part = i % 2 == 0 ? turn % 2 : turn / SPECIMEN_GROUPS;
+            size_t group = i % 2 == 0 ? turn / 2 : turn % SPECIMEN_GROUPS;
             struct model_group *model = &specimen->model.groups[group];
-            for (uint64_t part = 0; part < 2; part++) {
-                struct model_entry entry = {.term = i / 3 + 1,
-                                            .payload_seed = i * 100 + group * 10 + part,
-                                            .payload_size = (uint32_t)(i * 37 + part)};
-                model_append(model, batch, model_group_id(group), model_last(model) + 1, entry);
-            }
-            if (i % 3 == group) {
+            struct model_entry entry = {.term = i / 3 + 1,
+                                        .payload_seed = i * 100 + group * 10 + part,
+                                        .payload_size = (uint32_t)(i * 37 + part)};
+            model_append(model, batch, model_group_id(group), model_last(model) + 1, entry);
+            if (part == 1 && i % 3 == group) {
                 struct hf_hard_state state = {i / 3 + 1, group + 1, model_last(model)};
                 model_hard_state(model, batch, model_group_id(group), state);
             }
@@ -97,6 +98,17 @@ static inline void specimen_fill(struct specimen *specimen, struct hf_log *log)
         model_hard_state(model, batch, model_group_id(group), (struct hf_hard_state){9, 1, model_last(model)});
         append_and_wait(specimen, log, batch);
     }
+    /* And votes under runs that were opened before others': nothing comes behind them that would tell of their loss. */
+    for (size_t turn = 0; turn < 2 * SPECIMEN_GROUPS; turn++) {
+        size_t group = turn % SPECIMEN_GROUPS;
+        struct model_group *model = &specimen->model.groups[group];
+        if (turn < SPECIMEN_GROUPS) {
+            model_append(model, batch, model_group_id(group), model_last(model) + 1, (struct model_entry){9, turn, 60});
+        } else {
+            model_hard_state(model, batch, model_group_id(group), (struct hf_hard_state){10, 2, model_last(model)});
+        }
+    }
+    append_and_wait(specimen, log, batch);
     hf_log_batch_close(batch);
 }
 

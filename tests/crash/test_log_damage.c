@@ -85,7 +85,7 @@ static void H3_damage_in_an_entry_is_named_with_group_index_and_term(void **unus
         hf_log_close(log);
         tried++;
     }
-    assert_int_equal(tried, 51);
+    assert_int_equal(tried, 54);
     specimen_close(specimen);
 }
 
@@ -146,7 +146,7 @@ static void a_damaged_group_takes_nothing_until_it_is_reset_and_its_neighbours_g
     struct hf_log *log = open_log(specimen, "one entry");
     struct hf_log_batch *batch = NULL;
     assert_int_equal(hf_log_batch_open(&batch), 0);
-    struct hf_entry entry = {.index = 18, .term = 9, .type = HF_ENTRY_NORMAL};
+    struct hf_entry entry = {.index = 19, .term = 9, .type = HF_ENTRY_NORMAL};
     assert_int_equal(hf_log_batch_append(batch, model_group_id(1), &entry, 1), 0);
     assert_int_equal(hf_log_append(log, batch, NULL, NULL), HF_ECORRUPT);
     hf_log_batch_clear(batch);
@@ -161,7 +161,7 @@ static void a_damaged_group_takes_nothing_until_it_is_reset_and_its_neighbours_g
     assert_false(state.damaged);
     assert_int_equal(state.first_index, 41);
     hf_log_group_state(log, model_group_id(0), &state);
-    assert_int_equal(state.last_index, 18);
+    assert_int_equal(state.last_index, 19);
     hf_log_batch_close(batch);
     hf_log_close(log);
     specimen_close(specimen);
@@ -177,7 +177,7 @@ static void make_segments(struct specimen *specimen)
         struct hf_log *log = open_log(specimen, "making segments");
         struct hf_log_batch *batch = NULL;
         assert_int_equal(hf_log_batch_open(&batch), 0);
-        struct hf_entry entry = {.index = 18 + i, .term = 9, .type = HF_ENTRY_NORMAL};
+        struct hf_entry entry = {.index = 19 + i, .term = 9, .type = HF_ENTRY_NORMAL};
         assert_int_equal(hf_log_batch_append(batch, model_group_id(0), &entry, 1), 0);
         append_and_wait(specimen, log, batch);
         hf_log_batch_close(batch);
@@ -241,7 +241,7 @@ static void L54_a_newer_version_is_refused_with_its_number(void **unused)
     struct log_segment_header header = {.number = 1, .incarnation = 5, .size_bytes = 1 << 20, .log_id = 6, .epoch = 1};
     uint8_t block[LOG_FORMAT_SEGMENT_HEADER_SIZE];
     log_format_put_segment_header(block, &header);
-    block[12] = 2;
+    block[12] = LOG_FORMAT_VERSION + 1;
     uint32_t checksum = checksum_crc32c(0, block + 12, sizeof(block) - 12);
     memcpy(block + 8, &checksum, 4);
     struct file *file = NULL;
@@ -250,7 +250,7 @@ static void L54_a_newer_version_is_refused_with_its_number(void **unused)
     file_close(file);
     struct hf_log *log = NULL;
     assert_int_equal(log_open(sim_host_io(specimen->host), DIRECTORY, &specimen->options, &log), HF_EVERSION);
-    assert_non_null(strstr(hf_error_text(), "version 2"));
+    assert_non_null(strstr(hf_error_text(), "version 3"));
     specimen_close(specimen);
 }
 

@@ -1,8 +1,8 @@
 /* links: log sim */
-/* A segment file of format version 1, as it was written when that version was new: every later program must open it and
- * read exactly this. The file is kept for ever; a new version adds a file. It was made by
- * HOLDFAST_GOLDEN_WRITE=log_v1.log ./test_log_golden, and is made again only to add a file;
- * the index file beside it by HOLDFAST_GOLDEN_WRITE_INDEX. */
+/* A segment file of each format version, as it was written when that version was new: every later program must open it
+ * and read exactly this. The files are kept for ever; a new version adds a file. The newest was made by
+ * HOLDFAST_GOLDEN_WRITE=log_v2.log ./test_log_golden, and is made again only to add a file;
+ * the index file beside the first one by HOLDFAST_GOLDEN_WRITE_INDEX. */
 #include "golden/golden_log.h"
 
 #include "log/log_index_build.h"
@@ -55,6 +55,30 @@ static void build_v1(struct model *model, struct hf_log_batch **batches, size_t 
     }
 }
 
+/* Groups that take turns in one frame, with more than one term, a vote and a truncation under runs of before. */
+static void build_v2(struct model *model, struct hf_log_batch **batches, size_t *count)
+{
+    for (*count = 0; *count < 3; ++*count) {
+        struct hf_log_batch *batch = NULL;
+        assert_int_equal(hf_log_batch_open(&batch), 0);
+        batches[*count] = batch;
+        for (uint32_t turn = 0; turn < 20; turn++) {
+            size_t at = turn % MODEL_GROUPS;
+            struct model_group *group = &model->groups[at];
+            struct model_entry entry = {3 + *count + turn / 12, UINT64_C(1700000000000) + turn, turn * 7};
+            model_append(group, batch, model_group_id(at), model_last(group) + 1, entry);
+        }
+        for (size_t at = 0; at < MODEL_GROUPS; at++) {
+            struct model_group *group = &model->groups[at];
+            if (at % 2 == 0) {
+                model_hard_state(group, batch, model_group_id(at), (struct hf_hard_state){5 + *count, at + 1, 2});
+            } else {
+                model_truncate(group, batch, model_group_id(at), model_last(group));
+            }
+        }
+    }
+}
+
 static void options_v1(struct hf_log_options *options)
 {
     hf_log_options_init(options);
@@ -74,6 +98,18 @@ static void copy_to(struct sim_host *host, const char *name, const char *target)
 static void copy_in(struct sim_host *host, const char *name)
 {
     copy_to(host, name, SEGMENT);
+}
+
+static void expect_v2(struct hf_log *log)
+{
+    struct model *model = memory_new(sizeof(*model));
+    struct hf_log_batch *batches[8];
+    size_t count = 0;
+    build_v2(model, batches, &count);
+    while (count > 0) {
+        hf_log_batch_close(batches[--count]);
+    }
+    expect_model(log, model);
 }
 
 static void expect_v1(struct hf_log *log)
@@ -101,6 +137,43 @@ static void version_1_opens_for_ever(void **unused)
     copy_in(host, "log_v1.log");
     options_v1(&options);
     expect_opens(host, &options, expect_v1);
+    sim_close(sim);
+}
+
+/* Records of the frame at this place of a segment; run records alone. */
+static unsigned run_records(const uint8_t *bytes, uint64_t offset)
+{
+    struct log_segment_header header;
+    struct log_frame_header frame;
+    struct log_frame_cursor cursor;
+    struct log_record record;
+    unsigned runs = 0;
+    size_t at = 0;
+    assert_int_equal(log_format_get_segment_header(bytes, &header), 0);
+    assert_true(log_frame_get_header(bytes + offset, header.incarnation, 1, offset, GOLDEN_SIZE_MAX - offset, &frame));
+    log_frame_cursor_open(&cursor, bytes_of(bytes + offset, frame.length), header.incarnation, offset);
+    while (log_frame_next(&cursor, &record, &at) == 0) {
+        runs += record.kind == LOG_RECORD_RUN;
+    }
+    return runs;
+}
+
+static void version_2_opens_for_ever(void **unused)
+{
+    (void)unused;
+    struct sim *sim = NULL;
+    struct sim_host *host = new_host(&sim);
+    struct hf_log_options options;
+    uint8_t *bytes = memory_new(GOLDEN_SIZE_MAX);
+    FILE *source = golden_open("log_v2.log");
+    assert_true(fread(bytes, 1, GOLDEN_SIZE_MAX, source) > 2 * LOG_FORMAT_BLOCK_SIZE);
+    fclose(source);
+    /* Two groups need a run in each of two terms; the other two share a slot, and need one at every turn. */
+    assert_int_equal(run_records(bytes, LOG_FORMAT_SEGMENT_HEADER_SIZE), 2 * 2 + 2 * 6);
+    free(bytes);
+    copy_in(host, "log_v2.log");
+    options_v1(&options);
+    expect_opens(host, &options, expect_v2);
     sim_close(sim);
 }
 
@@ -291,7 +364,7 @@ static void write_file(const char *path)
     size_t count = 0;
     size_t done = 0;
     options_v1(&options);
-    build_v1(model, batches, &count);
+    build_v2(model, batches, &count);
     assert_int_equal(log_open(sim_host_io(host), DIRECTORY, &options, &log), 0);
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(hf_log_append(log, batches[i], count_done, &done), 0);
@@ -337,6 +410,7 @@ int main(void)
         cmocka_unit_test(an_index_file_of_version_1_is_read_for_ever),
         cmocka_unit_test(an_index_file_is_still_written_as_it_was),
         cmocka_unit_test(version_1_opens_for_ever),
+        cmocka_unit_test(version_2_opens_for_ever),
         cmocka_unit_test(the_records_of_version_1_are_where_they_were),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

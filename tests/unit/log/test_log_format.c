@@ -11,6 +11,7 @@
 #include "base/checksum.h"
 #include "base/rng.h"
 #include "log/log_frame.h"
+#include "planted.h"
 
 #define INCARNATION UINT64_C(0x1122334455667788)
 
@@ -31,7 +32,7 @@ static void the_segment_header_has_the_drawn_bytes(void **unused)
     log_format_put_segment_header(block, &header_example);
     assert_memory_equal(block, "HFLOGSEG", 8);
     assert_int_equal(bytes_get_u32(block + 8), checksum_crc32c(0, block + 12, sizeof(block) - 12));
-    assert_int_equal(bytes_get_u32(block + 12), 1);
+    assert_int_equal(bytes_get_u32(block + 12), 2);
     assert_int_equal(bytes_get_u64(block + 16), 0x1f3);
     assert_memory_equal(block + 24, "\x88\x77\x66\x55\x44\x33\x22\x11", 8);
     assert_int_equal(bytes_get_u64(block + 32), 1 << 20);
@@ -336,6 +337,146 @@ static void a_bare_frame_takes_one_block(void **unused)
     free(built.data);
 }
 
+/* ---- groups that take turns ---- */
+
+/* Takes the run that is there for the group, or puts a new one; and one entry. */
+static void put_turn(struct log_frame_builder *builder, uint64_t group, uint64_t incarnation, uint64_t term,
+                     uint64_t index)
+{
+    if (!log_frame_resume_run(builder, group, incarnation, &term)) {
+        struct log_run run = {.group = group, .incarnation = incarnation, .number = index, .term = term};
+        log_frame_put_run(builder, &run, index - 1);
+    }
+    log_frame_put_entry(builder, index, HF_ENTRY_NORMAL, group, bytes_of("payload", 7));
+}
+
+struct turn {
+    uint64_t group;
+    uint64_t incarnation;
+    uint64_t term;
+};
+
+/* The turns, as many times, in one frame. Every entry is read back under its group's run. Returns the run records. */
+static unsigned take_turns(const struct turn *turns, size_t count, unsigned times)
+{
+    struct built built = {.data = aligned_alloc(4096, 1 << 20)};
+    struct log_frame_builder builder;
+    unsigned runs = 0;
+    log_frame_begin(&builder, &place_example, built.data, 1 << 20);
+    for (size_t i = 0; i < count * times; i++) {
+        put_turn(&builder, turns[i % count].group, turns[i % count].incarnation, turns[i % count].term, i / count + 1);
+    }
+    struct log_declaration declaration = {.durable_position = 36864, .oldest_segment = 2};
+    built.length = log_frame_seal(&builder, &declaration);
+    assert_true(log_frame_get_header(built.data, INCARNATION, 3, 8192, 1 << 20, &built.header));
+    struct log_trailer trailer;
+    assert_int_equal(log_frame_check(bytes_of(built.data, built.length), &built.header, &trailer), 0);
+    struct log_frame_cursor cursor;
+    struct log_record record;
+    size_t at = 0;
+    size_t entries = 0;
+    log_frame_cursor_open(&cursor, bytes_of(built.data, built.length), INCARNATION, 8192);
+    while (log_frame_next(&cursor, &record, &at) == 0) {
+        if (record.kind == LOG_RECORD_RUN) {
+            runs++;
+        } else if (record.kind == LOG_RECORD_APPEND) {
+            const struct turn *turn = &turns[entries++ % count];
+            assert_int_equal(cursor.run.group, turn->group);
+            assert_int_equal(cursor.run.incarnation, turn->incarnation);
+            assert_int_equal(cursor.run.term, turn->term);
+            assert_int_equal(record.timestamp_ms, turn->group);
+        }
+    }
+    assert_int_equal(entries, count * times);
+    free(built.data);
+    return runs;
+}
+
+static void groups_that_take_turns_have_one_run_record_each_in_a_frame(void **unused)
+{
+    static const struct turn two[] = {{1, 50, 8}, {2, 60, 8}};
+    (void)unused;
+    assert_true(log_runs_slot(log_format_group_check(1, 50)) != log_runs_slot(log_format_group_check(2, 60)));
+    assert_int_equal(take_turns(two, 2, 100), 2);
+}
+
+static void another_term_or_life_of_the_group_is_another_run(void **unused)
+{
+    static const struct turn turns[] = {{1, 50, 8}, {1, 50, 9}, {1, 51, 9}, {1, 50, UINT64_C(9) << 32 | 8}};
+    (void)unused;
+    assert_int_equal(take_turns(turns, 2, 1), 2);
+    assert_int_equal(take_turns(turns, 4, 3), 3 * 3 + 1); /* the three runs of one life share a slot */
+}
+
+static void more_groups_than_slots_are_told_apart(void **unused)
+{
+    static struct turn turns[300];
+    (void)unused;
+    for (size_t i = 0; i < 300; i++) {
+        turns[i] = (struct turn){i + 1, 1000 + i, 3};
+    }
+    unsigned runs = take_turns(turns, 300, 4);
+    assert_true(runs > 300 && runs <= 1200);
+}
+
+struct checked {
+    uint32_t check;
+    uint64_t group;
+};
+
+static int by_check(const void *a, const void *b)
+{
+    uint32_t one = ((const struct checked *)a)->check;
+    uint32_t two = ((const struct checked *)b)->check;
+    return one < two ? -1 : one > two;
+}
+
+static void two_groups_with_the_same_check_are_told_apart(void **unused)
+{
+    enum { TRIED = 400000 };
+    struct checked *all = malloc(TRIED * sizeof(*all));
+    unsigned found = 0;
+    (void)unused;
+    for (uint64_t i = 0; i < TRIED; i++) {
+        all[i] = (struct checked){log_format_group_check(i + 1, 7), i + 1};
+    }
+    qsort(all, TRIED, sizeof(*all), by_check);
+    for (size_t i = 1; i < TRIED; i++) {
+        if (all[i].check == all[i - 1].check) {
+            struct turn turns[] = {{all[i - 1].group, 7, 8}, {all[i].group, 7, 8}};
+            assert_int_equal(take_turns(turns, 2, 5), 10);
+            found++;
+        }
+    }
+    assert_true(found > 0);
+    free(all);
+}
+
+static void a_record_without_a_run_of_its_check_is_damage(void **unused)
+{
+    struct built built = build(10, 0, false);
+    struct log_trailer trailer;
+    struct log_record record;
+    struct log_frame_cursor cursor;
+    size_t at = 0;
+    (void)unused;
+    log_frame_cursor_open(&cursor, bytes_of(built.data, built.length), INCARNATION, 8192);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(log_frame_next(&cursor, &record, &at), 0);
+    }
+    record.group_check++;
+    log_record_put(built.data + at, &record, log_format_seed(INCARNATION, 8192 + at));
+    assert_int_equal(log_frame_check(bytes_of(built.data, built.length), &built.header, &trailer), HF_ECORRUPT);
+    record.group_check--;
+    record.term_low++;
+    log_record_put(built.data + at, &record, log_format_seed(INCARNATION, 8192 + at));
+    assert_int_equal(log_frame_check(bytes_of(built.data, built.length), &built.header, &trailer), HF_ECORRUPT);
+    record.term_low--;
+    log_record_put(built.data + at, &record, log_format_seed(INCARNATION, 8192 + at));
+    assert_int_equal(log_frame_check(bytes_of(built.data, built.length), &built.header, &trailer), 0);
+    free(built.data);
+}
+
 static void behind_a_bad_record_the_next_good_one_is_found(void **unused)
 {
     (void)unused;
@@ -362,6 +503,7 @@ static void behind_a_bad_record_the_next_good_one_is_found(void **unused)
 
 int main(void)
 {
+    planted_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_segment_header_has_the_drawn_bytes),
         cmocka_unit_test(a_segment_header_is_refused_when_any_bit_is_flipped),
@@ -377,6 +519,11 @@ int main(void)
         cmocka_unit_test(a_moved_frame_is_whole_in_its_new_place_only),
         cmocka_unit_test(an_unknown_kind_is_refused_unless_it_says_that_it_may_be_skipped),
         cmocka_unit_test(a_bare_frame_takes_one_block),
+        cmocka_unit_test(groups_that_take_turns_have_one_run_record_each_in_a_frame),
+        cmocka_unit_test(another_term_or_life_of_the_group_is_another_run),
+        cmocka_unit_test(more_groups_than_slots_are_told_apart),
+        cmocka_unit_test(two_groups_with_the_same_check_are_told_apart),
+        cmocka_unit_test(a_record_without_a_run_of_its_check_is_damage),
         cmocka_unit_test(behind_a_bad_record_the_next_good_one_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
