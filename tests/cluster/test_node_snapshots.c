@@ -302,6 +302,33 @@ static void snapshots_are_taken_by_entries_and_by_time(void **state)
     scene_close(scene);
 }
 
+/* One at a time. A group for which another one is due as soon as one is done does not keep the others from theirs. */
+static void groups_take_turns(void **state)
+{
+    struct node_options options = often;
+    options.snapshot.entries = 2;
+    struct scene *scene = scene_open(1, 3, &options);
+    struct scene_node *node = &scene->nodes[0];
+    struct sim_profile slow = sim_profile_calm();
+    struct node_snapshot_status status;
+    slow.work_ns = (struct sim_span){3 * SCENE_MS, 3 * SCENE_MS};
+    scene_wait_led(scene, 5000);
+    for (uint32_t g = GROUP + 1; g < GROUP + 3; g++) {
+        assert_int_equal(scene_put(node, g, 1, 7), 0);
+        assert_int_equal(scene_put(node, g, 1, 8), 0);
+    }
+    sim_set_profile(scene->sim, &slow);
+    do {
+        must_put(node, 3);
+        scene_run_ms(scene, 1); /* a step of a snapshot takes longer, and there is a lot of them */
+        node_snapshot_status(node->node, &status);
+    } while (status.taken < 8);
+    for (uint32_t g = GROUP; g < GROUP + 3; g++) {
+        assert_true(scene_group(node, g)->snapshots.index > 1);
+    }
+    scene_close(scene);
+}
+
 /* ---- installed ---- */
 
 static void a_member_that_is_far_behind_installs_a_snapshot(void **state)
@@ -540,6 +567,7 @@ int main(void)
         cmocka_unit_test(a_snapshot_that_holds_too_many_copied_pages_fails_and_says_so),
         cmocka_unit_test(requests_beyond_what_may_wait_are_refused),
         cmocka_unit_test(snapshots_are_taken_by_entries_and_by_time),
+        cmocka_unit_test(groups_take_turns),
         cmocka_unit_test(a_member_that_is_far_behind_installs_a_snapshot),
         cmocka_unit_test(the_system_group_is_compacted_and_its_snapshot_goes_to_who_lacks_its_log),
         cmocka_unit_test(the_system_group_keeps_its_log_until_every_member_knows_its_snapshots),
