@@ -76,8 +76,10 @@ static void snapshots_print(const json_t *snapshots)
     size_t position;
     json_t *transfer;
     if (number_of(snapshots, "running_group") != 0) {
-        printf("  snapshot of group %lld: %lld B so far, of about %lld\n", number_of(snapshots, "running_group"),
-               number_of(snapshots, "bytes_done"), number_of(snapshots, "bytes_expected"));
+        printf("  snapshot of group %lld: %lld B so far, of about %lld, %lld B/s, %lld s left\n",
+               number_of(snapshots, "running_group"), number_of(snapshots, "bytes_done"),
+               number_of(snapshots, "bytes_expected"), number_of(snapshots, "bytes_per_s"),
+               (number_of(snapshots, "left_ms") + 999) / 1000);
     }
     if (*text_of(snapshots, "failure") != '\0') {
         printf("  the last snapshot FAILED: %s\n", text_of(snapshots, "failure"));

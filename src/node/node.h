@@ -211,7 +211,9 @@ struct node_snapshot_status {
     uint64_t bytes_done;     /* application bytes */
     uint64_t bytes_expected; /* roughly; 0 unknown */
     uint64_t started_ms;     /* loop_now_ms */
-    uint64_t taken;          /* since the start */
+    uint64_t bytes_per_s;
+    uint64_t left_ms; /* at that rate; 0 unknown */
+    uint64_t taken;   /* since the start */
     uint64_t failed;
     uint64_t installed;     /* received from leaders */
     uint64_t resumed;       /* of those, fetched in more than one go */

@@ -404,6 +404,10 @@ void snapshot_job_progress(const struct snapshot_job *job, struct node_snapshot_
     out->bytes_done = job->bytes;
     out->bytes_expected = job->bytes_expected;
     out->started_ms = job->started_ms;
+    uint64_t took_ms = loop_now_ms(job_node(job)->loop) - job->started_ms;
+    uint64_t left = job->bytes_expected > job->bytes ? job->bytes_expected - job->bytes : 0;
+    out->bytes_per_s = took_ms > 0 ? job->bytes * 1000 / took_ms : 0;
+    out->left_ms = out->bytes_per_s > 0 ? left * 1000 / out->bytes_per_s : 0;
 }
 
 void snapshot_job_close(struct snapshot_job *job)

@@ -96,12 +96,14 @@ static json_t *snapshots_json(struct node *node)
                                         "bytes_total", (json_int_t)transfer.bytes_total, "bytes_per_s",
                                         (json_int_t)transfer.bytes_per_s, "left_ms", (json_int_t)transfer.left_ms));
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:o}", "taken", (json_int_t)status.taken, "failed",
-                     (json_int_t)status.failed, "failed_in_row", (json_int_t)status.failed_in_row, "installed",
-                     (json_int_t)status.installed, "last_ms", (json_int_t)status.last_wall_ms, "failure", status.text,
-                     "running_group", status.is_running ? (json_int_t)status.running_group : (json_int_t)0,
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "taken", (json_int_t)status.taken,
+                     "failed", (json_int_t)status.failed, "failed_in_row", (json_int_t)status.failed_in_row,
+                     "installed", (json_int_t)status.installed, "last_ms", (json_int_t)status.last_wall_ms, "failure",
+                     status.text, "running_group", status.is_running ? (json_int_t)status.running_group : (json_int_t)0,
                      "bytes_done", status.is_running ? (json_int_t)status.bytes_done : (json_int_t)0, "bytes_expected",
-                     status.is_running ? (json_int_t)status.bytes_expected : (json_int_t)0, "transfers", transfers);
+                     status.is_running ? (json_int_t)status.bytes_expected : (json_int_t)0, "bytes_per_s",
+                     status.is_running ? (json_int_t)status.bytes_per_s : (json_int_t)0, "left_ms",
+                     status.is_running ? (json_int_t)status.left_ms : (json_int_t)0, "transfers", transfers);
 }
 
 static json_t *memory_json(const struct ledger *ledger)

@@ -3,6 +3,7 @@ away, while either side is killed in the middle."""
 import os
 import signal
 import time
+import urllib.request
 
 import cluster
 from cluster import Closed, Dev, Status, wait_until
@@ -86,13 +87,16 @@ class SnapshotTest(cluster.TestCase):
         return counts['installed'] + counts['taken']
 
     def find_in_the_middle(self, dev, receiver, installed):
-        """A transfer to the node that is neither at its beginning nor near its end; None: it is over already, and the
-        node has installed more than it had."""
+        """A transfer to the node that is neither at its beginning nor near its end, as both sides see it; None: it is
+        over already, and the node has installed more than it had."""
         def look():
             status = dev.told_status(receiver)
             for item in transfers(status, 'in'):
                 if 0.05 < item['bytes_done'] / item['bytes_total'] < 0.9 and item['phase'] == 'receiving':
-                    return [item]
+                    out = transfers(dev.status(item['node']), 'out')
+                    sent = [one for one in out if (one['node'], one['index']) == (receiver, item['index'])]
+                    if sent:
+                        return [(item, sent[0])]
             return [None] if status['snapshots']['installed'] > installed else []
         return wait_until(look, 'the node fetches a snapshot', pause=0)[0]
 
@@ -105,12 +109,16 @@ class SnapshotTest(cluster.TestCase):
             leader = wait_until(lambda: dev.leaders().get(2), 'a leader')
             receiver = next(n for n in range(1, 4) if n != leader)
             pids = {number: dev.node_pid(number) for number in (1, 2, 3)}
-            item = None
-            while item is None:  # it may be over between two looks
+            seen = None
+            while seen is None:  # it may be over between two looks
                 installed = dev.told_status(receiver)['snapshots']['installed']
                 following = self.fall_behind(dev, receiver, following)
-                item = self.find_in_the_middle(dev, receiver, installed)
-            self.assertGreater(item['bytes_per_s'], 0)
+                seen = self.find_in_the_middle(dev, receiver, installed)
+            item, sent = seen
+            for side in (item, sent):
+                self.assertGreater(side['bytes_per_s'], 0)
+                self.assertGreater(side['left_ms'], 0)
+            self.assertEqual(sent['bytes_total'], item['bytes_total'])
             number = receiver if victim == 'receiver' else item['node']
             os.kill(pids[number], signal.SIGKILL)
             dev.wait_restarted(number, pids[number])
@@ -146,6 +154,25 @@ class SnapshotTest(cluster.TestCase):
         self.assertLess(time.monotonic() - started, START_SECONDS_MAX)
         self.assertGreater(self.group(dev, 1)['snapshot'], 0)
         self.wait_equal(dev)
+
+    def applied_since_start(self, dev):
+        with urllib.request.urlopen(f'http://{dev.nodes[0]["http"]}/metrics', timeout=cluster.PATIENCE_SECONDS) as page:
+            for line in page.read().decode().splitlines():
+                if line.startswith('holdfast_applied_entries_total '):
+                    return int(line.split()[1])
+
+    def test_a_clean_stop_takes_a_snapshot_and_the_next_start_replays_nothing(self):
+        folder = self.folder() / 'data'
+        for at_stop, replayed in (('600s', range(0, 50)), ('0s', range(300, 350))):  # and what makes it writable
+            environment = {'HOLDFAST_SNAPSHOT_AT_STOP': at_stop}  # so few entries ask for none
+            dev = self.open(Dev, '--data', folder, nodes=1, groups=1, env=environment)
+            dev.wait_writable()
+            self.write(dev, 1, STATE_VALUES, 300)
+            self.assertEqual(dev.stop(), 0)
+            dev = self.open(Dev, '--data', folder, nodes=1, groups=1, env=environment)
+            dev.wait_writable()
+            self.assertIn(self.applied_since_start(dev), replayed, at_stop)
+            self.assertEqual(dev.stop(), 0)
 
     def test_H8_a_group_whose_snapshots_are_all_damaged_fetches_its_leaders(self):
         folder = self.folder() / 'data'
