@@ -122,7 +122,8 @@ struct io_operation {
 /* depth: at most that many operations in flight; HF_EINVALID above IO_QUEUE_DEPTH_MAX or 0. */
 int io_queue_open(struct io *io, unsigned depth, struct io_queue **out);
 void io_queue_close(struct io_queue *queue); /* waits for what is in flight; accepts NULL */
-/* HF_EBUSY when `depth` operations are in flight. Submission may be deferred to io_queue_flush. */
+/* HF_EBUSY when `depth` operations are in flight; HF_ENOMEM when there is no thread for IO_WORK, and none can be
+ * started: nothing was submitted, try again later. Submission may be deferred to io_queue_flush. */
 int io_queue_submit(struct io_queue *queue, struct io_operation *operation);
 int io_queue_flush(struct io_queue *queue);
 /* Appends completed operations to `done` (by their link); waits up to timeout_ns for the first one (0: polls;

@@ -48,6 +48,10 @@ static int threads_queue_submit(struct io_queue *base, struct io_operation *oper
     operation->submitted_ns = kernel_monotonic_ns();
     struct workers *work = operation->is_background ? &queue->background : &queue->work;
     int rc = workers_submit(operation->kind == IO_WORK ? work : &queue->writers, operation);
+    if (rc == HF_ENOMEM && operation->kind != IO_WORK) {
+        workers_run_here(&queue->writers, operation); /* a write is not refused for want of a thread: it is slower */
+        rc = 0;
+    }
     if (rc == 0) {
         queue->in_flight++;
     }

@@ -68,7 +68,7 @@ static int workers_perform(struct io_operation *operation)
     return HF_EINVALID;
 }
 
-static void workers_run_one(struct workers *workers, struct io_operation *operation)
+void workers_run_here(struct workers *workers, struct io_operation *operation)
 {
     operation->result = workers_perform(operation);
     if (operation->result < 0) {
@@ -101,7 +101,7 @@ static void *workers_run(void *arg)
         list_remove(first);
         workers->waiting_count--;
         mutex_unlock(&workers->mutex);
-        workers_run_one(workers, list_entry(first, struct io_operation, link));
+        workers_run_here(workers, list_entry(first, struct io_operation, link));
         mutex_lock(&workers->mutex);
     }
     mutex_unlock(&workers->mutex);

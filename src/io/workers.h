@@ -38,6 +38,8 @@ void workers_init_background(struct workers *workers, const char *name, unsigned
                              struct mailbox *done);
 /* HF_ENOMEM when not even one thread could be started; nothing was taken then. */
 int workers_submit(struct workers *workers, struct io_operation *operation);
+/* By the caller, where there is no thread for it: it is done on return. */
+void workers_run_here(struct workers *workers, struct io_operation *operation);
 /* io_give_way. Thread: any; only those that run background work rest. */
 void workers_give_way(void);
 /* Runs what waits, then ends the threads. */

@@ -91,11 +91,12 @@ static void queue_beyond_the_first_segment(struct fixture *fixture, _Atomic int 
     }
 }
 
-static void an_append_waits_for_a_thread_that_makes_its_segment_and_the_driver_sleeps(void **unused)
+static void wait_for_a_segment(enum hf_log_io io)
 {
     struct fixture fixture;
     _Atomic int result = 1;
     fixture_set_up(&fixture);
+    fixture.options.io = io;
     fixture_open(&fixture);
     size_t usual = no_threads_begin();
     queue_beyond_the_first_segment(&fixture, &result);
@@ -111,6 +112,13 @@ static void an_append_waits_for_a_thread_that_makes_its_segment_and_the_driver_s
     assert_int_equal(atomic_load(&result), 0);
     assert_int_equal(fixture_state(&fixture, 1).last_index, 2 * FIRST + 2);
     fixture_tear_down(&fixture);
+}
+
+/* With pwritev2, writes have threads of their own: there it is made by who submits it. */
+static void an_append_waits_for_a_thread_that_makes_its_segment_and_the_driver_sleeps(void **unused)
+{
+    wait_for_a_segment(HF_LOG_IO_AUTO);
+    wait_for_a_segment(HF_LOG_IO_THREADS);
 }
 
 static void a_log_is_closed_although_no_thread_can_make_the_segment_that_is_waited_for(void **unused)
