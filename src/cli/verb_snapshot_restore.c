@@ -10,6 +10,7 @@
 #include "cli/backup_input.h"
 #include "cli/backup_keys.h"
 #include "cli/bulk_writer.h"
+#include "cli/interrupt.h"
 #include "cli/verbs.h"
 
 enum restore_key { KEY_FORCE = 0x100, KEY_DRY_RUN };
@@ -61,6 +62,10 @@ struct restore {
 static int restore_visit(void *arg, const struct state_walk_item *item)
 {
     struct restore *restore = arg;
+    int rc = interrupt_check();
+    if (rc != 0) {
+        return rc;
+    }
     restore->keys++;
     if (item->is_past) {
         restore->expired++;
@@ -157,6 +162,7 @@ static int restore_fail(const struct restore *restore, int rc)
 static int restore_run(const struct verb_common *common)
 {
     struct restore restore = {.common = common};
+    interrupt_catch();
     int rc = restore_work(&restore);
     if (rc == 0) {
         restore_tell(&restore);

@@ -4,8 +4,9 @@
  *   per group   find ─ read chunk, …      appended to FILE.part, each chunk checked
  *   trailer ─ sync ─ rename ─ folder sync
  *
- * An interrupted save leaves FILE.part. With --resume that is read again and written on: what is whole in it is kept,
- * and if the node no longer has the snapshot that the last group in it came from, that group is fetched anew. */
+ * A save that is interrupted, by Ctrl-C too, leaves FILE.part. With --resume that is read again and written on: what is
+ * whole in it is kept, and if the node no longer has the snapshot that the last group in it came from, that group is
+ * fetched anew. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include "cli/backup_input.h"
 #include "cli/backup_output.h"
 #include "cli/backup_remote.h"
+#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/verbs.h"
 #include "snapshot/backup_writer.h"
@@ -181,6 +183,7 @@ static int save_take(struct save *save)
     for (uint32_t i = save->groups; i < save->cluster.group_count; i++) {
         int rc = backup_remote_take(save->remote, save->cluster.groups[i]);
         rc = rc == 0 ? backup_remote_find(save->remote, save->cluster.groups[i], &manifest) : rc;
+        rc = rc == 0 ? interrupt_check() : rc;
         if (rc != 0) {
             return error_wrap(rc, "group %" PRIu64, save->cluster.groups[i]);
         }
@@ -195,7 +198,7 @@ static int save_take_chunk(void *arg, struct hf_bytes raw)
     int rc = backup_writer_chunk(save->writer, raw);
     uint64_t done = backup_writer_offset(save->writer);
     progress_update(save->progress, done, done > save->expected_bytes ? done : save->expected_bytes);
-    return rc;
+    return rc == 0 ? interrupt_check() : rc;
 }
 
 static int save_fetch_rest(struct save *save)
@@ -281,6 +284,7 @@ static int save_fail(const struct save *save, int rc)
 static int save_run(const struct verb_common *common)
 {
     struct save save = {.common = common};
+    interrupt_catch();
     int rc = save_work(&save);
     progress_close(save.progress);
     if (rc == 0) {

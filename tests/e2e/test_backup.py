@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import threading
@@ -11,6 +12,7 @@ import time
 
 import cluster
 from cluster import BINARY, Dev, Status, run
+from proxy import Proxy
 
 VALUES = 160
 VALUE_SIZE = 48 * 1024  # several chunks in each of four groups
@@ -225,6 +227,26 @@ class BackupTest(cluster.TestCase):
                              {key: entry for key, entry in held.items() if key.startswith(b'big:')})
         # Resumed from the same snapshots, it is the same file.
         self.assertEqual((folder / f'cut{size // 2}').read_bytes(), whole.read_bytes())
+
+    def test_ctrl_c_ends_a_save_and_says_how_it_goes_on(self):
+        dev = self.source()
+        held = self.fill(dev)
+        path = self.folder() / 'backup'
+        part = path.with_name('backup.part')
+        port = cluster.free_ports()
+        self.open(Proxy, port, int(dev.address(2).rpartition(':')[2]), bytes_per_s=5_000_000)
+        process = subprocess.Popen([BINARY, 'snapshot', 'save', str(path), '--address', f'127.0.0.1:{port}'],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        cluster.wait_until(lambda: part.exists() and part.stat().st_size > 1_000_000, 'something is saved', pause=0)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=cluster.PATIENCE_SECONDS)
+        self.assertEqual((process.returncode, output), (130, ''), errors)
+        self.assertIn('interrupted', errors)
+        self.assertIn('--resume', errors)
+        saved = self.save(dev, path, '--resume')
+        self.assertGreater(saved['resumed_bytes'], 500_000)
+        self.assertEqual(self.exported(path, '--prefix', 'big:'),
+                         {key: entry for key, entry in held.items() if key.startswith(b'big:')})
 
     def test_a_save_that_is_killed_goes_on_and_a_group_whose_snapshot_is_gone_is_fetched_anew(self):
         dev = self.source(HOLDFAST_SNAPSHOT_KEEP_LATEST='2')

@@ -153,6 +153,21 @@ class RestoreTest(cluster.TestCase):
         dev.wait_restarted(3, pid)
         self.check_whole(dev)
 
+    def test_ctrl_c_ends_a_restore_and_says_how_it_is_repeated(self):
+        dev = self.target()
+        self.begin(self.slow(dev, 1))
+        self.wait_for_some(dev, KEYS // 4)
+        self.process.send_signal(signal.SIGINT)
+        self.proxy.let_up(None)
+        output, errors = self.process.communicate(timeout=cluster.PATIENCE_SECONDS)
+        self.assertEqual((self.process.returncode, output), (130, ''), errors)
+        self.assertIn('interrupted', errors)
+        self.assertIn('--force', errors)
+        self.assertLess(self.size(dev), KEYS)
+        done = run('snapshot', 'restore', self.path, '--force', '--address', dev.address(1))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.check_keys(dev, 1, list(self.held))
+
     def test_a_restore_that_makes_no_progress_says_what_to_do(self):
         dev = self.target()
         self.begin(self.slow(dev, 1))
