@@ -76,7 +76,8 @@ bool log_frame_get_header(const uint8_t *source, uint64_t incarnation, uint64_t 
            out->content_size >= LOG_FORMAT_FRAME_HEADER_SIZE + LOG_FORMAT_TRAILER_SIZE;
 }
 
-void log_frame_begin(struct log_frame_builder *builder, const struct log_place *place, uint8_t *data, size_t capacity)
+void log_frame_begin(struct log_frame_builder *builder, const struct log_place *place, uint8_t *data, size_t capacity,
+                     struct log_runs *runs)
 {
     assert(capacity >= LOG_FORMAT_FRAME_SIZE_MIN && capacity % LOG_FORMAT_BLOCK_SIZE == 0);
     builder->place = *place;
@@ -85,7 +86,8 @@ void log_frame_begin(struct log_frame_builder *builder, const struct log_place *
     builder->used = LOG_FORMAT_FRAME_HEADER_SIZE;
     builder->record_count = 0;
     builder->run.group = 0;
-    log_runs_clear(&builder->runs);
+    builder->runs = runs;
+    log_runs_clear(runs);
 }
 
 bool log_frame_fits(const struct log_frame_builder *builder, uint64_t size)
@@ -121,7 +123,7 @@ void log_frame_put_run(struct log_frame_builder *builder, const struct log_run *
     builder->run_check = log_format_group_check(run->group, run->incarnation);
     builder->used += log_record_put_run(builder->data + at, run, index, builder->run_check, seed);
     builder->record_count++;
-    log_runs_put(&builder->runs, run, builder->run_check);
+    log_runs_put(builder->runs, run, builder->run_check);
 }
 
 static bool log_frame_run_fits(const struct log_run *run, uint64_t group, uint64_t incarnation, const uint64_t *term)
@@ -135,7 +137,7 @@ bool log_frame_resume_run(struct log_frame_builder *builder, uint64_t group, uin
         return true;
     }
     uint32_t check = log_format_group_check(group, incarnation);
-    const struct log_run *run = log_runs_find(&builder->runs, check);
+    const struct log_run *run = log_runs_find(builder->runs, check);
     /* Two groups may have the same check. */
     bool fits = run != NULL && (log_frame_run_fits(run, group, incarnation, term) || MUTATED(LOG_RUN_BY_CHECK_ALONE));
     if (!fits) {

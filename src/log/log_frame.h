@@ -39,12 +39,14 @@ struct log_frame_builder {
     size_t capacity;
     size_t used; /* 0: no frame is open */
     uint32_t record_count;
-    struct log_run run; /* the one that records go under; group 0: none yet */
-    uint32_t run_check; /* the check of its group */
-    struct log_runs runs;
+    struct log_run run;    /* the one that records go under; group 0: none yet */
+    uint32_t run_check;    /* the check of its group */
+    struct log_runs *runs; /* lent */
 };
 
-void log_frame_begin(struct log_frame_builder *builder, const struct log_place *place, uint8_t *data, size_t capacity);
+/* runs: of no frame that is being built; its content is forgotten. */
+void log_frame_begin(struct log_frame_builder *builder, const struct log_place *place, uint8_t *data, size_t capacity,
+                     struct log_runs *runs);
 /* True when records of `size` bytes and the trailer fit. */
 bool log_frame_fits(const struct log_frame_builder *builder, uint64_t size);
 /* Starts a run; what follows is the group's. index: the group's last. */

@@ -389,9 +389,10 @@ static int log_recovery_write_trailer(struct log_recovery *recovery)
     if (block == NULL) {
         return error_raise(HF_ENOMEM, "no memory for a trailer");
     }
+    struct log_runs runs;
     struct log_frame_builder builder;
     struct log_place place = log_recovery_place(recovery);
-    log_frame_begin(&builder, &place, block, LOG_FORMAT_BLOCK_SIZE);
+    log_frame_begin(&builder, &place, block, LOG_FORMAT_BLOCK_SIZE, &runs);
     struct log_declaration declaration = log_recovery_declaration(recovery, place.position);
     size_t length = log_frame_seal(&builder, &declaration);
     int rc = log_recovery_write(recovery, block, length);

@@ -203,7 +203,7 @@ static void log_writer_begin(struct log_writer *writer, uint64_t length)
     write->opened_ns = io_monotonic_ns(writer->io);
     struct log_place place =
         log_segment_place(writer->tail, writer->tail_offset, writer->sequence_next, writer->tail_position);
-    log_frame_begin(&write->builder, &place, memory, capacity);
+    log_frame_begin(&write->builder, &place, memory, capacity, &writer->runs);
     log_tail_cache_begin(writer->cache, write->chunk, writer->tail->header.number, writer->tail_offset);
     writer->gathering = write;
 }

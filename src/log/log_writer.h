@@ -126,6 +126,7 @@ struct log_writer {
     uint64_t tail_position;
     uint64_t sequence_next;
     struct log_write *gathering; /* NULL: none */
+    struct log_runs runs;        /* of the frame that gathers */
     struct list writes;          /* sealed to written */
     struct list unused;
     struct log_sync sync;

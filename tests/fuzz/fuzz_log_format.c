@@ -43,8 +43,9 @@ static void try_segment_header(const uint8_t *data, size_t size)
 static size_t build_frame(uint8_t *frame, size_t capacity, const uint8_t *data, size_t size)
 {
     struct log_place place = {.incarnation = INCARNATION, .segment = 1, .offset = OFFSET, .sequence = 1};
+    static struct log_runs runs;
     struct log_frame_builder builder;
-    log_frame_begin(&builder, &place, frame, capacity);
+    log_frame_begin(&builder, &place, frame, capacity, &runs);
     while (size >= LOG_FORMAT_RECORD_HEADER_SIZE) {
         uint64_t taken = log_record_size(bytes_get_u32(data + 4));
         if (taken > size || !log_frame_fits(&builder, taken) || data[8] == LOG_RECORD_TRAILER) {

@@ -210,12 +210,14 @@ static const struct log_place place_example = {.incarnation = INCARNATION,
                                                .epoch = 2,
                                                .previous_incarnation = 4};
 
+static struct log_runs runs_example;
+
 /* A frame of some entries of two groups. */
 static struct built build(size_t entries, uint8_t odd_kind, bool ignorable)
 {
     struct built built = {.data = aligned_alloc(4096, 65536)};
     struct log_frame_builder builder;
-    log_frame_begin(&builder, &place_example, built.data, 65536);
+    log_frame_begin(&builder, &place_example, built.data, 65536, &runs_example);
     assert_true(log_frame_is_bare(&builder));
     for (size_t i = 0; i < entries; i++) {
         if (i == 0 || i == entries / 2) {
@@ -362,7 +364,7 @@ static unsigned take_turns(const struct turn *turns, size_t count, unsigned time
     struct built built = {.data = aligned_alloc(4096, 1 << 20)};
     struct log_frame_builder builder;
     unsigned runs = 0;
-    log_frame_begin(&builder, &place_example, built.data, 1 << 20);
+    log_frame_begin(&builder, &place_example, built.data, 1 << 20, &runs_example);
     for (size_t i = 0; i < count * times; i++) {
         put_turn(&builder, turns[i % count].group, turns[i % count].incarnation, turns[i % count].term, i / count + 1);
     }
