@@ -9,21 +9,17 @@
 
 #include <cmocka.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "contract/port_fixture.h"
 #include "holdfast/node.h"
 
 enum { EMBED_NODES_MAX = 4, EMBED_WAIT_MS = 120000 };
-enum { EMBED_PORT_LOW = 10000, EMBED_PORTS = 2000 };
 #define EMBED_GROUP HF_NODE_GROUP_FIRST
 
 /* ---- A machine that counts, and complains about anything out of order ---- */
@@ -179,37 +175,6 @@ static inline void embedding_check(int rc)
     }
 }
 
-/* A port that is ours until this process ends: a node that is opened again finds it free. It lies below those that the
- * kernel gives to outgoing connections, and is claimed by a name that goes away by itself, as in tests/e2e/cluster.py.
- */
-static inline unsigned embedding_port(void)
-{
-    static unsigned next;
-    for (unsigned tries = 0; tries < EMBED_PORTS; tries++) {
-        unsigned port = EMBED_PORT_LOW + ((unsigned)getpid() * 31u + next++) % EMBED_PORTS;
-        struct sockaddr_un claim = {.sun_family = AF_UNIX};
-        struct sockaddr_in address = {
-            .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
-        int size = snprintf(claim.sun_path + 1, sizeof(claim.sun_path) - 1, "holdfast-test-port-%u", port);
-        int holder = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); /* stays open */
-        if (bind(holder, (struct sockaddr *)&claim, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + size)) !=
-            0) {
-            close(holder);
-            continue;
-        }
-        const int yes = 1;
-        int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-        bool is_free = bind(probe, (struct sockaddr *)&address, sizeof(address)) == 0;
-        close(probe);
-        if (is_free) {
-            return port;
-        }
-    }
-    fail_msg("no free port");
-    return 0;
-}
-
 static inline int embedding_start(struct embedding *cluster, unsigned position)
 {
     return hf_node_open(cluster->paths[position], &cluster->options, &cluster->nodes[position]);
@@ -239,7 +204,7 @@ static inline void embedding_open(struct embedding *cluster, unsigned count, uns
     cluster->options.request_timeout_ms = 30000;
     for (unsigned i = 0; i < EMBED_NODES_MAX; i++) {
         snprintf(cluster->paths[i], sizeof(cluster->paths[i]), "%s/%u", cluster->directory, i + 1);
-        snprintf(cluster->peers[i], sizeof(cluster->peers[i]), "127.0.0.1:%u", embedding_port());
+        snprintf(cluster->peers[i], sizeof(cluster->peers[i]), "127.0.0.1:%u", port_claim());
         addresses[i] = (struct hf_node_address){i + 1, count > 1 ? cluster->peers[i] : NULL};
     }
     embedding_check(hf_node_waiter_open(&cluster->waiter));

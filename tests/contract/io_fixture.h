@@ -28,7 +28,7 @@ struct io_fixture {
     void *user; /* the test file's own */
 };
 
-#define IO_CASES_WAIT_NS   UINT64_C(10000000000) /* what has not happened by then never will */
+#define IO_CASES_WAIT_NS   UINT64_C(60000000000) /* what has not happened by then never will */
 #define IO_CASES_STEPS_MAX 100000u
 #define IO_CASES_SIZE      (3u * IO_BLOCK_SIZE)
 

@@ -855,7 +855,7 @@ static void what_a_turn_end_hook_posts_or_sets_runs_soon(void **state)
     loop_add_turn_end(fixture->loop, &poster.hook);
     uint64_t before_ms = io_monotonic_ns(fixture->io) / 1000000;
     net_cases_run_until(fixture, net_poster_is_over, &poster);
-    assert_true(io_monotonic_ns(fixture->io) / 1000000 - before_ms < 5000);
+    assert_true(io_monotonic_ns(fixture->io) / 1000000 - before_ms < 20000);
     loop_remove_turn_end(fixture->loop, &poster.hook);
 }
 
@@ -958,10 +958,12 @@ static void a_watched_queue_is_handed_out_until_it_is_reaped(void **state)
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(operations[i].result, 7);
     }
-    net_cases_run_for(fixture, 5);
-    reaper.ready_count = 0;
-    net_cases_run_for(fixture, 10);
-    assert_int_equal(reaper.ready_count, 0);
+    /* Then it is silent, as soon as the last wake of a worker came. */
+    for (unsigned i = 0; i == 0 || reaper.ready_count > 0; i++) {
+        assert_true(i < 100);
+        reaper.ready_count = 0;
+        net_cases_run_for(fixture, 10);
+    }
     loop_watch_close(fixture->loop, watch);
     io_queue_close(reaper.queue);
 }
