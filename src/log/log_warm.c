@@ -20,7 +20,7 @@ void log_warm_start(struct hf_log *log)
     warm->operation = (struct io_operation){.kind = IO_WORK, .work = log_warm_work, .arg = warm, .user = warm};
     int rc = io_queue_submit(log->queue, &warm->operation);
     warm->busy = rc == 0;
-    warm->is_off = rc != 0 && rc != HF_EBUSY; /* no thread can be started */
+    warm->is_off = rc != 0 && rc != HF_EBUSY; /* no thread can be started: whoever appends goes without help */
 }
 
 void log_warm_finish(struct hf_log *log)
