@@ -327,6 +327,7 @@ void cluster_plan_from_seed(uint64_t seed, struct cluster_plan *plan)
     }
     plan->spares = (uint32_t)rng_below(&rng, CLUSTER_MACHINES_MAX - plan->nodes + 1);
     plan->member_gap_ms = cluster_pick(&rng, 2500, 700);
+    plan->member_gap_ms = plan->member_gap_ms > 0 ? plan->member_gap_ms : 5000; /* in every schedule */
     plan->wipe_gap_ms = cluster_pick(&rng, 4000, 1500);
     plan->damage_gap_ms = plan->snapshot_entries > 0 ? cluster_pick(&rng, 2000, 600) : 0;
 }
