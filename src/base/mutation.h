@@ -24,6 +24,9 @@
     X(RULE_4_COMMIT_NOT_CLAMPED, "rule 4: a commit index beyond the durable log is persisted")    \
     X(RULE_16_CONFIGURATION_NOT_FED, "rule 16: CONFIGURATION is not fed on restart")              \
     X(SNAPSHOT_COMPACTS_TO_THE_NEWEST, "the log is dropped up to the newest snapshot")            \
+    X(SNAPSHOT_TAKES_NO_TURNS, "the first group that is due is always the next one")              \
+    X(SNAPSHOT_SPAN_FORGOTTEN, "the log between two snapshots counts for nothing")                \
+    X(SNAPSHOTS_LOST_FOR_GOOD, "H8: a group whose snapshots are damaged waits for nobody")        \
     X(SNAPSHOT_BEYOND_DURABLE, "rule 4: a snapshot covers what is not durable here")              \
     X(SNAPSHOT_OF_AN_OLDER_LEADER, "an install is fed in a term before its offer")                \
     X(SNAPSHOT_REPORTED_BEFORE_IMPORT, "H7: reported before the state is taken in")               \

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/mutation.h"
 #include "base/trace.h"
 #include "node/fetch.h"
 #include "node/node_state.h"
@@ -84,7 +85,7 @@ bool repair_lacks_state(struct hosted_group *group)
     struct hf_log_group_state state;
     struct hf_snapshot_manifest newest;
     if (group->ops->cut == NULL || hf_log_group_state(group->node->log, group->id, &state) != 0 || state.damaged ||
-        state.first_index <= 1) {
+        state.first_index <= 1 || MUTATED(SNAPSHOTS_LOST_FOR_GOOD)) {
         return false;
     }
     /* Those that are damaged are known to be by now, and passed by. */

@@ -172,7 +172,7 @@ void snapshots_note(struct hosted_group *group, uint64_t index, uint64_t created
 void snapshots_note_taken(struct hosted_group *group, uint64_t index, uint64_t created_ms, uint64_t cut_bytes)
 {
     struct group_snapshots *own = &group->snapshots;
-    uint64_t span_bytes = cut_bytes - own->cut_bytes;
+    uint64_t span_bytes = MUTATED(SNAPSHOT_SPAN_FORGOTTEN) ? 0 : cut_bytes - own->cut_bytes;
     snapshots_note(group, index, created_ms);
     own->cut_bytes = cut_bytes;
     own->span_bytes = span_bytes;
@@ -257,7 +257,7 @@ static void snapshots_start(struct node *node)
     for (uint32_t i = 0; i < node->groups_open && snapshots->job == NULL; i++) {
         uint32_t position = (snapshots->cursor + i) % node->groups_open;
         if (snapshots_try(&node->groups[position], now_ms)) {
-            snapshots->cursor = position + 1;
+            snapshots->cursor = MUTATED(SNAPSHOT_TAKES_NO_TURNS) ? 0 : position + 1;
         }
     }
 }

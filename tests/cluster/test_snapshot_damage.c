@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/mutation.h"
 #include "cluster/snapshot_scene.h"
 #include "node/group_stream.h"
 #include "snapshot/snapshot.h"
@@ -296,5 +297,10 @@ int main(void)
         cmocka_unit_test(a_leader_that_dies_while_its_snapshot_is_fetched_is_waited_for),
         cmocka_unit_test(H8_a_system_group_without_a_good_snapshot_starts_from_its_leaders),
     };
+#ifdef HF_MUTATIONS
+    if (getenv("HOLDFAST_MUTATION") != NULL && mutation_enable(getenv("HOLDFAST_MUTATION")) != 0) {
+        return 2;
+    }
+#endif
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
