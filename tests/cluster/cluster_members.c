@@ -336,11 +336,27 @@ static int members_format_as(struct cluster_node *node)
     return rc;
 }
 
+/* Formatted anew with the description, a node asks whom that names. Of a cluster that began as one node it names that
+ * node alone, which is then a whole cluster to itself (docs/guarantees.md); and where all others that it names have
+ * left, nobody is there to tell it. */
+static bool members_may_hear(const struct cluster *cluster, const struct cluster_node *victim)
+{
+    if (description_node(cluster->description, victim->id) == NULL) {
+        return true; /* it joined, and is formatted with the members of today */
+    }
+    for (uint32_t i = 0; i < cluster->machines; i++) {
+        const struct cluster_node *node = &cluster->nodes[i];
+        if (node != victim && node->id != 0 && description_node(cluster->description, node->id) != NULL &&
+            cluster_is_member(cluster, node)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void cluster_trouble_wipe(struct cluster *cluster, struct cluster_node *victim)
 {
-    /* Of a cluster that began as one node, the description names that node alone: formatted anew with it, it is a whole
-     * cluster to itself and asks nobody (docs/guarantees.md). */
-    if (cluster->plan->nodes == 1 || !cluster_members_may_lose(cluster, victim)) {
+    if (cluster->plan->nodes == 1 || !cluster_members_may_lose(cluster, victim) || !members_may_hear(cluster, victim)) {
         return;
     }
     cluster_count(cluster, CLUSTER_EVENT_WIPED);

@@ -110,6 +110,7 @@ static void seeds_that_failed_once_are_kept(void **state)
         422665, /* … */
         423305, /* an open fails after its segment got its name, and the next one follows that */
         431194, /* a removal takes its time */
+        601366, /* nobody whom the description of a wiped node names is a member any more */
     };
     for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
         struct cluster_result result;
