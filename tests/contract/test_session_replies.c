@@ -211,6 +211,41 @@ static const struct row raft_rows[] = {
     {"RAFT.TRANSFER 2 x", "-ERR RAFT.TRANSFER takes a group and the id of a node\r\n", NULL},
 };
 
+static const struct row snapshot_rows[] = {
+    {"LASTSAVE", ":0\r\n", NULL},
+    {"RAFT.SNAPSHOT FIND 2", "-~", NULL}, /* none yet */
+    {"SET one 1", OK, NULL},
+    {"SAVE", OK, NULL},
+    {"SAVE", OK, NULL}, /* nothing is new */
+    {"LASTSAVE", ":1~\r\n", NULL},
+    {"BGSAVE", "+Background saving started\r\n", NULL},
+    {"BGSAVE SCHEDULE", "+Background saving started\r\n", NULL},
+    {"RAFT.SNAPSHOT", OK, NULL},
+    {"RAFT.SNAPSHOT GROUP 2", OK, NULL},
+    {"RAFT.SNAPSHOT FIND 2", "$~", NULL},
+    {"INFO persistence", "$~", "=~"},
+    {"SAVE now", "-ERR wrong number of arguments for 'save' command\r\n", NULL},
+    {"BGSAVE now", SYNTAX, NULL},
+    {"LASTSAVE 1", "-ERR wrong number of arguments for 'lastsave' command\r\n", NULL},
+    {"RAFT.SNAPSHOT GROUP 9", "-ERR there are the groups 1 to 3\r\n", NULL},
+    {"RAFT.SNAPSHOT GROUP", "-ERR RAFT.SNAPSHOT takes ~", NULL},
+    {"RAFT.SNAPSHOT READ 2 x 1", "-ERR ~", NULL},
+};
+
+static const struct row member_rows[] = {
+    {"RAFT.MEMBERS", "*1\r\n*~", "*1\r\n%~"},
+    {"RAFT.PROMOTE 1", OK, NULL}, /* it is one */
+    {"RAFT.DEMOTE 1", "-~ node 1 is the last voter\r\n", NULL},
+    {"RAFT.REMOVE 1 FORCE", "-~ node 1 is the last voter\r\n", NULL},
+    {"RAFT.REMOVE 9", "-ERR node 9 is no member\r\n", NULL},
+    {"RAFT.REMOVE 0", "-ERR the id of a node is a number from 1 on\r\n", NULL},
+    {"RAFT.REMOVE 9 SOON", SYNTAX, NULL},
+    {"RAFT.DEMOTE", "-ERR wrong number of arguments for 'raft.demote' command\r\n", NULL},
+    {"RAFT.PROMOTE x", "-ERR the id of a node is a number from 1 on\r\n", NULL},
+    {"RAFT.ADDRESS 1", "-ERR wrong number of arguments for 'raft.address' command\r\n", NULL},
+    {"RAFT.JOIN", "-ERR wrong number of arguments for 'raft.join' command\r\n", NULL},
+};
+
 static void run_rows(const struct row *rows, size_t count)
 {
     for (unsigned protocol = 2; protocol <= 3; protocol++) {
@@ -243,6 +278,16 @@ static void commands_about_the_server_answer_as_redis_does(void **state)
 static void commands_about_raft_answer(void **state)
 {
     run_rows(raft_rows, sizeof(raft_rows) / sizeof(raft_rows[0]));
+}
+
+static void commands_about_snapshots_answer(void **state)
+{
+    run_rows(snapshot_rows, sizeof(snapshot_rows) / sizeof(snapshot_rows[0]));
+}
+
+static void H14_commands_about_members_answer_and_refuse(void **state)
+{
+    run_rows(member_rows, sizeof(member_rows) / sizeof(member_rows[0]));
 }
 
 static void the_log_is_shown_decoded(void **state)
@@ -357,6 +402,8 @@ int main(void)
         cmocka_unit_test(commands_about_the_connection_answer_as_redis_does),
         cmocka_unit_test(commands_about_the_server_answer_as_redis_does),
         cmocka_unit_test(commands_about_raft_answer),
+        cmocka_unit_test(commands_about_snapshots_answer),
+        cmocka_unit_test(H14_commands_about_members_answer_and_refuse),
         cmocka_unit_test(the_log_is_shown_decoded),
         cmocka_unit_test(quit_and_kill_close_after_the_answer),
         cmocka_unit_test(shutdown_asks_the_owner_and_closes),
