@@ -366,7 +366,8 @@ static const char *serve_next(int rc)
 {
     switch (rc) {
     case HF_ENOTFOUND:
-        return "holdfast init --cluster FILE --id ID --data DIR formats a data directory";
+        return "holdfast init --cluster FILE --id ID --data DIR formats one for a new cluster, holdfast join one for a "
+               "cluster that runs, also after it was interrupted";
     case HF_EBUSY:
         return "stop the other process, or choose another address or directory";
     case HF_EVERSION:

@@ -395,13 +395,26 @@ int directory_rebuild_finish(struct io *io, const char *path, const struct descr
 
 /* ---- Opening ---- */
 
+/* There is no identity: because nobody gave it one, or because a cluster has not answered yet. */
+static int directory_raise_absent(struct io *io, const char *path)
+{
+    char *name = text_format("%s/joining", path);
+    struct buffer bytes = {0};
+    int rc = directory_read_file(io, name, 64 * 1024, &bytes);
+    buffer_close(&bytes);
+    free(name);
+    return rc == 0 ? error_raise(HF_ENOTFOUND,
+                                 "%s is no data directory yet: a holdfast join was begun there and not ended", path)
+                   : error_raise(HF_ENOTFOUND, "%s is not a data directory", path);
+}
+
 static int directory_read_identity(struct io *io, const char *path, struct directory_identity *out)
 {
     char *name = text_format("%s/node", path);
     struct buffer bytes = {0};
     int rc = directory_read_file(io, name, 64 * 1024, &bytes);
     if (rc == HF_ENOTFOUND) {
-        rc = error_raise(HF_ENOTFOUND, "%s is not a data directory", path);
+        rc = directory_raise_absent(io, path);
         goto done;
     }
     if (rc != 0) {
