@@ -543,7 +543,7 @@ static void case_groups(struct fixture *fixture)
 static void wait_compacted(struct fixture *fixture, uint64_t group, uint64_t index)
 {
     for (int i = 0; state_of(fixture, group).first_index <= index; i++) {
-        assert_true(i < 10000);
+        assert_true(i < 60000);
         if (fixture->backend->simulated) {
             sim_run_for(fixture->sim, 1000000);
             hf_log_turn(fixture->log);

@@ -32,7 +32,7 @@ static void P5_appends_of_all_groups_in_a_turn_share_one_durable_write(void **st
     hf_log_turn(fixture.log);
     while (done < GROUPS) {
         struct pollfd ready = {.fd = hf_log_descriptor(fixture.log), .events = POLLIN};
-        assert_true(poll(&ready, 1, 5000) == 1);
+        assert_true(poll(&ready, 1, 60000) == 1);
         hf_log_turn(fixture.log);
     }
     hf_log_stat(fixture.log, &after);

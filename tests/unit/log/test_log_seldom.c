@@ -140,12 +140,13 @@ static void bytes_are_right_after_a_cut_in_the_middle_of_what_only_an_index_file
     fixture.options.segment_size_bytes = 1 << 20;
     fixture_open(&fixture);
     append_range(&fixture, 1, MANY, 7);
-    while (index_files(&fixture) == 0) { /* a sealed segment with thousands of slots */
+    for (unsigned i = 1; index_files(&fixture) == 0; i++) { /* a sealed segment with thousands of slots */
         static char filler[100001];
         memset(filler, 'f', sizeof(filler) - 1);
-        struct hf_log_group_state other = fixture_state(&fixture, 2);
-        assert_true(other.last_index < 1000);
-        assert_int_equal(fixture_append(&fixture, 2, other.last_index + 1, 1, filler), 0);
+        assert_true(i < 6000);
+        if (i < 200) {
+            assert_int_equal(fixture_append(&fixture, 2, i, 1, filler), 0);
+        }
         usleep(20000);
     }
     fixture_reopen(&fixture);

@@ -28,7 +28,7 @@ static void append(struct fixture *fixture, uint64_t first, unsigned count)
     hf_log_turn(fixture->log);
     while (done < count) {
         struct pollfd ready = {.fd = hf_log_descriptor(fixture->log), .events = POLLIN};
-        assert_true(poll(&ready, 1, 5000) == 1);
+        assert_true(poll(&ready, 1, 60000) == 1);
         hf_log_turn(fixture->log);
     }
 }
@@ -38,7 +38,7 @@ static void settle(struct fixture *fixture)
 {
     while (fixture->log->warm.busy) {
         struct pollfd ready = {.fd = hf_log_descriptor(fixture->log), .events = POLLIN};
-        assert_true(poll(&ready, 1, 5000) == 1);
+        assert_true(poll(&ready, 1, 60000) == 1);
         hf_log_turn(fixture->log);
     }
 }
