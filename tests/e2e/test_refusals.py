@@ -7,6 +7,7 @@ import cluster
 from cluster import Client, Closed, Process, Status
 
 CRC32C_POLYNOMIAL = 0x82f63b78
+NEWER = 999  # a version of a format that no program knows for long
 
 
 def crc32c(data):
@@ -128,7 +129,7 @@ class Refusals(cluster.TestCase):
         data = self.format(file)
         good = (data / 'node').read_bytes()
         # A version that is not known, and a known one that asks for a feature which is not.
-        for version, more, text in ((3, b'', 'version 3'), (2, struct.pack('<Q', 1 << 63), 'needs features')):
+        for version, more, text in ((NEWER, b'', f'version {NEWER}'), (2, struct.pack('<Q', 1 << 63), 'needs features')):
             newer = bytearray(good + more)
             newer[8:12] = struct.pack('<I', version)
             newer[12:16] = struct.pack('<I', crc32c(newer[:12] + newer[16:]))
@@ -136,10 +137,10 @@ class Refusals(cluster.TestCase):
             self.refused(1, [text, 'next: '], 'serve', '--data', data, unchanged=data)
         (data / 'node').write_bytes(good)
         description = bytearray((data / 'cluster').read_bytes())
-        description[8:12] = struct.pack('<I', 7)
+        description[8:12] = struct.pack('<I', NEWER)
         description[16:20] = struct.pack('<I', crc32c(description[:16] + description[20:]))
         (data / 'cluster').write_bytes(description)
-        self.refused(1, ['version 7', 'next: '], 'serve', '--data', data, unchanged=data)
+        self.refused(1, [f'version {NEWER}', 'next: '], 'serve', '--data', data, unchanged=data)
 
     def test_a_log_of_a_newer_format(self):
         file, addresses = self.describe()
@@ -147,11 +148,11 @@ class Refusals(cluster.TestCase):
         self.assertEqual(self.serve(data, addresses[0], '--set', 'log.segment_size=1MiB').stop(), 0)
         for segment in (data / 'log').glob('*.log'):
             content = bytearray(segment.read_bytes())
-            content[12:16] = struct.pack('<I', 2)
+            content[12:16] = struct.pack('<I', NEWER)
             content[8:12] = struct.pack('<I', crc32c(content[12:4096]))
             segment.write_bytes(content)
-        self.refused(1, ['version 2', 'next: '], 'serve', '--data', data, unchanged=data)
-        self.refused(1, ['version 2'], 'log', 'verify', data, unchanged=data)
+        self.refused(1, [f'version {NEWER}', 'next: '], 'serve', '--data', data, unchanged=data)
+        self.refused(1, [f'version {NEWER}'], 'log', 'verify', data, unchanged=data)
 
     def test_damaged_files(self):
         file, _ = self.describe()
