@@ -163,7 +163,7 @@ class SnapshotTest(cluster.TestCase):
 
     def test_a_clean_stop_takes_a_snapshot_and_the_next_start_replays_nothing(self):
         folder = self.folder() / 'data'
-        for at_stop, replayed in (('600s', range(0, 50)), ('0s', range(300, 350))):  # and what makes it writable
+        for at_stop, replayed in (('600s', range(0, 200)), ('0s', range(300, 600))):  # and what makes it writable
             environment = {'HOLDFAST_SNAPSHOT_AT_STOP': at_stop}  # so few entries ask for none
             dev = self.open(Dev, '--data', folder, nodes=1, groups=1, env=environment)
             dev.wait_writable()
