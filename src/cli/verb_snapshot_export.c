@@ -203,7 +203,7 @@ static int export_run(const struct verb_common *common)
     }
     if (rc != 0) {
         return verb_fail(rc, dump.lines > 0      ? "the lines that were printed are good, and not all"
-                             : rc == HF_ECORRUPT ? "keep the file; use another copy of it"
+                             : rc == HF_ECORRUPT ? "keep the file; use a copy of it, or the file of an older snapshot"
                                                  : "give a backup, a snapshot in a file, or a data directory");
     }
     return VERB_EXIT_OK;
