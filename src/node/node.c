@@ -686,6 +686,16 @@ void node_barrier(struct node *node, uint64_t group_id, node_done *done, void *a
     }
 }
 
+static bool node_votes_in(const struct replica_status *status, uint64_t node_id)
+{
+    for (unsigned i = 0; i < status->member_count; i++) {
+        if (status->members[i].node_id == node_id) {
+            return status->members[i].role == REPLICA_ROLE_VOTER;
+        }
+    }
+    return false;
+}
+
 int node_transfer(struct node *node, uint64_t group_id, uint64_t to_node)
 {
     struct hosted_group *group = node_hosted_group(node, group_id);
@@ -711,6 +721,12 @@ int node_transfer(struct node *node, uint64_t group_id, uint64_t to_node)
     replica_status(group->replica, &status);
     if (status.transferring) {
         return error_raise(HF_EBUSY, "leadership of group %" PRIu64 " is being handed over already", group_id);
+    }
+    if (to_node != 0 && !node_votes_in(&status, to_node)) {
+        return error_raise(HF_EINVALID,
+                           "node %" PRIu64 " has no vote in group %" PRIu64
+                           ", and cannot lead it. next: holdfast member promote %" PRIu64,
+                           to_node, group_id, to_node);
     }
     hosted_group_touch(group);
     return replica_transfer(group->replica, to_node);
