@@ -17,7 +17,8 @@ void log_warm_start(struct hf_log *log)
         return;
     }
     warm->size = log->cache.chunk_size;
-    warm->operation = (struct io_operation){.kind = IO_WORK, .work = log_warm_work, .arg = warm, .user = warm};
+    warm->operation =
+        (struct io_operation){.kind = IO_WORK, .work = log_warm_work, .arg = warm, .user = warm, .is_background = true};
     int rc = io_queue_submit(log->queue, &warm->operation);
     warm->busy = rc == 0;
     warm->is_off = rc != 0 && rc != HF_EBUSY; /* no thread can be started: whoever appends goes without help */
