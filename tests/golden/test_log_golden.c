@@ -140,6 +140,44 @@ static void version_1_opens_for_ever(void **unused)
     sim_close(sim);
 }
 
+/* Groups of a log of version 1 take turns in what is written behind it, which is of the newest version. */
+static void version_1_is_continued_by_the_newest(void **unused)
+{
+    (void)unused;
+    struct sim *sim = NULL;
+    struct sim_host *host = new_host(&sim);
+    struct hf_log_options options;
+    struct hf_log *log = NULL;
+    struct model *model = memory_new(sizeof(*model));
+    struct hf_log_batch *batches[8];
+    size_t count = 0;
+    size_t done = 0;
+    build_v1(model, batches, &count);
+    while (count > 1) {
+        hf_log_batch_close(batches[--count]);
+    }
+    hf_log_batch_clear(batches[0]);
+    copy_in(host, "log_v1.log");
+    options_v1(&options);
+    assert_int_equal(log_open(sim_host_io(host), DIRECTORY, &options, &log), 0);
+    for (uint32_t turn = 0; turn < 9; turn++) {
+        struct model_group *group = &model->groups[turn % 3];
+        struct model_entry entry = {20 + turn / 6, turn, turn * 9};
+        model_append(group, batches[0], model_group_id(turn % 3), model_last(group) + 1, entry);
+    }
+    assert_int_equal(hf_log_append(log, batches[0], count_done, &done), 0);
+    while (done == 0) {
+        hf_log_turn(log);
+        sim_step(sim);
+    }
+    hf_log_batch_close(batches[0]);
+    hf_log_close(log);
+    assert_int_equal(log_open(sim_host_io(host), DIRECTORY, &options, &log), 0);
+    expect_model(log, model);
+    hf_log_close(log);
+    sim_close(sim);
+}
+
 /* Records of the frame at this place of a segment; run records alone. */
 static unsigned run_records(const uint8_t *bytes, uint64_t offset)
 {
@@ -410,6 +448,7 @@ int main(void)
         cmocka_unit_test(an_index_file_of_version_1_is_read_for_ever),
         cmocka_unit_test(an_index_file_is_still_written_as_it_was),
         cmocka_unit_test(version_1_opens_for_ever),
+        cmocka_unit_test(version_1_is_continued_by_the_newest),
         cmocka_unit_test(version_2_opens_for_ever),
         cmocka_unit_test(the_records_of_version_1_are_where_they_were),
     };
