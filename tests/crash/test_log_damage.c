@@ -89,6 +89,35 @@ static void H3_damage_in_an_entry_is_named_with_group_index_and_term(void **unus
     specimen_close(specimen);
 }
 
+/* Its size is wrong, or what names its group: it could have been of any group with a run in the frame. */
+static void H3_a_vote_in_an_unreadable_place_closes_its_group(void **unused)
+{
+    static const unsigned parts[] = {5, 25}; /* bytes of the record's header */
+    (void)unused;
+    struct specimen *specimen = specimen_open();
+    unsigned tried = 0;
+    for (size_t i = 0; i < 2 * specimen->place_count; i++) {
+        const struct place *place = &specimen->places[i / 2];
+        struct hf_log_group_state state;
+        char where[64];
+        if (place->is_entry) {
+            continue;
+        }
+        snprintf(where, sizeof(where), "hard state of group %llu at %llu", (unsigned long long)place->group,
+                 (unsigned long long)place->offset);
+        specimen_restore(specimen);
+        assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, place->offset + parts[i % 2], 1), 0);
+        struct hf_log *log = open_log(specimen, where);
+        check_groups(specimen, log, where);
+        hf_log_group_state(log, place->group, &state);
+        assert_true(state.damaged);
+        hf_log_close(log);
+        tried++;
+    }
+    assert_int_equal(tried, 2 * (8 + 3 + 3));
+    specimen_close(specimen);
+}
+
 /* ---- larger pieces ---- */
 
 static void H3_a_lost_block_closes_every_group_that_may_have_been_in_it(void **unused)
@@ -389,6 +418,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(H3_a_flipped_bit_anywhere_is_never_lost_silently),
         cmocka_unit_test(H3_damage_in_an_entry_is_named_with_group_index_and_term),
+        cmocka_unit_test(H3_a_vote_in_an_unreadable_place_closes_its_group),
         cmocka_unit_test(H3_a_lost_block_closes_every_group_that_may_have_been_in_it),
         cmocka_unit_test(H3_a_torn_sector_inside_declared_data_is_damage),
         cmocka_unit_test(a_damaged_group_takes_nothing_until_it_is_reset_and_its_neighbours_go_on),
