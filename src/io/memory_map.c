@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
+#define MEMORY_MAP_PAGE_SIZE 4096u
+
 void *memory_map_open(size_t size)
 {
     assert(size > 0 && size % MEMORY_MAP_HUGE_SIZE == 0);
@@ -30,5 +32,13 @@ void memory_map_close(void *memory, size_t size)
 {
     if (memory != NULL) {
         munmap(memory, size);
+    }
+}
+
+void memory_map_touch(void *memory, size_t size)
+{
+    volatile uint8_t *bytes = memory;
+    for (size_t at = 0; at < size; at += MEMORY_MAP_PAGE_SIZE) { /* in case they are small ones */
+        bytes[at] = bytes[at];
     }
 }

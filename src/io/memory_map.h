@@ -11,5 +11,8 @@
 /* Zeroed memory of a multiple of MEMORY_MAP_HUGE_SIZE, aligned to it; NULL when the kernel has none. */
 void *memory_map_open(size_t size);
 void memory_map_close(void *memory, size_t size); /* accepts NULL */
+/* Has the kernel clear all of it now, and not at each first touch by whoever uses it: milliseconds for a huge page on a
+ * virtual machine. What is there stays. */
+void memory_map_touch(void *memory, size_t size);
 
 #endif

@@ -40,15 +40,8 @@ static struct log_chunk *log_tail_cache_new_chunk(size_t size)
 
 struct log_chunk *log_tail_cache_warm_chunk(size_t size)
 {
-    uint8_t *data = memory_map_open(size);
-    if (data == NULL) {
-        return NULL;
-    }
-    struct log_chunk *chunk = memory_new(sizeof(*chunk));
-    *chunk = (struct log_chunk){.data = data, .size = size, .is_mapped = true};
-    for (size_t at = 0; at < size; at += LOG_FORMAT_BLOCK_SIZE) {
-        ((volatile uint8_t *)data)[at] = 0;
-    }
+    struct log_chunk *chunk = log_tail_cache_new_chunk(size);
+    memory_map_touch(chunk->data, size);
     return chunk;
 }
 

@@ -57,7 +57,7 @@ uint8_t *log_tail_cache_room(struct log_tail_cache *cache, size_t need, size_t w
                              struct log_chunk **chunk);
 /* Is the next chunk worth making ready (log_warm.h)? Yes, when a part of the last one is filled and none rests. */
 bool log_tail_cache_wants_chunk(const struct log_tail_cache *cache);
-/* An ordinary chunk whose memory was touched. Thread: any. NULL: the kernel has no memory in huge pages' places. */
+/* An ordinary chunk whose memory was touched. Thread: any. */
 struct log_chunk *log_tail_cache_warm_chunk(size_t size);
 /* Gives the cache a chunk for later; it is freed when there are enough. */
 void log_tail_cache_offer(struct log_tail_cache *cache, struct log_chunk *chunk);

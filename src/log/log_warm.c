@@ -21,18 +21,15 @@ void log_warm_start(struct hf_log *log)
         (struct io_operation){.kind = IO_WORK, .work = log_warm_work, .arg = warm, .user = warm, .is_background = true};
     int rc = io_queue_submit(log->queue, &warm->operation);
     warm->busy = rc == 0;
-    warm->is_off = rc != 0 && rc != HF_EBUSY; /* no thread can be started: whoever appends goes without help */
+    warm->is_off = rc != 0 && rc != HF_EBUSY;
 }
 
 void log_warm_finish(struct hf_log *log)
 {
     struct log_warm *warm = &log->warm;
     warm->busy = false;
-    warm->is_off = warm->chunk == NULL;
-    if (warm->chunk != NULL) {
-        log_tail_cache_offer(&log->cache, warm->chunk);
-        warm->chunk = NULL;
-    }
+    log_tail_cache_offer(&log->cache, warm->chunk);
+    warm->chunk = NULL;
 }
 
 void log_warm_close(struct log_warm *warm)

@@ -17,10 +17,10 @@ struct log_chunk;
 
 struct log_warm {
     struct io_operation operation;
-    struct log_chunk *chunk; /* the worker's while busy; NULL afterwards: the kernel had no memory */
+    struct log_chunk *chunk; /* the worker's while busy */
     size_t size;
     bool busy;
-    bool is_off; /* it failed once */
+    bool is_off; /* no thread could be started: whoever appends goes without help */
 };
 
 void log_warm_start(struct hf_log *log);  /* when a chunk is wanted, and nothing is under way */

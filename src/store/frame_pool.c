@@ -5,8 +5,6 @@
 #include "io/io.h"
 #include "io/memory_map.h"
 
-#define FRAME_AREA_TOUCH_SIZE 4096u
-
 struct frame_free {
     struct frame_free *next;
 };
@@ -157,20 +155,11 @@ static bool frame_pool_is_short(struct frame_pool *pool)
     return is_short;
 }
 
-/* One byte of each of the kernel's pages, in case they are small ones. */
-static void frame_area_touch(struct frame_area *area)
-{
-    volatile uint8_t *bytes = (volatile uint8_t *)area;
-    for (size_t at = FRAME_AREA_TOUCH_SIZE; at < FRAME_POOL_AREA_SIZE; at += FRAME_AREA_TOUCH_SIZE) {
-        bytes[at] = 0;
-    }
-}
-
 void frame_pool_prepare(struct frame_pool *pool)
 {
     struct frame_area *area = NULL;
     while (frame_pool_is_short(pool) && (area = frame_area_open()) != NULL) {
-        frame_area_touch(area);
+        memory_map_touch(area, FRAME_POOL_AREA_SIZE);
         mutex_lock(&pool->mutex);
         frame_pool_add(pool, area);
         mutex_unlock(&pool->mutex);

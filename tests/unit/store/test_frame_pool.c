@@ -183,6 +183,36 @@ static void a_large_store_lives_in_frames_and_gives_them_back(void **state)
     hf_store_close(store);
 }
 
+static void who_reads_a_cut_whole_keeps_memory_ready_for_copies(void **state)
+{
+    enum { ENTRIES = 60000 };
+    static uint8_t value[400];
+    struct hf_store_options options = {.backend = HF_STORE_MEMORY};
+    struct hf_store *store;
+    struct hf_store_cut *cut;
+    struct hf_store_export *stream;
+    struct hf_store_stat before, meanwhile, after;
+    size_t got = 0;
+    assert_int_equal(hf_store_open(&options, &store), 0);
+    for (uint64_t i = 0; i < ENTRIES; i++) {
+        uint8_t key[8];
+        bytes_put_u64(key, hash_mix_64(i));
+        assert_int_equal(hf_store_put(store, 0, bytes_of(key, 8), bytes_of(value, 400), NULL), 0);
+    }
+    hf_store_stat(store, &before);
+    assert_int_equal(hf_store_cut(store, &cut), 0);
+    assert_int_equal(hf_store_export_open(cut, &stream), 0);
+    assert_int_equal(hf_store_export_read(stream, value, sizeof(value), &got), 0);
+    hf_store_stat(store, &meanwhile);
+    assert_true(meanwhile.memory_spare_bytes >=
+                before.memory_spare_bytes + (FRAME_POOL_AREAS_READY - 1) * FRAME_POOL_AREA_SIZE);
+    hf_store_export_close(stream);
+    hf_store_cut_close(cut);
+    hf_store_stat(store, &after);
+    assert_true(after.memory_spare_bytes <= before.memory_spare_bytes + MEMORY_ACCOUNT_POOLS * FRAME_POOL_AREA_SIZE);
+    hf_store_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +220,7 @@ int main(void)
         cmocka_unit_test(areas_that_were_prepared_are_touched_and_taken_without_the_kernel),
         cmocka_unit_test(frames_are_given_back_by_other_threads),
         cmocka_unit_test(a_large_store_lives_in_frames_and_gives_them_back),
+        cmocka_unit_test(who_reads_a_cut_whole_keeps_memory_ready_for_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
