@@ -319,18 +319,24 @@ static void give_boot_id(struct scene_node *node)
     file_close(file);
 }
 
-/* A kernel that lives has what a killed process gave it, but not what a sync failed to write. */
-static void a_process_that_was_killed_lost_nothing_unless_a_sync_had_failed(void **state)
+/* Killed and started once, so that its mark names the kernel from then on. */
+static void name_the_kernel(struct scene *scene, struct scene_node *victim)
 {
-    struct scene *scene = scene_with_data(3, &lazy);
-    struct scene_node *leader = scene_leader(scene, GROUP);
-    struct scene_node *victim = scene_follower(scene, GROUP);
     give_boot_id(victim);
     scene_kill(victim);
     assert_int_equal(scene_start(victim), 0);
     assert_true(is_rejoining(victim)); /* its mark named no kernel */
     wait_rejoined(scene, victim, 3000);
     scene_run_ms(scene, 2000);
+}
+
+/* A kernel that lives has what a killed process gave it, but not what a sync failed to write. */
+static void a_process_that_was_killed_lost_nothing_unless_a_sync_had_failed(void **state)
+{
+    struct scene *scene = scene_with_data(3, &lazy);
+    struct scene_node *leader = scene_leader(scene, GROUP);
+    struct scene_node *victim = scene_follower(scene, GROUP);
+    name_the_kernel(scene, victim);
     scene_kill(victim);
     assert_int_equal(scene_start(victim), 0);
     assert_false(is_rejoining(victim));
@@ -356,11 +362,7 @@ static void P1_a_device_that_was_detached_meanwhile_may_have_lost_what_the_kerne
     struct scene *scene = scene_with_data(3, &lazy);
     struct scene_node *leader = scene_leader(scene, GROUP);
     struct scene_node *victim = scene_follower(scene, GROUP);
-    give_boot_id(victim);
-    scene_kill(victim);
-    assert_int_equal(scene_start(victim), 0);
-    wait_rejoined(scene, victim, 3000);
-    scene_run_ms(scene, 2000); /* its mark names the kernel */
+    name_the_kernel(scene, victim);
     put_all(leader, WRITES + 1, 5);
     scene_run_ms(scene, 200);
     assert_true(lose_power(victim, 0) >= 5);

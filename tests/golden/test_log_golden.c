@@ -100,32 +100,31 @@ static void copy_in(struct sim_host *host, const char *name)
     copy_to(host, name, SEGMENT);
 }
 
-static void expect_v2(struct hf_log *log)
+static void expect_built(struct hf_log *log,
+                         void (*build)(struct model *model, struct hf_log_batch **batches, size_t *count))
 {
     struct model *model = memory_new(sizeof(*model));
     struct hf_log_batch *batches[8];
     size_t count = 0;
-    build_v2(model, batches, &count);
+    build(model, batches, &count);
     while (count > 0) {
         hf_log_batch_close(batches[--count]);
     }
     expect_model(log, model);
 }
 
+static void expect_v2(struct hf_log *log)
+{
+    expect_built(log, build_v2);
+}
+
 static void expect_v1(struct hf_log *log)
 {
-    struct model *model = memory_new(sizeof(*model));
-    struct hf_log_batch *batches[8];
-    size_t count = 0;
-    build_v1(model, batches, &count);
-    while (count > 0) {
-        hf_log_batch_close(batches[--count]);
-    }
     struct hf_log_group_state state;
     hf_log_group_state(log, model_group_id(1), &state);
     assert_int_equal(state.snapshot_name_size, 8);
     assert_memory_equal(state.snapshot_name, "snapshot", 8);
-    expect_model(log, model);
+    expect_built(log, build_v1);
 }
 
 static void version_1_opens_for_ever(void **unused)
