@@ -300,18 +300,16 @@ int log_frame_next(struct log_frame_cursor *cursor, struct log_record *out, size
         return HF_ENOTFOUND;
     }
     size_t size = 0;
-    struct log_run run = cursor->run;
     if (log_frame_record_at(cursor, cursor->at, out, &size) != LOG_RECORD_OK) {
         return error_raise(HF_ECORRUPT, "checksum of the record at offset %" PRIu64, cursor->offset + cursor->at);
     }
     int rc = log_frame_check_body(cursor, out);
-    if (rc == 0 && out->kind >= LOG_RECORD_APPEND && out->kind <= LOG_RECORD_REMOVED) {
-        log_frame_find_run(cursor, out);
-    }
     if (rc != 0) {
-        cursor->run = run;
         cursor->trailer_seen = false;
         return error_wrap(rc, "record at offset %" PRIu64, cursor->offset + cursor->at);
+    }
+    if (out->kind >= LOG_RECORD_APPEND && out->kind <= LOG_RECORD_REMOVED) {
+        log_frame_find_run(cursor, out);
     }
     *at = cursor->at;
     cursor->at += size;
