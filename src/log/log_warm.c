@@ -28,8 +28,10 @@ void log_warm_finish(struct hf_log *log)
 {
     struct log_warm *warm = &log->warm;
     warm->busy = false;
-    log_tail_cache_offer(&log->cache, warm->chunk);
-    warm->chunk = NULL;
+    if (warm->chunk != NULL) { /* else the work was not done: the device is gone, in the simulator */
+        log_tail_cache_offer(&log->cache, warm->chunk);
+        warm->chunk = NULL;
+    }
 }
 
 void log_warm_close(struct log_warm *warm)
