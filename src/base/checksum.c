@@ -24,8 +24,9 @@ static bool checksum_has_instruction(void)
 
 /* Up to the next word boundary of `data` first: a word that was stored whole a moment ago is then loaded whole, which
  * the processor serves from its store buffer. A load across two such stores waits until both are in the cache. */
-__attribute__((target("sse4.2"))) static uint32_t checksum_small(uint32_t state, const uint8_t *data, size_t size)
+__attribute__((target("sse4.2"))) static uint32_t checksum_small(uint32_t crc, const uint8_t *data, size_t size)
 {
+    uint32_t state = ~crc;
     while (size > 0 && ((uintptr_t)data & 3) != 0) {
         state = _mm_crc32_u8(state, *data++);
         size--;
@@ -48,25 +49,25 @@ __attribute__((target("sse4.2"))) static uint32_t checksum_small(uint32_t state,
         state = _mm_crc32_u8(state, *data++);
         size--;
     }
-    return state;
+    return ~state;
 }
 
-__attribute__((target("sse4.2"))) static uint32_t checksum_small_copy(uint32_t state, uint8_t *target,
+__attribute__((target("sse4.2"))) static uint32_t checksum_small_copy(uint32_t crc, uint8_t *target,
                                                                       const uint8_t *source, size_t size)
 {
-    uint64_t wide = state;
+    uint64_t wide = (uint32_t)~crc;
     for (; size >= 8; size -= 8, source += 8, target += 8) {
         uint64_t word = 0;
         memcpy(&word, source, sizeof(word));
         memcpy(target, &word, sizeof(word));
         wide = _mm_crc32_u64(wide, word);
     }
-    state = (uint32_t)wide;
+    uint32_t state = (uint32_t)wide;
     for (size_t i = 0; i < size; i++) {
         target[i] = source[i];
         state = _mm_crc32_u8(state, source[i]);
     }
-    return state;
+    return ~state;
 }
 
 #else
@@ -76,15 +77,15 @@ static bool checksum_has_instruction(void)
     return false;
 }
 
-static uint32_t checksum_small(uint32_t state, const uint8_t *data, size_t size)
+static uint32_t checksum_small(uint32_t crc, const uint8_t *data, size_t size)
 {
-    return ~checksum_crc32c_portable(~state, data, size);
+    return checksum_crc32c_portable(crc, data, size);
 }
 
-static uint32_t checksum_small_copy(uint32_t state, uint8_t *target, const uint8_t *source, size_t size)
+static uint32_t checksum_small_copy(uint32_t crc, uint8_t *target, const uint8_t *source, size_t size)
 {
     memcpy(target, source, size);
-    return checksum_small(state, source, size);
+    return checksum_small(crc, source, size);
 }
 
 #endif
@@ -108,15 +109,12 @@ static bool checksum_has_vectors(void)
 }
 #endif
 
-/* ---- any size ---- */
+/* ---- any size; what is long stands apart, so that a short run costs no more than a jump ---- */
 
-uint32_t checksum_crc32c(uint32_t crc, const void *data, size_t size)
+static uint32_t __attribute__((noinline)) checksum_long(uint32_t crc, const uint8_t *data, size_t size)
 {
     const unsigned char *at = data;
     uint32_t state = ~crc;
-    if (size <= CHECKSUM_SMALL_SIZE_MAX && checksum_has_instruction()) {
-        return ~checksum_small(state, at, size);
-    }
     while (size > 0) {
         size_t chunk = size < CHECKSUM_CHUNK_SIZE_MAX ? size : CHECKSUM_CHUNK_SIZE_MAX;
         /* The parameter lacks a const; the function only reads. */
@@ -130,18 +128,29 @@ uint32_t checksum_crc32c(uint32_t crc, const void *data, size_t size)
     return ~state;
 }
 
-uint32_t checksum_crc32c_copy(uint32_t crc, void *target, const void *source, size_t size)
+uint32_t checksum_crc32c(uint32_t crc, const void *data, size_t size)
 {
-    if (size <= CHECKSUM_SMALL_SIZE_MAX && checksum_has_instruction()) {
-        return ~checksum_small_copy(~crc, target, source, size);
-    }
+    return size <= CHECKSUM_SMALL_SIZE_MAX && checksum_has_instruction() ? checksum_small(crc, data, size)
+                                                                         : checksum_long(crc, data, size);
+}
+
+static uint32_t __attribute__((noinline))
+checksum_long_copy(uint32_t crc, uint8_t *target, const uint8_t *source, size_t size)
+{
     for (size_t at = 0; at < size;) {
         size_t piece = size - at < CHECKSUM_COPY_SIZE_MAX ? size - at : CHECKSUM_COPY_SIZE_MAX;
-        crc = checksum_crc32c(crc, (const uint8_t *)source + at, piece);
-        memcpy((uint8_t *)target + at, (const uint8_t *)source + at, piece);
+        crc = checksum_crc32c(crc, source + at, piece);
+        memcpy(target + at, source + at, piece);
         at += piece;
     }
     return crc;
+}
+
+uint32_t checksum_crc32c_copy(uint32_t crc, void *target, const void *source, size_t size)
+{
+    return size <= CHECKSUM_SMALL_SIZE_MAX && checksum_has_instruction()
+               ? checksum_small_copy(crc, target, source, size)
+               : checksum_long_copy(crc, target, source, size);
 }
 
 /* The remainders of the sixteen nibbles for the reflected polynomial 0x82F63B78: small enough to be checked by hand. */

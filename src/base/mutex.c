@@ -1,18 +1,10 @@
 #include "base/mutex.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <time.h>
 
 #define MUTEX_NS_PER_SECOND UINT64_C(1000000000)
-
-/* What pthread refuses is our own bug: a lock taken twice, released by a stranger, or closed while it is held. */
-static void mutex_expect_success(int rc)
-{
-    assert(rc == 0);
-    (void)rc;
-}
 
 void mutex_init(struct mutex *mutex)
 {
@@ -29,16 +21,6 @@ void mutex_close(struct mutex *mutex)
         return;
     }
     mutex_expect_success(pthread_mutex_destroy(&mutex->handle));
-}
-
-void mutex_lock(struct mutex *mutex)
-{
-    mutex_expect_success(pthread_mutex_lock(&mutex->handle));
-}
-
-void mutex_unlock(struct mutex *mutex)
-{
-    mutex_expect_success(pthread_mutex_unlock(&mutex->handle));
 }
 
 void condition_init(struct condition *condition)

@@ -2,6 +2,7 @@
 #ifndef BASE_MUTEX_H
 #define BASE_MUTEX_H
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,8 +16,20 @@ struct condition {
 
 void mutex_init(struct mutex *mutex);
 void mutex_close(struct mutex *mutex);
-void mutex_lock(struct mutex *mutex);
-void mutex_unlock(struct mutex *mutex);
+/* What pthread refuses is our own bug: a lock taken twice, released by a stranger, or closed while it is held. */
+static inline void mutex_expect_success(int rc)
+{
+    assert(rc == 0);
+    (void)rc;
+}
+static inline void mutex_lock(struct mutex *mutex)
+{
+    mutex_expect_success(pthread_mutex_lock(&mutex->handle));
+}
+static inline void mutex_unlock(struct mutex *mutex)
+{
+    mutex_expect_success(pthread_mutex_unlock(&mutex->handle));
+}
 void condition_init(struct condition *condition);
 void condition_close(struct condition *condition);
 void condition_wait(struct condition *condition, struct mutex *mutex);
