@@ -12,6 +12,7 @@
 int bell_open(struct bell *bell, int eventfd_flags)
 {
     atomic_init(&bell->woken, false);
+    atomic_init(&bell->rung, false);
     atomic_init(&bell->ringing, 0);
     bell->descriptor = eventfd(0, EFD_CLOEXEC | eventfd_flags);
     return bell->descriptor >= 0 ? 0 : kernel_error(errno, "eventfd");
@@ -35,6 +36,9 @@ static void bell_write(struct bell *bell)
         rc = write(bell->descriptor, &one, sizeof(one));
     } while (rc < 0 && errno == EINTR);
     assert(rc == sizeof(one)); /* it would take 2^64 rings that nobody heard to be refused */
+    /* After the write: whoever sees it finds the descriptor readable, or somebody else has read it for him. Before that
+     * an owner may be woken by a descriptor that it does not read: it is woken again until it sees this. */
+    atomic_store(&bell->rung, true);
 }
 
 void bell_ring(void *arg)
@@ -62,6 +66,9 @@ bool bell_take(struct bell *bell)
 
 void bell_quiet(struct bell *bell)
 {
+    if (!atomic_load_explicit(&bell->rung, memory_order_relaxed) || !atomic_exchange(&bell->rung, false)) {
+        return; /* an owner who polls would pay for a system call each time */
+    }
     uint64_t count;
     ssize_t rc;
     do {
