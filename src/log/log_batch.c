@@ -83,10 +83,9 @@ static uint64_t log_batch_operation_size(const struct log_operation *operation)
     return log_record_size(body);
 }
 
-/* What the operation adds at most. */
-static uint64_t log_batch_cost(const struct hf_log_batch *batch, const struct log_operation *operation)
+/* What the operation adds at most, behind the one before it (NULL: it is the first). */
+static uint64_t log_batch_cost(const struct log_operation *before, const struct log_operation *operation)
 {
-    const struct log_operation *before = batch->count > 0 ? &batch->operations[batch->count - 1] : NULL;
     bool shares = before != NULL && log_batch_shares_run(before, operation);
     return log_batch_operation_size(operation) + (shares ? 0 : LOG_FORMAT_RUN_SIZE);
 }
@@ -105,33 +104,27 @@ static bool log_batch_continues(const struct log_operation *before, const struct
            operation->term >= before->term;
 }
 
-/* Where the next operation is built; it counts once log_batch_add took it. */
-static struct log_operation *log_batch_next(struct hf_log_batch *batch)
+/* Where operations behind those of the batch are built; they count once log_batch_take took them. */
+static struct log_operation *log_batch_next(struct hf_log_batch *batch, size_t count)
 {
-    if (batch->count == batch->capacity) {
-        batch->capacity = batch->capacity == 0 ? LOG_BATCH_CAPACITY_MIN : batch->capacity * 2;
+    if (batch->capacity - batch->count < count) {
+        size_t needed = batch->count + count;
+        size_t doubled = batch->capacity == 0 ? LOG_BATCH_CAPACITY_MIN : batch->capacity * 2;
+        batch->capacity = needed > doubled ? needed : doubled;
         batch->operations = memory_resize(batch->operations, batch->capacity * sizeof(struct log_operation));
     }
     return &batch->operations[batch->count];
 }
 
-/* Takes the operation that was built in log_batch_next. */
-static int log_batch_add(struct hf_log_batch *batch, struct hf_bytes body)
+/* Takes the operations that were built in log_batch_next, or, where they are too large, forgets them. */
+static int log_batch_take(struct hf_log_batch *batch, size_t count, uint64_t cost, size_t body_bytes)
 {
-    struct log_operation *operation = &batch->operations[batch->count];
-    operation->body_size = (uint32_t)body.size;
-    operation->body_offset = batch->bodies.size;
-    uint64_t cost = log_batch_cost(batch, operation);
-    if (batch->encoded_size + cost > HF_LOG_BATCH_SIZE_MAX) {
+    if (cost > HF_LOG_BATCH_SIZE_MAX - batch->encoded_size) {
+        batch->bodies.size -= body_bytes;
         return error_raise(HF_ETOOBIG, "the batch would exceed %u bytes", HF_LOG_BATCH_SIZE_MAX);
     }
-    buffer_append_bytes(&batch->bodies, body);
-    bool append = operation->kind == LOG_RECORD_APPEND;
-    batch->plain = append && (batch->count == 0 || (batch->plain && log_batch_continues(operation - 1, operation)));
-    batch->count++;
+    batch->count += count;
     batch->encoded_size += cost;
-    batch->entry_count += append;
-    batch->essential &= !append;
     return 0;
 }
 
@@ -150,38 +143,50 @@ static int log_batch_check_entry(const struct hf_entry *entry)
     return 0;
 }
 
+/* One that was checked, behind the one before it (NULL: it is the first). */
+static void log_batch_build_entry(struct hf_log_batch *batch, struct log_operation *operation, uint64_t group,
+                                  enum log_record_kind kind, const struct hf_entry *entry)
+{
+    operation->kind = (uint8_t)kind;
+    operation->entry_type = (uint8_t)entry->type;
+    operation->body_size = (uint32_t)entry->payload.size;
+    operation->group = group;
+    operation->index = entry->index;
+    operation->term = entry->term;
+    operation->value = entry->timestamp_ms;
+    operation->commit = 0;
+    operation->body_offset = batch->bodies.size;
+    buffer_append_bytes(&batch->bodies, entry->payload);
+}
+
 /* All of them or none. */
 static int log_batch_add_entries(struct hf_log_batch *batch, uint64_t group, enum log_record_kind kind,
                                  const struct hf_entry *entries, size_t count)
 {
-    const size_t count_before = batch->count;
-    const size_t entries_before = batch->entry_count;
-    const size_t bodies_before = batch->bodies.size;
-    const uint64_t size_before = batch->encoded_size;
-    const bool plain_before = batch->plain;
-    const bool essential_before = batch->essential;
     int rc = log_batch_check_group(group);
     for (size_t i = 0; i < count && rc == 0; i++) {
         rc = log_batch_check_entry(&entries[i]);
     }
-    for (size_t i = 0; i < count && rc == 0; i++) {
-        struct log_operation *operation = log_batch_next(batch);
-        operation->kind = (uint8_t)kind;
-        operation->entry_type = (uint8_t)entries[i].type;
-        operation->group = group;
-        operation->index = entries[i].index;
-        operation->term = entries[i].term;
-        operation->value = entries[i].timestamp_ms;
-        operation->commit = 0;
-        rc = log_batch_add(batch, entries[i].payload);
+    if (rc != 0 || count == 0) {
+        return rc;
     }
-    if (rc != 0) {
-        batch->count = count_before;
-        batch->entry_count = entries_before;
-        batch->bodies.size = bodies_before;
-        batch->encoded_size = size_before;
-        batch->plain = plain_before;
-        batch->essential = essential_before;
+    struct log_operation *operation = log_batch_next(batch, count);
+    const struct log_operation *before = batch->count > 0 ? operation - 1 : NULL;
+    bool append = kind == LOG_RECORD_APPEND;
+    bool plain = append && (batch->count == 0 || batch->plain);
+    size_t bodies_before = batch->bodies.size;
+    uint64_t cost = 0;
+    for (size_t i = 0; i < count && cost <= HF_LOG_BATCH_SIZE_MAX; i++) {
+        log_batch_build_entry(batch, operation, group, kind, &entries[i]);
+        cost += log_batch_cost(before, operation);
+        plain = plain && (before == NULL || log_batch_continues(before, operation));
+        before = operation++;
+    }
+    rc = log_batch_take(batch, count, cost, batch->bodies.size - bodies_before);
+    if (rc == 0) {
+        batch->plain = plain;
+        batch->entry_count += append ? count : 0;
+        batch->essential = batch->essential && !append;
     }
     return rc;
 }
@@ -203,8 +208,14 @@ static int log_batch_add_plain(struct hf_log_batch *batch, const struct log_oper
     if (rc != 0) {
         return rc;
     }
-    *log_batch_next(batch) = *operation;
-    return log_batch_add(batch, body);
+    struct log_operation *added = log_batch_next(batch, 1);
+    *added = *operation;
+    added->body_size = (uint32_t)body.size;
+    added->body_offset = batch->bodies.size;
+    buffer_append_bytes(&batch->bodies, body);
+    rc = log_batch_take(batch, 1, log_batch_cost(batch->count > 0 ? added - 1 : NULL, added), body.size);
+    batch->plain = batch->plain && rc != 0;
+    return rc;
 }
 
 int hf_log_batch_truncate(struct hf_log_batch *batch, uint64_t group, uint64_t from_index)

@@ -33,9 +33,11 @@ size_t log_record_put(uint8_t *target, const struct log_record *record, uint32_t
         bytes_put_u64(body, record->timestamp_ms);
         checksum = checksum_crc32c(checksum, body, wide_size);
     }
-    checksum = checksum_crc32c_copy(checksum, body + wide_size, record->body.data, record->body.size);
     size_t size = log_record_size(body_size);
-    memset(body + body_size, 0, size - LOG_FORMAT_RECORD_HEADER_SIZE - body_size);
+    if (body_size % 8 != 0) {
+        bytes_put_u64(target + size - 8, 0); /* the padding; what of it is body is written next */
+    }
+    checksum = checksum_crc32c_copy(checksum, body + wide_size, record->body.data, record->body.size);
     bytes_put_u32(target, checksum);
     return size;
 }
