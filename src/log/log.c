@@ -584,9 +584,20 @@ struct io_queue *log_queue(struct hf_log *log)
 /* Wakes the driver when it sleeps although there is something to do before it wakes by itself. A caller that drives and
  * appends in the same thread runs a turn afterwards anyway; waking it would cost two system calls. The mutex is held.
  */
+static bool log_drive_is_here(const struct hf_log *log)
+{
+    return log->options.driver == HF_LOG_DRIVE_CALLER && log->driver_thread == &log_thread_mark;
+}
+
+bool log_drive_push(struct hf_log *log)
+{
+    return log->queue != NULL && log_drive_is_here(log) && log_writer_has_sealed(&log->writer) &&
+           log_writer_submit_sealed(&log->writer, io_monotonic_ns(log->io));
+}
+
 bool log_drive_needs_wake(struct hf_log *log)
 {
-    if (log->options.driver == HF_LOG_DRIVE_CALLER && log->driver_thread == &log_thread_mark) {
+    if (log_drive_is_here(log)) {
         return false;
     }
     bool wake = log->driver_asleep && log_deadline_locked(log) < log->driver_until_ns;

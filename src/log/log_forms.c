@@ -68,6 +68,20 @@ static int log_append_check_options(const struct hf_log *log, const struct hf_lo
     return options->wait_ms > 0 ? log_callback_check(log, "wait for space") : 0;
 }
 
+/* The driver hears of what was appended. Gives the mutex back. */
+static void log_append_end(struct hf_log *log)
+{
+    bool pushed = log_drive_push(log);
+    bool wake = log->queue != NULL && log_drive_needs_wake(log);
+    mutex_unlock(&log->mutex);
+    if (wake) {
+        io_queue_wake(log->queue);
+    }
+    if (pushed) {
+        io_queue_flush(log->queue);
+    }
+}
+
 int hf_log_append_with(struct hf_log *log, const struct hf_log_batch *batch,
                        const struct hf_log_append_options *options)
 {
@@ -87,11 +101,7 @@ int hf_log_append_with(struct hf_log *log, const struct hf_log_batch *batch,
             log_completion_forget(&log->completions);
         }
     }
-    bool wake = log->queue != NULL && log_drive_needs_wake(log);
-    mutex_unlock(&log->mutex);
-    if (wake) {
-        io_queue_wake(log->queue);
-    }
+    log_append_end(log);
     return rc;
 }
 
@@ -99,11 +109,7 @@ int hf_log_append(struct hf_log *log, const struct hf_log_batch *batch, hf_log_d
 {
     mutex_lock(&log->mutex);
     int rc = log_append_locked(log, batch, (struct log_waiter){.done = done, .arg = arg}, HF_LOG_ACK_POLICY);
-    bool wake = log->queue != NULL && log_drive_needs_wake(log);
-    mutex_unlock(&log->mutex);
-    if (wake) {
-        io_queue_wake(log->queue);
-    }
+    log_append_end(log);
     return rc;
 }
 

@@ -484,18 +484,38 @@ static bool log_writer_holds_back(const struct log_writer *writer)
     return is_small || is_enough;
 }
 
-void log_writer_submit(struct log_writer *writer, uint64_t now_ns)
+static bool log_writer_may_start(const struct log_writer *writer)
 {
-    while (writer->failure == 0 && writer->in_flight < writer->writes_in_flight_max) {
+    return writer->failure == 0 && writer->in_flight < writer->writes_in_flight_max;
+}
+
+bool log_writer_submit_sealed(struct log_writer *writer, uint64_t now_ns)
+{
+    bool any = false;
+    while (log_writer_may_start(writer)) {
         struct log_write *write = log_writer_next_sealed(writer);
-        if (write == NULL && writer->gathering != NULL && !log_writer_holds_back(writer)) {
-            write = writer->gathering;
-            log_writer_seal(writer);
-        }
         if (write == NULL || write->segment->state != LOG_SEGMENT_READY) {
             break;
         }
         log_writer_submit_one(writer, write, now_ns);
+        any = true;
+    }
+    return any;
+}
+
+bool log_writer_has_sealed(const struct log_writer *writer)
+{
+    return !list_empty(&writer->writes) &&
+           list_entry(writer->writes.previous, struct log_write, link)->state == LOG_WRITE_SEALED;
+}
+
+void log_writer_submit(struct log_writer *writer, uint64_t now_ns)
+{
+    log_writer_submit_sealed(writer, now_ns);
+    if (log_writer_may_start(writer) && writer->gathering != NULL && !log_writer_has_sealed(writer) &&
+        !log_writer_holds_back(writer)) {
+        log_writer_seal(writer);
+        log_writer_submit_sealed(writer, now_ns);
     }
     bool due = writer->unsynced_since_ns != 0 && writer->policy == HF_LOG_SYNC_INTERVAL &&
                now_ns - writer->unsynced_since_ns >= writer->sync_interval_ns;

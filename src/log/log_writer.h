@@ -185,6 +185,10 @@ uint64_t log_writer_room(struct log_writer *writer);
 void log_writer_complete(struct log_writer *writer, struct io_operation *operation, uint64_t now_ns);
 void log_writer_advance(struct log_writer *writer, uint64_t now_ns); /* acknowledges what can be */
 void log_writer_submit(struct log_writer *writer, uint64_t now_ns);  /* starts what can be started */
+/* Frames are full and wait to be started. */
+bool log_writer_has_sealed(const struct log_writer *writer);
+/* Starts those that can be, and lets the frame that gathers gather on. True when there was one. */
+bool log_writer_submit_sealed(struct log_writer *writer, uint64_t now_ns);
 /* A frame of at most size_max bytes gathers, nothing comes before it, and it may be written durably now. */
 bool log_writer_has_small(const struct log_writer *writer, uint64_t size_max);
 /* Then: seals it and hands it over, to be written by log_writer_write_alone and completed. Thread: any. */

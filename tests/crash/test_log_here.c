@@ -199,6 +199,30 @@ static void a_frame_takes_about_half_of_what_is_outstanding(void **unused)
     world_close(world);
 }
 
+/* The device works while the rest is encoded. Only in the thread that drives: nobody else may submit. */
+static void a_full_frame_goes_to_the_device_with_the_append_that_finds_it_full(void **unused)
+{
+    (void)unused;
+    struct world *world = world_new(6);
+    uint64_t before = writes_of(world);
+    for (unsigned i = 0; i < 40; i++) {
+        assert_int_equal(world_append(world, 1000), 0);
+    }
+    assert_int_equal(writes_of(world), before); /* there is room for more in the frame */
+    for (unsigned i = 0; i < 120; i++) {
+        assert_int_equal(world_append(world, 1000), 0);
+    }
+    assert_int_equal(writes_of(world), before + 2); /* no more at a time */
+    assert_int_equal(world->acknowledged, 0);
+    for (unsigned i = 0; i < 4; i++) {
+        sim_run_for(world->sim, 50 * MS);
+        hf_log_turn(world->log);
+    }
+    assert_int_equal(world->acknowledged, world->accepted);
+    assert_int_equal(last_after_power_loss(world), world->accepted);
+    world_close(world);
+}
+
 /* It would have to wait for the large one anyway; when it is not small any more it goes beside it. */
 static void a_small_frame_is_held_back_behind_a_large_write(void **unused)
 {
@@ -257,6 +281,7 @@ int main(void)
         cmocka_unit_test(L17_nothing_overtakes_a_write_that_is_in_flight),
         cmocka_unit_test(large_writes_and_slow_devices_go_the_usual_way),
         cmocka_unit_test(a_frame_takes_about_half_of_what_is_outstanding),
+        cmocka_unit_test(a_full_frame_goes_to_the_device_with_the_append_that_finds_it_full),
         cmocka_unit_test(a_small_frame_is_held_back_behind_a_large_write),
         cmocka_unit_test(a_write_of_128_to_256_kib_goes_alone),
         cmocka_unit_test(H1_L18_a_write_in_the_drivers_thread_that_fails_is_final),
