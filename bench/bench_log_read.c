@@ -1,12 +1,13 @@
 /* links: log */
 /* What a large log costs to open and to read. Prints one JSON object.
  *
- *   bench_log_read DIRECTORY ENTRIES PAYLOAD_BYTES
+ *   bench_log_read DIRECTORY ENTRIES PAYLOAD_BYTES [READ_AHEAD_BYTES]
  *
  * A child fills a new log in DIRECTORY and dies without closing it. Then: the time of the open (of which the log's own
  * count is recovery_ms), the memory that it holds afterwards, cold reads of one entry at random places beside raw reads
  * of 4 KiB at the same places (both with the file's pages dropped before), reads of one cached entry, and a sequential
- * read of everything, a first and a second time. */
+ * read of everything: through an iterator, which is how somebody catches up, a first and a second time, and by calls of
+ * hf_log_read of 1 MiB each (chunked). */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <malloc.h>
@@ -140,7 +141,24 @@ static double read_raw_us(const char *directory, uint64_t number, uint64_t size,
     return got > 0 ? took : 0;
 }
 
-static double read_all_mb_per_s(struct hf_log *log, uint64_t entries)
+static double iterate_mb_per_s(struct hf_log *log, uint64_t entries, uint32_t read_ahead_bytes)
+{
+    struct hf_log_iterator_options options = {.to = entries + 1, .read_ahead_bytes = read_ahead_bytes};
+    struct hf_log_iterator *iterator = NULL;
+    struct hf_entry entry;
+    uint64_t bytes = 0;
+    int rc = 0;
+    double begun = now_us();
+    check(hf_log_iterator_open(log, 1, &options, &iterator));
+    while ((rc = hf_log_iterator_next(iterator, 0, &entry)) == 0) {
+        bytes += entry.payload.size;
+    }
+    check(rc == HF_ENOTFOUND ? 0 : rc);
+    hf_log_iterator_close(iterator);
+    return (double)bytes / (now_us() - begun);
+}
+
+static double read_chunks_mb_per_s(struct hf_log *log, uint64_t entries)
 {
     uint64_t bytes = 0;
     double begun = now_us();
@@ -164,12 +182,13 @@ static size_t heap_bytes(void)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4) {
-        fprintf(stderr, "usage: bench_log_read DIRECTORY ENTRIES PAYLOAD_BYTES\n");
+    if (argc != 4 && argc != 5) {
+        fprintf(stderr, "usage: bench_log_read DIRECTORY ENTRIES PAYLOAD_BYTES [READ_AHEAD_BYTES]\n");
         return 2;
     }
     uint64_t entries = strtoull(argv[2], NULL, 10) / BATCH_ENTRIES * BATCH_ENTRIES;
     uint32_t payload_size = (uint32_t)strtoul(argv[3], NULL, 10);
+    uint32_t read_ahead_bytes = argc == 5 ? (uint32_t)strtoul(argv[4], NULL, 10) : 0;
     pid_t child = fork();
     if (child == 0) {
         fill(argv[1], entries, payload_size);
@@ -201,8 +220,9 @@ int main(int argc, char **argv)
         cold[i] = read_one_us(log, 1 + rng_below(&rng, entries / 2));
         raw[i] = read_raw_us(argv[1], raw_number, raw_size, &rng);
     }
-    double first = read_all_mb_per_s(log, entries);
-    double second = read_all_mb_per_s(log, entries);
+    double first = iterate_mb_per_s(log, entries, read_ahead_bytes);
+    double second = iterate_mb_per_s(log, entries, read_ahead_bytes);
+    double chunked = read_chunks_mb_per_s(log, entries);
     struct hf_log_batch *batch = NULL;
     struct hf_entry entry = {
         .index = entries + 1, .term = 1, .type = HF_ENTRY_NORMAL, .payload = bytes_of(argv[0], strlen(argv[0]))};
@@ -216,9 +236,9 @@ int main(int argc, char **argv)
     double cached = (now_us() - begun) / CACHED_READS;
     printf("{\"entries\": %" PRIu64 ", \"payload\": %u, \"open_ms\": %.1f, \"recovery_ms\": %.1f, \"heap_bytes\": %zu, "
            "\"cold_us\": %.1f, \"raw_us\": %.1f, \"cached_us\": %.2f, \"sequential_mb_s\": %.0f, "
-           "\"sequential_warm_mb_s\": %.0f}\n",
+           "\"sequential_warm_mb_s\": %.0f, \"chunked_mb_s\": %.0f}\n",
            entries, payload_size, open_ms, (double)state.recovery_ns / 1e6, heap, median(cold, COLD_READS),
-           median(raw, COLD_READS), cached, first, second);
+           median(raw, COLD_READS), cached, first, second, chunked);
     hf_log_batch_close(batch);
     hf_log_close(log);
     return 0;

@@ -147,7 +147,7 @@ struct hf_log_options {
     uint64_t memory_entries_max; /* 100,000: entries of all groups together in a memory log */
     uint64_t memory_bytes_max;   /* 1 GiB: of their records */
     enum hf_log_when_full when_full;
-    uint32_t read_ahead_bytes;    /* 256 KiB: what an iterator fetches at a time, and again ahead; 4 KiB … 64 MiB */
+    uint32_t read_ahead_bytes;    /* 256 KiB: what an iterator fetches at a time, and twice ahead; 4 KiB … 64 MiB */
     uint32_t index_block_entries; /* 65,536; a power of two, 256 … 16,777,216: entries per block of the index in memory.
                                      A smaller block is copied sooner when it grows, and gives its memory back sooner;
                                      each costs some 100 bytes more */
@@ -386,9 +386,11 @@ HF_API int hf_log_read(struct hf_log *log, uint64_t group, uint64_t low, uint64_
 
 /* Hands out the entries of a group one by one, and goes on with what is appended meanwhile. A window of them is fetched
  * at a time; while it is handed out, a worker fetches the next one if that lies on the device (not in the simulator;
- * without one there is no worker), so that an iterator holds up to two windows. An iterator
- * belongs to one thread at a time; only cancel may be called from others. Entries that were truncated are never handed
- * out later, also when they had been fetched already. Close iterators before the log. */
+ * without one there is no worker). From the second window on two workers fetch the next two side by side, so that an
+ * iterator holds up to three windows: of read_ahead_bytes each where entries are of similar sizes; the two that are
+ * fetched together are of a number of entries, and bounded by twice these bytes. An iterator belongs to one thread at a
+ * time; only cancel may be called from others. Entries that were truncated are never handed out later, also when they
+ * had been fetched already. Close iterators before the log. */
 struct hf_log_iterator;
 struct hf_log_iterator_options {
     uint64_t from;             /* 0: the group's first */

@@ -1,5 +1,9 @@
-/* An iterator reads a window of entries at a time and hands them out one by one; meanwhile a worker reads the next one,
- * where that lies on the device (log_read_ahead.h).
+/* An iterator reads a window of entries at a time and hands them out one by one; meanwhile workers read the next ones,
+ * where those lie on the device (log_read_ahead.h). The first window is followed by one of as many bytes as options
+ * say. Who takes that one as well reads on: from then on two are read side by side, of as many entries as the last
+ * window suggests for these bytes, so that it is known where the second begins before the first is read. Where sizes
+ * change so much that the first ends before that, the second was read in vain, and some windows are read one at a time
+ * again.
  *
  * What was truncated must not be handed out from a window that was read before. The log notes the lowest index that a
  * truncation reached in each open iterator and raises its flag; next looks at the flag first, so that handing out an
@@ -19,7 +23,11 @@
 #include "log/log_read_ahead.h"
 #include "log/log_state.h"
 
-#define LOG_ITERATOR_FOR_EVER UINT32_MAX
+#define LOG_ITERATOR_FOR_EVER     UINT32_MAX
+#define LOG_ITERATOR_BYTES_FACTOR 2u /* so many times read_ahead_bytes bound a window that has a number of entries */
+#define LOG_ITERATOR_ALONE_FIRST \
+    1u /* windows that are read ahead one at a time: until it is known that they are read */
+#define LOG_ITERATOR_ALONE_AGAIN 8u /* after one that ended too soon */
 
 struct hf_log_iterator {
     struct list link;
@@ -39,7 +47,8 @@ struct hf_log_iterator {
     bool durable_only;
     uint32_t read_ahead_bytes;
     struct hf_log_view window;
-    size_t at; /* in the window */
+    size_t at;      /* in the window */
+    unsigned alone; /* so many windows are still to be read ahead one at a time */
     struct log_read_ahead ahead;
 };
 
@@ -68,6 +77,7 @@ int hf_log_iterator_open(struct hf_log *log, uint64_t group, const struct hf_log
     iterator->durable_only = options->durable_only;
     iterator->read_ahead_bytes = read_ahead;
     iterator->truncated_from = UINT64_MAX;
+    iterator->alone = LOG_ITERATOR_ALONE_FIRST;
     iterator->ahead = (struct log_read_ahead){.log = log, .group = group};
     mutex_lock(&log->mutex);
     list_append(&log->iterators, &iterator->link);
@@ -222,24 +232,93 @@ static uint64_t log_iterator_high(const struct hf_log_iterator *iterator)
     return iterator->end == 0 || (behind != 0 && behind < iterator->end) ? behind : iterator->end;
 }
 
+/* How far the iterator's own limits let it go, and how large its windows are. */
+struct log_iterator_limits {
+    uint64_t high; /* exclusive; 0: none */
+    uint64_t bytes;
+    uint64_t count;
+    uint64_t window_count; /* entries of a window that may be followed by one that is read at the same time */
+};
+
+/* What is left behind the window. */
+static struct log_iterator_limits log_iterator_limits_behind(const struct hf_log_iterator *iterator)
+{
+    const struct hf_log_view *window = &iterator->window;
+    uint64_t count = window->count;
+    uint64_t bytes = 0; /* of payload */
+    for (size_t i = 0; i < window->count; i++) {
+        bytes += window->entries[i].payload.size;
+    }
+    uint64_t fitting = bytes != 0 ? iterator->read_ahead_bytes * count / bytes : count;
+    fitting = fitting < 2 * count ? fitting : 2 * count; /* a short window says little */
+    return (struct log_iterator_limits){
+        .high = log_iterator_high(iterator),
+        .bytes = iterator->bytes_left == UINT64_MAX || bytes < iterator->bytes_left ? iterator->bytes_left - bytes : 0,
+        .count = iterator->count_left == UINT64_MAX ? UINT64_MAX
+                 : count < iterator->count_left     ? iterator->count_left - count
+                                                    : 0,
+        .window_count = fitting > 0 ? fitting : 1,
+    };
+}
+
+static void log_iterator_start(struct hf_log_iterator *iterator, uint64_t low, const struct log_iterator_limits *limits,
+                               uint64_t bytes_max)
+{
+    uint64_t bytes = limits->bytes < bytes_max ? limits->bytes : bytes_max;
+    if ((limits->high != 0 && low >= limits->high) || limits->count == 0 || bytes == 0) {
+        return;
+    }
+    const struct log_read_ahead_window window = {.low = low,
+                                                 .high = limits->high,
+                                                 .bytes_max = bytes,
+                                                 .count_max = limits->count < SIZE_MAX ? (size_t)limits->count : 0};
+    log_read_ahead_start(&iterator->ahead, &window);
+}
+
+/* A window of which it is known where it ends. */
+static void log_iterator_start_counted(struct hf_log_iterator *iterator, uint64_t low,
+                                       const struct log_iterator_limits *limits)
+{
+    struct log_iterator_limits counted = *limits;
+    uint64_t high = low + limits->window_count;
+    counted.high = counted.high == 0 || high < counted.high ? high : counted.high;
+    log_iterator_start(iterator, low, &counted, (uint64_t)iterator->read_ahead_bytes * LOG_ITERATOR_BYTES_FACTOR);
+}
+
+/* Two windows from `low` on, of which the first may be under way since the last time. */
+static void log_iterator_start_both(struct hf_log_iterator *iterator, uint64_t low, struct log_iterator_limits limits)
+{
+    if (log_read_ahead_find(&iterator->ahead, low) == NULL) {
+        log_iterator_start_counted(iterator, low, &limits);
+    }
+    const struct log_read_ahead_window *first = log_read_ahead_find(&iterator->ahead, low);
+    if (first == NULL || first->high <= low || limits.bytes <= iterator->read_ahead_bytes) {
+        return;
+    }
+    if (limits.count != UINT64_MAX) {
+        uint64_t count = first->high - low;
+        limits.count -= count < limits.count ? count : limits.count;
+    }
+    log_iterator_start_counted(iterator, first->high, &limits);
+}
+
 /* The window was just filled: has what follows it read, unless that is beyond the iterator's own limits. */
 static void log_iterator_read_ahead(struct hf_log_iterator *iterator)
 {
     const struct hf_log_view *window = &iterator->window;
-    uint64_t high = log_iterator_high(iterator);
     uint64_t last = window->count > 0 ? window->entries[window->count - 1].index : HF_LOG_INDEX_MAX;
-    uint64_t bytes_left = iterator->bytes_left;
-    if (last == HF_LOG_INDEX_MAX || (high != 0 && last + 1 >= high) || iterator->count_left <= window->count) {
+    if (last == HF_LOG_INDEX_MAX) {
         return;
     }
-    for (size_t i = 0; i < window->count && bytes_left != UINT64_MAX; i++) {
-        uint64_t size = window->entries[i].payload.size;
-        bytes_left -= size < bytes_left ? size : bytes_left;
+    if (log_read_ahead_find(&iterator->ahead, last + 1) == NULL && log_read_ahead_forget(&iterator->ahead)) {
+        iterator->alone = LOG_ITERATOR_ALONE_AGAIN; /* the window ended before the one behind it begins */
     }
-    uint64_t bytes = bytes_left < iterator->read_ahead_bytes ? bytes_left : iterator->read_ahead_bytes;
-    uint64_t count = iterator->count_left - window->count;
-    if (bytes > 0) {
-        log_read_ahead_start(&iterator->ahead, last + 1, high, bytes, count < SIZE_MAX ? (size_t)count : 0);
+    struct log_iterator_limits limits = log_iterator_limits_behind(iterator);
+    if (iterator->alone > 0) {
+        iterator->alone--;
+        log_iterator_start(iterator, last + 1, &limits, iterator->read_ahead_bytes);
+    } else if (limits.window_count < (HF_LOG_INDEX_MAX - last) / 3) {
+        log_iterator_start_both(iterator, last + 1, limits);
     }
 }
 
