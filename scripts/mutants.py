@@ -182,6 +182,7 @@ TESTS = {
     'LOG_INDEX_SKIP_DIRECTORY_SYNC': [Kill(INDEX_FILES, '^L19_')],
     'LOG_READ_AHEAD_KEPT': [Kill('test_log_read_ahead', '^what_was_truncated')],
     'LOG_READ_AHEAD_SECOND_KEPT': [Kill('test_log_read_ahead', '^of_two_windows')],
+    'LOG_READ_AHEAD_GAP': [Kill('test_log_iterator_model', '^limits_and_sizes')],
     'LOG_SPARE_AT_ONCE': [Kill('test_log_pool', '^a_file_to_come')],
     'LOG_INDEX_AT_ONCE': [Kill(MARGINS, '^a_small_segment')],
     'LOG_INDEX_IN_ONE_STEP': [Kill(MARGINS, '^no_step_of')],

@@ -91,6 +91,7 @@
     X(LOG_INDEX_SKIP_DIRECTORY_SYNC, "L19: an index counts before its name does")                 \
     X(LOG_READ_AHEAD_KEPT, "L36: what was read ahead survives a truncation")                      \
     X(LOG_READ_AHEAD_SECOND_KEPT, "L36: the second window read ahead survives a truncation")      \
+    X(LOG_READ_AHEAD_GAP, "a window read ahead is taken for the one before it")                   \
     X(LOG_SPARE_AT_ONCE, "the device writes zeros for a file to come in one go")                  \
     X(LOG_INDEX_AT_ONCE, "index files are made for segments that may soon be given up")           \
     X(LOG_INDEX_IN_ONE_STEP, "an index file is made in one step, however large the segment")      \

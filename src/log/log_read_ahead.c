@@ -113,7 +113,7 @@ static struct log_read_ahead_slot *log_read_ahead_slot_of(struct log_read_ahead 
     for (size_t i = 0; i < LOG_READ_AHEAD_SLOTS; i++) {
         struct log_read_ahead_slot *slot = &ahead->slots[i];
         bool is_there = slot->is_ready || (slot->is_under_way && !slot->is_forgotten);
-        if (is_there && slot->window.low == low) {
+        if (is_there && (slot->window.low == low || MUTATED(LOG_READ_AHEAD_GAP))) {
             return slot;
         }
     }
