@@ -166,8 +166,13 @@ static void workers_exist_only_while_there_is_something_to_read_ahead(void **unu
         expect_next(iterator, i, 1);
     }
     assert_int_equal(thread_count(), before + 1);
-    expect_next(iterator, 9, 1); /* who reads a second window reads on */
-    assert_int_equal(thread_count(), before + LOG_READ_AHEAD_SLOTS);
+    unsigned most = 0;
+    for (uint64_t i = 9; i <= 400; i++) { /* who reads a second window reads on */
+        expect_next(iterator, i, 1);
+        unsigned now = thread_count();
+        most = now > most ? now : most; /* a worker that was done before the next window came reads that one as well */
+    }
+    assert_in_range(most, before + 1, before + LOG_READ_AHEAD_SLOTS);
     hf_log_iterator_close(iterator);
     for (int i = 0; i < 100 && thread_count() != before; i++) {
         usleep(10000); /* a thread that was joined may be listed for a moment */
