@@ -73,6 +73,7 @@ enum hf_log_sync_policy {
 };
 
 enum hf_log_driver { HF_LOG_DRIVE_THREAD = 0, HF_LOG_DRIVE_CALLER };
+/* AUTO: io_uring for a log with a thread of its own, where the kernel has it; else threads that call pwritev2. */
 enum hf_log_io { HF_LOG_IO_AUTO = 0, HF_LOG_IO_URING, HF_LOG_IO_THREADS };
 
 /* Where the time of appends goes. Per write: `queue` (from a frame's first append until it goes to the device), `write`

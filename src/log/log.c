@@ -177,17 +177,24 @@ static int log_open_patiently(struct io *io, const char *directory, const struct
     return rc;
 }
 
-int hf_log_open(const char *directory, const struct hf_log_options *options, struct hf_log **out)
+/* A caller who drives pays with his own time for what the ring does in a submission; threads do that elsewhere. */
+static enum io_backend log_choose_backend(const struct hf_log_options *options)
 {
     static const enum io_backend backends[] = {IO_BACKEND_AUTO, IO_BACKEND_URING, IO_BACKEND_THREADS};
-    enum hf_log_io chosen = options != NULL ? options->io : HF_LOG_IO_AUTO;
+    enum hf_log_io wanted = options != NULL ? options->io : HF_LOG_IO_AUTO;
+    bool caller_drives = options != NULL && options->driver == HF_LOG_DRIVE_CALLER;
+    return wanted == HF_LOG_IO_AUTO && caller_drives ? IO_BACKEND_THREADS : backends[wanted];
+}
+
+int hf_log_open(const char *directory, const struct hf_log_options *options, struct hf_log **out)
+{
     struct io *io = NULL;
     *out = NULL;
     int rc = log_options_check(options);
     if (rc != 0) {
         return rc;
     }
-    rc = io_open_kernel(backends[chosen], &io);
+    rc = io_open_kernel(log_choose_backend(options), &io);
     if (rc != 0) {
         return rc;
     }
