@@ -2,6 +2,7 @@
 #ifndef BASE_BYTES_H
 #define BASE_BYTES_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -12,21 +13,21 @@ static inline void bytes_put_u8(void *target, uint8_t value)
 {
     *(uint8_t *)target = value;
 }
+/* Each as one store: what is read again at once as a whole (checksum.c) must not have been written in parts. */
 static inline void bytes_put_u16(void *target, uint16_t value)
 {
-    uint8_t *byte = target;
-    byte[0] = (uint8_t)value;
-    byte[1] = (uint8_t)(value >> 8);
+    uint16_t little = htole16(value);
+    memcpy(target, &little, sizeof(little));
 }
 static inline void bytes_put_u32(void *target, uint32_t value)
 {
-    bytes_put_u16(target, (uint16_t)value);
-    bytes_put_u16((uint8_t *)target + 2, (uint16_t)(value >> 16));
+    uint32_t little = htole32(value);
+    memcpy(target, &little, sizeof(little));
 }
 static inline void bytes_put_u64(void *target, uint64_t value)
 {
-    bytes_put_u32(target, (uint32_t)value);
-    bytes_put_u32((uint8_t *)target + 4, (uint32_t)(value >> 32));
+    uint64_t little = htole64(value);
+    memcpy(target, &little, sizeof(little));
 }
 static inline uint8_t bytes_get_u8(const void *source)
 {
@@ -34,16 +35,21 @@ static inline uint8_t bytes_get_u8(const void *source)
 }
 static inline uint16_t bytes_get_u16(const void *source)
 {
-    const uint8_t *byte = source;
-    return (uint16_t)(byte[0] | (uint16_t)byte[1] << 8);
+    uint16_t little;
+    memcpy(&little, source, sizeof(little));
+    return le16toh(little);
 }
 static inline uint32_t bytes_get_u32(const void *source)
 {
-    return bytes_get_u16(source) | (uint32_t)bytes_get_u16((const uint8_t *)source + 2) << 16;
+    uint32_t little;
+    memcpy(&little, source, sizeof(little));
+    return le32toh(little);
 }
 static inline uint64_t bytes_get_u64(const void *source)
 {
-    return bytes_get_u32(source) | (uint64_t)bytes_get_u32((const uint8_t *)source + 4) << 32;
+    uint64_t little;
+    memcpy(&little, source, sizeof(little));
+    return le64toh(little);
 }
 
 static inline struct hf_bytes bytes_of(const void *data, size_t size)

@@ -17,20 +17,19 @@
 static void log_frame_put_header(uint8_t *target, const struct log_frame_header *header)
 {
     const struct log_place *place = &header->place;
-    bytes_put_u32(target, LOG_FRAME_MAGIC);
+    /* Word by word, as the checksum reads it again at once: see checksum.c. */
     bytes_put_u64(target + 8, place->incarnation);
     bytes_put_u64(target + 16, place->segment);
     bytes_put_u64(target + 24, place->offset);
     bytes_put_u64(target + 32, place->sequence);
     bytes_put_u64(target + 40, place->position);
-    bytes_put_u32(target + 48, header->length);
-    bytes_put_u32(target + 52, header->content_size);
-    bytes_put_u32(target + 56, header->record_count);
-    bytes_put_u32(target + 60, header->flags);
+    bytes_put_u64(target + 48, header->length | (uint64_t)header->content_size << 32);
+    bytes_put_u64(target + 56, header->record_count | (uint64_t)header->flags << 32);
     bytes_put_u64(target + 64, place->log_id);
     bytes_put_u64(target + 72, place->epoch);
     bytes_put_u64(target + 80, place->previous_incarnation);
     bytes_put_u64(target + 88, 0);
+    bytes_put_u32(target, LOG_FRAME_MAGIC);
     bytes_put_u32(target + 4, checksum_crc32c(0, target + LOG_FRAME_CHECKSUM_FROM,
                                               LOG_FORMAT_FRAME_HEADER_SIZE - LOG_FRAME_CHECKSUM_FROM));
 }

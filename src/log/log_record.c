@@ -113,8 +113,7 @@ void log_record_put_trailer(uint8_t target[LOG_RECORD_TRAILER_BODY_SIZE], const 
     bytes_put_u64(target + 8, trailer->position);
     bytes_put_u64(target + 16, trailer->sequence);
     bytes_put_u64(target + 24, trailer->oldest_segment);
-    bytes_put_u32(target + 32, trailer->record_count);
-    bytes_put_u32(target + 36, 0);
+    bytes_put_u64(target + 32, trailer->record_count); /* and four bytes that are 0 */
 }
 
 void log_record_put_hard_state(uint8_t target[LOG_RECORD_HARD_STATE_BODY_SIZE], struct hf_hard_state state)
