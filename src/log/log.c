@@ -207,14 +207,18 @@ int hf_log_open(const char *directory, const struct hf_log_options *options, str
     return 0;
 }
 
-/* Nothing in flight that could still change anything. The mutex is held. */
+/* Something in flight that could still change anything. The mutex is held. */
+static bool log_is_busy(const struct hf_log *log)
+{
+    const struct log_writer *writer = &log->writer;
+    return writer->in_flight > 0 || writer->sync.busy || log->pool.busy || log->seal.busy || log_space_is_busy(log);
+}
+
 static bool log_is_quiet(struct hf_log *log)
 {
     const struct log_writer *writer = &log->writer;
-    bool in_flight =
-        writer->in_flight > 0 || writer->sync.busy || log->pool.busy || log->seal.busy || log_space_is_busy(log);
     bool stuck = writer->failure != 0 || log_pool_is_stuck(&log->pool);
-    if (in_flight || writer->ready.count > 0) {
+    if (log_is_busy(log) || writer->ready.count > 0) {
         return false;
     }
     return stuck || log_writer_is_idle(writer);
@@ -600,6 +604,11 @@ bool log_drive_push(struct hf_log *log)
 {
     return log->queue != NULL && log_drive_is_here(log) && log_writer_has_sealed(&log->writer) &&
            log_writer_submit_sealed(&log->writer, io_monotonic_ns(log->io));
+}
+
+bool log_drive_is_due(struct hf_log *log, uint64_t now_ns)
+{
+    return log_is_busy(log) || log->warm.busy || log_deadline_locked(log) <= now_ns;
 }
 
 bool log_drive_needs_wake(struct hf_log *log)

@@ -35,9 +35,10 @@ bool log_alone_write(struct hf_log *log, enum log_alone_by by)
 
 bool log_alone_append(struct hf_log *log, int *rc)
 {
-    /* An awake driver may be about to call back for earlier appends, which are acknowledged before this one. */
-    if (log->options.driver != HF_LOG_DRIVE_THREAD || !log->driver_asleep ||
-        !log_alone_write(log, LOG_ALONE_APPENDER)) {
+    /* An awake driver may be about to call back for earlier appends, which are acknowledged before this one. Who drives
+     * himself would only do the same in a turn. */
+    bool drives = log->options.driver == HF_LOG_DRIVE_CALLER;
+    if ((!drives && !log->driver_asleep) || !log_alone_write(log, LOG_ALONE_APPENDER)) {
         return false;
     }
     *rc = log->writer.failure == 0 ? 0 : HF_EPOISONED;

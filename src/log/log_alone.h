@@ -11,15 +11,15 @@
 enum log_alone_by {
     /* Neither of these two when the owner wants to hear of stalls: who hangs cannot tell, and who sleeps knows of none.
      */
-    LOG_ALONE_APPENDER, /* who waits for its own batch, while the log's thread sleeps */
+    LOG_ALONE_APPENDER, /* who waits for its own batch, while the log's thread sleeps or where there is none */
     LOG_ALONE_DRIVER,   /* in a turn that may block */
     LOG_ALONE_LOOP      /* an event loop, while the device is quick (log_pace.h) */
 };
 /* Writes what gathers, when it is small, nothing comes before it and the rules above allow it. True: it was written, or
  * the log is poisoned; callbacks are ready. The mutex is held, and let go during the write. */
 bool log_alone_write(struct hf_log *log, enum log_alone_by by);
-/* For an appender with a thread that drives: writes its batch when nobody else waits for it; then everything appended
- * so far is acknowledged, or *rc says why not. False when it must go the usual way. The mutex is held, as above. */
+/* For an appender that waits: writes its batch when nobody else waits for it; then everything appended so far is
+ * acknowledged, or *rc says why not. False when it must go the usual way. The mutex is held, as above. */
 bool log_alone_append(struct hf_log *log, int *rc);
 
 #endif

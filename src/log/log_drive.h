@@ -13,6 +13,8 @@ uint64_t log_drive_sleep_ns(struct hf_log *log);
 /* The driver itself has appended, and a frame is full: it goes to the device now and not with the next turn, so that
  * the device works while more is encoded. True: io_queue_flush it, without the mutex. The mutex is held. */
 bool log_drive_push(struct hf_log *log);
+/* A turn would find something to do now, or something that has ended. The mutex is held. */
+bool log_drive_is_due(struct hf_log *log, uint64_t now_ns);
 /* The driver sleeps although there is something to do: io_queue_wake it, without the mutex. The mutex is held. */
 bool log_drive_needs_wake(struct hf_log *log);
 

@@ -122,6 +122,49 @@ static void log_drive_until(struct hf_log *log, const struct log_waiting *waitin
     }
 }
 
+/* Nothing is waited for: refused, or durable without a turn. Gives the mutex back. */
+static void log_append_end_alone(struct hf_log *log)
+{
+    if (log->changed_waiters > 0) {
+        condition_broadcast(&log->changed);
+    }
+    /* Somebody who drives and appends only so would never make room for himself. */
+    bool due = log->options.driver == HF_LOG_DRIVE_CALLER && log_drive_is_due(log, io_monotonic_ns(log->io));
+    bool wake = log_drive_needs_wake(log);
+    mutex_unlock(&log->mutex);
+    if (wake) {
+        io_queue_wake(log->queue);
+    }
+    if (due) {
+        log_drive_turn(log, 0, LOG_TURN_POLLS);
+    }
+}
+
+/* Until everything that was appended so far is acknowledged. Gives the mutex back. */
+static int log_append_await(struct hf_log *log, enum hf_log_acknowledge acknowledge)
+{
+    struct log_waiting waiting = {0};
+    mutex_init(&waiting.mutex);
+    condition_init(&waiting.condition);
+    log_writer_wait(&log->writer, (struct log_waiter){.done = log_waiting_done, .arg = &waiting}, acknowledge);
+    bool wake = log_drive_needs_wake(log);
+    mutex_unlock(&log->mutex);
+    if (wake) {
+        io_queue_wake(log->queue);
+    }
+    if (log->options.driver == HF_LOG_DRIVE_CALLER) {
+        log_drive_until(log, &waiting);
+    }
+    mutex_lock(&waiting.mutex);
+    while (!waiting.completed) {
+        condition_wait(&waiting.condition, &waiting.mutex);
+    }
+    mutex_unlock(&waiting.mutex);
+    condition_close(&waiting.condition);
+    mutex_close(&waiting.mutex);
+    return waiting.result;
+}
+
 static int log_append_blocking(struct hf_log *log, const struct hf_log_batch *batch,
                                enum hf_log_acknowledge acknowledge)
 {
@@ -135,36 +178,14 @@ static int log_append_blocking(struct hf_log *log, const struct hf_log_batch *ba
     if (rc != 0) {
         return rc;
     }
-    struct log_waiting waiting = {0};
-    bool drives = log->options.driver == HF_LOG_DRIVE_CALLER;
-    mutex_init(&waiting.mutex);
-    condition_init(&waiting.condition);
     mutex_lock(&log->mutex);
-    log->driver_asleep = log->driver_asleep && !drives;
+    log->driver_asleep = log->driver_asleep && log->options.driver != HF_LOG_DRIVE_CALLER;
     rc = log_append_locked(log, batch, (struct log_waiter){0}, acknowledge);
-    bool waits = rc == 0 && !log_alone_append(log, &rc);
-    if (!waits && log->changed_waiters > 0) {
-        condition_broadcast(&log->changed); /* durable without a turn */
+    if (rc != 0 || log_alone_append(log, &rc)) {
+        log_append_end_alone(log);
+        return rc;
     }
-    if (waits) {
-        log_writer_wait(&log->writer, (struct log_waiter){.done = log_waiting_done, .arg = &waiting}, acknowledge);
-    }
-    bool wake = log_drive_needs_wake(log);
-    mutex_unlock(&log->mutex);
-    if (wake) {
-        io_queue_wake(log->queue);
-    }
-    if (waits && drives) {
-        log_drive_until(log, &waiting);
-    }
-    mutex_lock(&waiting.mutex);
-    while (waits && !waiting.completed) {
-        condition_wait(&waiting.condition, &waiting.mutex);
-    }
-    mutex_unlock(&waiting.mutex);
-    condition_close(&waiting.condition);
-    mutex_close(&waiting.mutex);
-    return rc != 0 ? rc : waiting.result;
+    return log_append_await(log, acknowledge);
 }
 
 static int log_append_result(struct hf_log *log, int rc)

@@ -440,6 +440,7 @@ struct log_write *log_writer_take_small(struct log_writer *writer, uint64_t now_
     struct log_write *write = writer->gathering;
     log_writer_seal(writer);
     log_writer_fill_operation(writer, write);
+    write->operation.submitted_ns = now_ns;
     log_writer_set_in_flight(writer, write, now_ns);
     return write;
 }
@@ -447,7 +448,6 @@ struct log_write *log_writer_take_small(struct log_writer *writer, uint64_t now_
 void log_writer_write_alone(struct log_write *write, struct io *io)
 {
     struct io_operation *operation = &write->operation;
-    operation->submitted_ns = io_monotonic_ns(io);
     operation->result = operation->kind == IO_WRITE_DURABLE
                             ? file_write_durable(operation->file, operation->offset, operation->data, operation->size)
                             : file_write(operation->file, operation->offset, operation->data, operation->size);

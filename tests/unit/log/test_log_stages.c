@@ -53,8 +53,65 @@ static void every_write_is_measured_and_one_entry_of_64(void **unused)
     assert_int_equal(encode.count, ENTRIES / 64);
     assert_int_equal(encode.bytes, ENTRIES / 64 * 12);
     assert_int_equal(index.count, ENTRIES / 64);
-    assert_int_equal(stage_of(&fixture, HF_LOG_STAGE_CALLBACK).entries, ENTRIES / 64);
-    assert_int_equal(stage_of(&fixture, HF_LOG_STAGE_SYNC).count, 0); /* a durable write holds its sync */
+    assert_int_equal(stage_of(&fixture, HF_LOG_STAGE_CALLBACK).entries, 0); /* who waits and drives needs none */
+    assert_int_equal(stage_of(&fixture, HF_LOG_STAGE_SYNC).count, 0);       /* a durable write holds its sync */
+    fixture_tear_down(&fixture);
+}
+
+static void count_done(void *arg, int result)
+{
+    unsigned *done = arg;
+    *done += result == 0;
+}
+
+static void callbacks_are_measured_by_the_turn(void **unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    unsigned done = 0;
+    fixture_set_up(&fixture);
+    fixture.options.driver = HF_LOG_DRIVE_CALLER;
+    fixture_open(&fixture);
+    for (unsigned i = 1; i <= 3; i++) {
+        struct hf_entry entry = {.index = i, .term = 1, .type = HF_ENTRY_NORMAL, .payload = bytes_of("x", 1)};
+        hf_log_batch_clear(fixture.batch);
+        assert_int_equal(hf_log_batch_append(fixture.batch, 1, &entry, 1), 0);
+        assert_int_equal(hf_log_append(fixture.log, fixture.batch, count_done, &done), 0);
+    }
+    while (done < 3) {
+        hf_log_turn_wait(fixture.log, UINT64_C(1000000000));
+    }
+    assert_int_equal(stage_of(&fixture, HF_LOG_STAGE_CALLBACK).entries, 3);
+    fixture_tear_down(&fixture);
+}
+
+static unsigned files_in(const char *directory)
+{
+    unsigned count = 0;
+    DIR *opened = opendir(directory);
+    assert_non_null(opened);
+    for (const struct dirent *entry = readdir(opened); entry != NULL; entry = readdir(opened)) {
+        count += entry->d_name[0] != '.' && strstr(entry->d_name, "lock") == NULL;
+    }
+    closedir(opened);
+    return count;
+}
+
+/* Nobody else runs turns for him: the file that he needs next is begun all the same. */
+static void who_drives_and_only_waits_has_his_next_segment_made(void **unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    fixture_set_up(&fixture);
+    fixture.options.driver = HF_LOG_DRIVE_CALLER;
+    fixture.options.segment_size_bytes = 1 << 20;
+    fixture_open(&fixture);
+    assert_int_equal(fixture_append(&fixture, 1, 1, 1, "x"), 0);
+    unsigned before = files_in(fixture.directory);
+    for (uint64_t i = 2; i <= 240; i++) { /* a block each: the segment has 255 */
+        assert_int_equal(fixture_append(&fixture, 1, i, 1, "x"), 0);
+    }
+    assert_int_equal(files_in(fixture.directory), before + 1);
     fixture_tear_down(&fixture);
 }
 
@@ -145,6 +202,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_write_is_measured_and_one_entry_of_64),
+        cmocka_unit_test(callbacks_are_measured_by_the_turn),
+        cmocka_unit_test(who_drives_and_only_waits_has_his_next_segment_made),
         cmocka_unit_test(a_sync_of_its_own_is_measured_under_the_relaxed_policies),
         cmocka_unit_test(each_measurement_is_told_to_who_asks),
         cmocka_unit_test(stages_and_bounds_have_names_and_order),
