@@ -32,13 +32,11 @@ static void bell_write(struct bell *bell)
 {
     uint64_t one = 1;
     ssize_t rc;
+    atomic_store(&bell->rung, true); /* before it is readable: see bell_quiet */
     do {
         rc = write(bell->descriptor, &one, sizeof(one));
     } while (rc < 0 && errno == EINTR);
     assert(rc == sizeof(one)); /* it would take 2^64 rings that nobody heard to be refused */
-    /* After the write: whoever sees it finds the descriptor readable, or somebody else has read it for him. Before that
-     * an owner may be woken by a descriptor that it does not read: it is woken again until it sees this. */
-    atomic_store(&bell->rung, true);
 }
 
 void bell_ring(void *arg)
@@ -69,10 +67,15 @@ void bell_quiet(struct bell *bell)
     if (!atomic_load_explicit(&bell->rung, memory_order_relaxed) || !atomic_exchange(&bell->rung, false)) {
         return; /* an owner who polls would pay for a system call each time */
     }
+    /* Whoever rings now may write after the read below. */
+    bool more = atomic_load(&bell->ringing) > 0;
     uint64_t count;
     ssize_t rc;
     do {
         rc = read(bell->descriptor, &count, sizeof(count));
     } while (rc < 0 && errno == EINTR);
     assert(rc == sizeof(count) || errno == EAGAIN);
+    if (more) {
+        atomic_store(&bell->rung, true);
+    }
 }

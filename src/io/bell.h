@@ -9,7 +9,7 @@
 struct bell {
     int descriptor;
     atomic_bool woken;   /* bell_wake was called and the owner has not seen it */
-    atomic_bool rung;    /* the descriptor is readable, for bell_quiet */
+    atomic_bool rung;    /* the descriptor may be readable, for bell_quiet */
     atomic_uint ringing; /* threads inside bell_ring and bell_wake: bell_close waits for them to leave */
 };
 
