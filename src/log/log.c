@@ -214,6 +214,7 @@ static bool log_is_busy(const struct hf_log *log)
     return writer->in_flight > 0 || writer->sync.busy || log->pool.busy || log->seal.busy || log_space_is_busy(log);
 }
 
+/* Nothing is to come any more, unless it is appended. The mutex is held. */
 static bool log_is_quiet(struct hf_log *log)
 {
     const struct log_writer *writer = &log->writer;

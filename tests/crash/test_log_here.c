@@ -199,7 +199,7 @@ static void a_frame_takes_about_half_of_what_is_outstanding(void **unused)
     world_close(world);
 }
 
-/* The device works while the rest is encoded. Only in the thread that drives: nobody else may submit. */
+/* The device works while the rest is encoded. */
 static void a_full_frame_goes_to_the_device_with_the_append_that_finds_it_full(void **unused)
 {
     (void)unused;
@@ -220,6 +220,26 @@ static void a_full_frame_goes_to_the_device_with_the_append_that_finds_it_full(v
     }
     assert_int_equal(world->acknowledged, world->accepted);
     assert_int_equal(last_after_power_loss(world), world->accepted);
+    world_close(world);
+}
+
+/* A queue belongs to the thread that drives. */
+static void a_full_frame_of_another_thread_waits_for_the_turn(void **unused)
+{
+    (void)unused;
+    struct world *world = world_new(6);
+    uint64_t before = writes_of(world);
+    world->log->driver_thread = NULL; /* whoever ran the last turn, it was not this thread */
+    for (unsigned i = 0; i < 160; i++) {
+        assert_int_equal(world_append(world, 1000), 0);
+    }
+    assert_int_equal(writes_of(world), before);
+    for (unsigned i = 0; i < 4; i++) {
+        hf_log_turn(world->log);
+        sim_run_for(world->sim, 50 * MS);
+    }
+    hf_log_turn(world->log);
+    assert_int_equal(world->acknowledged, world->accepted);
     world_close(world);
 }
 
@@ -282,6 +302,7 @@ int main(void)
         cmocka_unit_test(large_writes_and_slow_devices_go_the_usual_way),
         cmocka_unit_test(a_frame_takes_about_half_of_what_is_outstanding),
         cmocka_unit_test(a_full_frame_goes_to_the_device_with_the_append_that_finds_it_full),
+        cmocka_unit_test(a_full_frame_of_another_thread_waits_for_the_turn),
         cmocka_unit_test(a_small_frame_is_held_back_behind_a_large_write),
         cmocka_unit_test(a_write_of_128_to_256_kib_goes_alone),
         cmocka_unit_test(H1_L18_a_write_in_the_drivers_thread_that_fails_is_final),

@@ -271,9 +271,40 @@ static void a_callback_may_wait_for_another_log(void **unused)
     fixture_tear_down(&other);
 }
 
+static unsigned files_in(const char *directory)
+{
+    unsigned count = 0;
+    DIR *opened = opendir(directory);
+    assert_non_null(opened);
+    for (const struct dirent *entry = readdir(opened); entry != NULL; entry = readdir(opened)) {
+        count += entry->d_name[0] != '.' && strstr(entry->d_name, "lock") == NULL;
+    }
+    closedir(opened);
+    return count;
+}
+
+/* Nobody else runs turns for him: the file that he needs next is begun all the same. */
+static void who_drives_and_only_waits_has_his_next_segment_made(void **unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    fixture_set_up(&fixture);
+    fixture.options.driver = HF_LOG_DRIVE_CALLER;
+    fixture.options.segment_size_bytes = 1 << 20;
+    fixture_open(&fixture);
+    assert_int_equal(fixture_append(&fixture, 1, 1, 1, "x"), 0);
+    unsigned before = files_in(fixture.directory);
+    for (uint64_t i = 2; i <= 240; i++) { /* a block each: the segment has 255 */
+        assert_int_equal(fixture_append(&fixture, 1, i, 1, "x"), 0);
+    }
+    assert_int_equal(files_in(fixture.directory), before + 1);
+    fixture_tear_down(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_drives_and_only_waits_has_his_next_segment_made),
         cmocka_unit_test(an_append_waits_for_space_in_a_full_queue),
         cmocka_unit_test(a_full_queue_refuses_who_does_not_wait),
         cmocka_unit_test(a_barrier_makes_everything_before_it_durable),

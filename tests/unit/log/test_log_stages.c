@@ -85,36 +85,6 @@ static void callbacks_are_measured_by_the_turn(void **unused)
     fixture_tear_down(&fixture);
 }
 
-static unsigned files_in(const char *directory)
-{
-    unsigned count = 0;
-    DIR *opened = opendir(directory);
-    assert_non_null(opened);
-    for (const struct dirent *entry = readdir(opened); entry != NULL; entry = readdir(opened)) {
-        count += entry->d_name[0] != '.' && strstr(entry->d_name, "lock") == NULL;
-    }
-    closedir(opened);
-    return count;
-}
-
-/* Nobody else runs turns for him: the file that he needs next is begun all the same. */
-static void who_drives_and_only_waits_has_his_next_segment_made(void **unused)
-{
-    (void)unused;
-    struct fixture fixture;
-    fixture_set_up(&fixture);
-    fixture.options.driver = HF_LOG_DRIVE_CALLER;
-    fixture.options.segment_size_bytes = 1 << 20;
-    fixture_open(&fixture);
-    assert_int_equal(fixture_append(&fixture, 1, 1, 1, "x"), 0);
-    unsigned before = files_in(fixture.directory);
-    for (uint64_t i = 2; i <= 240; i++) { /* a block each: the segment has 255 */
-        assert_int_equal(fixture_append(&fixture, 1, i, 1, "x"), 0);
-    }
-    assert_int_equal(files_in(fixture.directory), before + 1);
-    fixture_tear_down(&fixture);
-}
-
 static void a_sync_of_its_own_is_measured_under_the_relaxed_policies(void **unused)
 {
     (void)unused;
@@ -203,7 +173,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_write_is_measured_and_one_entry_of_64),
         cmocka_unit_test(callbacks_are_measured_by_the_turn),
-        cmocka_unit_test(who_drives_and_only_waits_has_his_next_segment_made),
         cmocka_unit_test(a_sync_of_its_own_is_measured_under_the_relaxed_policies),
         cmocka_unit_test(each_measurement_is_told_to_who_asks),
         cmocka_unit_test(stages_and_bounds_have_names_and_order),
