@@ -20,8 +20,9 @@
 #include "log/log_tell.h"
 
 #define LOG_LOCK_NAME "LOCK"
-/* Beside the writes: a sync, a preparation, an index file, an unlinking, collection. */
-#define LOG_QUEUE_DEPTH_EXTRA 5u
+/* Beside the writes: a sync, a preparation, an index file, an unlinking, collection, a search by time, and the next
+ * chunk of the cache. So none of them finds the queue full, which would be the end of the log. */
+#define LOG_QUEUE_DEPTH_EXTRA 7u
 
 /* ---- opening and closing ---- */
 
