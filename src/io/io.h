@@ -115,15 +115,16 @@ struct io_operation {
     uint64_t submitted_ns; /* out */
     uint64_t completed_ns; /* out */
     struct list link;      /* the queue's, while in flight; the reaper's list afterwards */
-    bool is_background;    /* IO_WORK: by a worker that runs below the other threads of the process */
+    bool is_background;    /* IO_WORK: by a worker that runs below the process's other threads, where it may have one */
     uint64_t progress;     /* the backend's own */
 };
 
-/* depth: at most that many operations in flight; HF_EINVALID above IO_QUEUE_DEPTH_MAX or 0. */
+/* depth: at most that many operations in flight; HF_EINVALID above IO_QUEUE_DEPTH_MAX or 0. HF_ENOMEM: the process may
+ * have no thread for IO_WORK. A queue has one from here on, so that nothing is refused later for want of one. */
 int io_queue_open(struct io *io, unsigned depth, struct io_queue **out);
 void io_queue_close(struct io_queue *queue); /* waits for what is in flight; accepts NULL */
-/* HF_EBUSY when `depth` operations are in flight; HF_ENOMEM when there is no thread for IO_WORK, and none can be
- * started: nothing was submitted, try again later. Submission may be deferred to io_queue_flush. */
+/* HF_EBUSY when `depth` operations are in flight: nothing was submitted. Submission may be deferred to
+ * io_queue_flush. */
 int io_queue_submit(struct io_queue *queue, struct io_operation *operation);
 int io_queue_flush(struct io_queue *queue);
 /* Appends completed operations to `done` (by their link); waits up to timeout_ns for the first one (0: polls;

@@ -46,16 +46,13 @@ static int threads_queue_submit(struct io_queue *base, struct io_operation *oper
         kernel_file_check_aligned(operation->file, operation->offset, operation->data, operation->size);
     }
     operation->submitted_ns = kernel_monotonic_ns();
-    struct workers *work = operation->is_background ? &queue->background : &queue->work;
-    int rc = workers_submit(operation->kind == IO_WORK ? work : &queue->writers, operation);
-    if (rc == HF_ENOMEM && operation->kind != IO_WORK) {
+    if (operation->kind == IO_WORK) {
+        workers_submit_work(&queue->work, &queue->background, operation);
+    } else if (workers_submit(&queue->writers, operation) != 0) {
         workers_run_here(&queue->writers, operation); /* a write is not refused for want of a thread: it is slower */
-        rc = 0;
     }
-    if (rc == 0) {
-        queue->in_flight++;
-    }
-    return rc;
+    queue->in_flight++;
+    return 0;
 }
 
 static int threads_queue_flush(struct io_queue *base)
@@ -159,6 +156,11 @@ int threads_queue_open(struct io *io, unsigned depth, struct io_queue **out)
     workers_init(&queue->writers, "hf-write", writers, &queue->done);
     workers_init(&queue->work, "hf-work", work, &queue->done);
     workers_init_background(&queue->background, "hf-background", work, &queue->done);
+    rc = workers_start(&queue->work);
+    if (rc != 0) {
+        threads_queue_close(&queue->queue);
+        return rc;
+    }
     *out = &queue->queue;
     return 0;
 }

@@ -150,10 +150,7 @@ static int uring_queue_submit(struct io_queue *base, struct io_operation *operat
     }
     operation->submitted_ns = kernel_monotonic_ns();
     if (operation->kind == IO_WORK) {
-        int rc = workers_submit(operation->is_background ? &queue->background : &queue->work, operation);
-        if (rc != 0) {
-            return rc;
-        }
+        workers_submit_work(&queue->work, &queue->background, operation);
         queue->work_in_flight++;
     } else if (operation->kind == IO_SYNC) {
         uring_queue_put_sync(queue, operation);
@@ -431,6 +428,11 @@ int uring_queue_open(struct io *io, unsigned depth, struct io_queue **out)
     unsigned work = depth < WORKERS_WORK_THREADS_MAX ? depth : WORKERS_WORK_THREADS_MAX;
     workers_init(&queue->work, "hf-work", work, &queue->done);
     workers_init_background(&queue->background, "hf-background", work, &queue->done);
+    rc = workers_start(&queue->work);
+    if (rc != 0) {
+        uring_queue_close(&queue->queue);
+        return rc;
+    }
     uring_queue_listen(queue);
     *out = &queue->queue;
     return 0;

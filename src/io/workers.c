@@ -90,9 +90,7 @@ static void *workers_run(void *arg)
     mutex_lock(&workers->mutex);
     for (;;) {
         while (list_empty(&workers->waiting) && !workers->closing) {
-            workers->idle_count++;
             condition_wait(&workers->ready, &workers->mutex);
-            workers->idle_count--;
         }
         if (list_empty(&workers->waiting)) {
             break;
@@ -100,12 +98,22 @@ static void *workers_run(void *arg)
         struct list *first = workers->waiting.next;
         list_remove(first);
         workers->waiting_count--;
+        workers->idle_count--;
         mutex_unlock(&workers->mutex);
         workers_run_here(workers, list_entry(first, struct io_operation, link));
         mutex_lock(&workers->mutex);
+        workers->idle_count++;
     }
     mutex_unlock(&workers->mutex);
     return NULL;
+}
+
+int workers_start(struct workers *workers)
+{
+    int rc = thread_start(workers->name, workers_run, workers, &workers->threads[workers->thread_count]);
+    workers->thread_count += rc == 0;
+    workers->idle_count += rc == 0;
+    return rc;
 }
 
 int workers_submit(struct workers *workers, struct io_operation *operation)
@@ -114,12 +122,8 @@ int workers_submit(struct workers *workers, struct io_operation *operation)
     mutex_lock(&workers->mutex);
     assert(!workers->closing);
     if (workers->waiting_count >= workers->idle_count && workers->thread_count < workers->thread_count_max) {
-        rc = thread_start(workers->name, workers_run, workers, &workers->threads[workers->thread_count]);
-        if (rc == 0) {
-            workers->thread_count++;
-        } else if (workers->thread_count > 0) {
-            rc = 0; /* slower, but those that run will come to it */
-        }
+        rc = workers_start(workers);
+        rc = workers->thread_count > 0 ? 0 : rc; /* slower, but those that run will come to it */
     }
     if (rc == 0) {
         list_append(&workers->waiting, &operation->link);
@@ -128,6 +132,15 @@ int workers_submit(struct workers *workers, struct io_operation *operation)
     }
     mutex_unlock(&workers->mutex);
     return rc;
+}
+
+void workers_submit_work(struct workers *work, struct workers *background, struct io_operation *operation)
+{
+    int rc = operation->is_background ? workers_submit(background, operation) : HF_ENOMEM;
+    if (rc != 0) {
+        rc = workers_submit(work, operation);
+        assert(rc == 0); /* it was started */
+    }
 }
 
 void workers_close(struct workers *workers)

@@ -1,5 +1,6 @@
 /* A few threads that run blocking operations of a queue. They start when there is more to do than idle threads, up to
- * a limit, and stay until the close. Private to the room. */
+ * a limit, and stay until the close. The first one may be had before it is needed, for those who could do nothing
+ * without it. Private to the room. */
 #ifndef IO_WORKERS_H
 #define IO_WORKERS_H
 
@@ -22,7 +23,7 @@ struct workers {
     struct condition ready;
     struct list waiting;
     unsigned waiting_count;
-    unsigned idle_count;
+    unsigned idle_count; /* threads that run nothing, also those that have yet to begin */
     bool closing;
     unsigned thread_count;
     unsigned thread_count_max;
@@ -36,8 +37,12 @@ struct workers {
 void workers_init(struct workers *workers, const char *name, unsigned thread_count_max, struct mailbox *done);
 void workers_init_background(struct workers *workers, const char *name, unsigned thread_count_max,
                              struct mailbox *done);
+/* Starts the first thread now. HF_ENOMEM; after success workers_submit never fails. */
+int workers_start(struct workers *workers);
 /* HF_ENOMEM when not even one thread could be started; nothing was taken then. */
 int workers_submit(struct workers *workers, struct io_operation *operation);
+/* IO_WORK: what is for the background goes to `work`, which is started, where `background` can have no thread. */
+void workers_submit_work(struct workers *work, struct workers *background, struct io_operation *operation);
 /* By the caller, where there is no thread for it: it is done on return. */
 void workers_run_here(struct workers *workers, struct io_operation *operation);
 /* io_give_way. Thread: any; only those that run background work rest. */

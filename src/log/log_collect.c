@@ -332,14 +332,11 @@ static int log_collect_next_group(struct hf_log *log)
     return more ? 0 : HF_ENOTFOUND;
 }
 
-/* 0: on it goes. HF_ENOTFOUND: all is placed. HF_ENOSPACE, HF_EBUSY: no room. HF_ENOMEM: no thread; the slice stays. */
+/* 0: on it goes. HF_ENOTFOUND: all is placed. HF_ENOSPACE, HF_EBUSY: no room. */
 static int log_collect_plan(struct hf_log *log)
 {
     struct log_collect *collect = &log->collect;
     int rc = 0;
-    if (collect->item_count > 0) {
-        return log_collect_submit(log, log_collect_read_work, LOG_COLLECT_READING);
-    }
     for (size_t groups = 0; groups < LOG_COLLECT_SLICE_ENTRIES && rc == 0; groups++) {
         if (collect->group != NULL && log_collect_fill(log)) {
             return collect->item_count > 0 ? log_collect_submit(log, log_collect_read_work, LOG_COLLECT_READING) : 0;
@@ -437,7 +434,7 @@ int log_collect_step(struct hf_log *log, uint64_t now_ns)
         log_collect_end(log, now_ns);
         return 0;
     }
-    if (rc == HF_ENOSPACE || rc == HF_EBUSY || rc == HF_ENOMEM) {
+    if (rc == HF_ENOSPACE || rc == HF_EBUSY) {
         collect->retry_ns = now_ns + LOG_COLLECT_RETRY_NS;
         return 0;
     }

@@ -65,7 +65,7 @@ struct log_collect {
     struct log_segment *victim; /* pinned while not idle */
     uint64_t check_ns;          /* when to decide again */
     uint64_t checked_position;  /* of the tail, when it was decided last */
-    uint64_t retry_ns;          /* there was no room to place something, or no thread */
+    uint64_t retry_ns;          /* there was no room to place something */
 
     struct io_operation operation;
     bool busy;

@@ -350,53 +350,24 @@ static uint64_t log_pool_write_until(const struct log_pool *pool, const struct l
     return waited_for ? size : log_pool_due_bytes(demand, size);
 }
 
-/* No thread can be started for it (a limit on processes, most likely): nothing was lost, and later there may be one. */
-static void log_pool_defer(struct log_pool *pool, uint64_t now_ns)
-{
-    if (pool->thread_retry_ns == 0) {
-        TRACE(TRACE_WARN, "log", "a log segment is not prepared for now: %s", hf_error_text());
-    }
-    pool->thread_retry_ns = now_ns + LOG_POOL_THREAD_RETRY_NS;
-}
-
-/* 0, also when it is put off: then the pool is not busy. */
-static int log_pool_submit(struct log_pool *pool, struct io_queue *queue, const struct log_pool_demand *demand,
-                           uint64_t now_ns)
+static int log_pool_submit(struct log_pool *pool, struct io_queue *queue, const struct log_pool_demand *demand)
 {
     pool->preparation.write_until = log_pool_write_until(pool, demand);
     pool->operation =
         (struct io_operation){.kind = IO_WORK, .work = log_prepare_work, .arg = &pool->preparation, .user = pool};
     int rc = io_queue_submit(queue, &pool->operation);
-    if (rc == HF_ENOMEM) {
-        log_pool_defer(pool, now_ns);
-        return 0;
-    }
-    pool->thread_retry_ns = 0;
     pool->busy = rc == 0;
     return rc == 0 ? 0 : error_wrap(rc, "preparing a log segment");
 }
 
-/* The preparation was put off before it began: the next attempt plans anew. */
-static void log_pool_take_back(struct log_pool *pool, const struct log_segment *target,
-                               const struct log_recyclable *recyclable)
-{
-    if (recyclable->number != 0) {
-        pool->recyclable[pool->recyclable_count++] = *recyclable;
-    }
-    if (pool->waited_for_count == 0 || target != pool->waited_for[0]) {
-        assert(pool->upcoming[pool->upcoming_count - 1] == target);
-        log_pool_give_up_from(pool, pool->upcoming_count - 1);
-    }
-}
-
 int log_pool_start(struct log_pool *pool, struct io_queue *queue, const struct log_pool_demand *demand, uint64_t now_ns)
 {
-    if (pool->busy || now_ns < pool->thread_retry_ns) {
+    if (pool->busy) {
         return 0;
     }
     if (log_pool_is_making(pool)) {
         bool due = log_pool_write_until(pool, demand) > pool->preparation.written;
-        return due ? log_pool_submit(pool, queue, demand, now_ns) : 0;
+        return due ? log_pool_submit(pool, queue, demand) : 0;
     }
     if (pool->no_space && !pool->retry_now && now_ns < pool->retry_ns) {
         return 0;
@@ -406,18 +377,16 @@ int log_pool_start(struct log_pool *pool, struct io_queue *queue, const struct l
         return 0;
     }
     pool->retry_now = false;
-    struct log_recyclable recyclable = log_pool_take_recyclable(pool, &target->header);
-    pool->preparation = (struct log_preparation){.io = pool->io,
-                                                 .directory = pool->directory,
-                                                 .header = target->header,
-                                                 .recycled_number = recyclable.number,
-                                                 .direct = pool->direct};
-    int rc = log_pool_submit(pool, queue, demand, now_ns);
-    if (pool->busy) {
+    pool->preparation =
+        (struct log_preparation){.io = pool->io,
+                                 .directory = pool->directory,
+                                 .header = target->header,
+                                 .recycled_number = log_pool_take_recyclable(pool, &target->header).number,
+                                 .direct = pool->direct};
+    int rc = log_pool_submit(pool, queue, demand);
+    if (rc == 0) {
         target->state = LOG_SEGMENT_PREPARING;
         pool->target = target;
-    } else if (rc == 0) {
-        log_pool_take_back(pool, target, &recyclable);
     }
     return rc;
 }
@@ -483,12 +452,15 @@ int log_pool_finish(struct log_pool *pool, uint64_t now_ns)
 
 bool log_pool_is_stuck(const struct log_pool *pool)
 {
-    return !pool->busy && pool->waited_for_count > 0 && (pool->no_space || pool->thread_retry_ns != 0);
+    return !pool->busy && pool->waited_for_count > 0 && pool->no_space;
 }
 
-/* What log_pool_start would do, or the driver never sleeps; but for a thread that is waited for. */
-static uint64_t log_pool_wanted_ns(const struct log_pool *pool, const struct log_pool_demand *demand)
+/* What log_pool_start would do, or the driver never sleeps. */
+uint64_t log_pool_deadline_ns(const struct log_pool *pool, const struct log_pool_demand *demand)
 {
+    if (pool->busy) {
+        return UINT64_MAX;
+    }
     if (log_pool_is_making(pool)) {
         return log_pool_write_until(pool, demand) > pool->preparation.written ? 0 : UINT64_MAX;
     }
@@ -498,13 +470,4 @@ static uint64_t log_pool_wanted_ns(const struct log_pool *pool, const struct log
     bool spare_wanted = (pool->upcoming_count == 0 && log_pool_due_bytes(demand, pool->segment_size_max_bytes) > 0) ||
                         log_pool_takes_recycled(pool, demand->log_bytes);
     return pool->waited_for_count > 0 || spare_wanted ? 0 : UINT64_MAX;
-}
-
-uint64_t log_pool_deadline_ns(const struct log_pool *pool, const struct log_pool_demand *demand)
-{
-    if (pool->busy) {
-        return UINT64_MAX;
-    }
-    uint64_t wanted_ns = log_pool_wanted_ns(pool, demand);
-    return wanted_ns > pool->thread_retry_ns ? wanted_ns : pool->thread_retry_ns;
 }

@@ -17,7 +17,6 @@
 #define LOG_POOL_UPCOMING_MAX       4u
 #define LOG_POOL_WAITED_FOR_MAX     64u
 #define LOG_POOL_RETRY_NS           UINT64_C(25000000)  /* after the device was full */
-#define LOG_POOL_THREAD_RETRY_NS    UINT64_C(100000000) /* after no thread could be started for a step */
 #define LOG_POOL_FREE_AGE_NS        UINT64_C(100000000) /* how old a look at the free space may be */
 #define LOG_POOL_STEP_SIZE          (256u << 10)        /* of zeros, at a time */
 
@@ -66,7 +65,6 @@ struct log_pool {
     bool headroom_left; /* or would have taken the headroom: so there is that */
     bool retry_now;
     uint64_t retry_ns;
-    uint64_t thread_retry_ns; /* not 0: no thread could be started for the last step, so nothing is before then */
     uint64_t free_bytes;
     uint64_t free_looked_ns;
 };
@@ -102,13 +100,12 @@ struct log_segment *log_pool_take(struct log_pool *pool, uint64_t frame_length, 
 /* Offers the file of a segment that was given up, whose number no trailer needs any more. False: it is not wanted. */
 bool log_pool_offer(struct log_pool *pool, const struct log_segment_header *header, uint64_t log_bytes);
 
-/* Driver: starts the next step of a preparation when one is due. Returns 0, also when no thread can be started for it,
- * which is tried again after LOG_POOL_THREAD_RETRY_NS; else the error of a submission. */
+/* Driver: starts the next step of a preparation when one is due. Returns 0, or the error of a submission. */
 int log_pool_start(struct log_pool *pool, struct io_queue *queue, const struct log_pool_demand *demand,
                    uint64_t now_ns);
 /* Driver: the operation completed. Returns 0, also when the device was full; else the error that poisons. */
 int log_pool_finish(struct log_pool *pool, uint64_t now_ns);
-/* Frames wait for a file that cannot be made: the device is full, or no thread can be started. */
+/* Frames wait for a file that cannot be made: the device is full. */
 bool log_pool_is_stuck(const struct log_pool *pool);
 /* When log_pool_start has something to do: 0 is now, UINT64_MAX is when an operation completes or the tail is fuller.
  */

@@ -120,10 +120,6 @@ static int log_release_dispose(struct hf_log *log, uint64_t now_ns)
     struct log_release *release = &log->release;
     int rc = 0;
     release->pinned_ns = 0;
-    if (now_ns < release->thread_retry_ns) {
-        return 0;
-    }
-    release->thread_retry_ns = 0;
     while (rc == 0 && release->given_up_count > 0 && !release->busy) {
         struct log_segment *segment = release->given_up[0];
         if (!log_release_is_declared(log, segment)) {
@@ -135,10 +131,6 @@ static int log_release_dispose(struct hf_log *log, uint64_t now_ns)
         }
         if (!log_pool_offer(&log->pool, &segment->header, log->segments.size_bytes)) {
             rc = log_release_start(log, segment->header.number);
-        }
-        if (rc == HF_ENOMEM) {
-            release->thread_retry_ns = now_ns + LOG_RELEASE_THREAD_RETRY_NS;
-            return 0;
         }
         release->released_count++;
         release->released_bytes += segment->header.size_bytes;
@@ -185,7 +177,7 @@ uint64_t log_release_deadline_ns(const struct hf_log *log)
     if (found) {
         return release->held_until_ns;
     }
-    return !declared ? UINT64_MAX : release->given_up[0]->pins > 0 ? release->pinned_ns : release->thread_retry_ns;
+    return !declared ? UINT64_MAX : release->given_up[0]->pins > 0 ? release->pinned_ns : 0;
 }
 
 uint64_t log_release_bytes(const struct log_release *release)

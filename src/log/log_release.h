@@ -19,9 +19,8 @@
 #include "io/io.h"
 #include "log/log_segment.h"
 
-#define LOG_RELEASE_PINNED_NS       UINT64_C(10000000) /* how often a segment that is still read is looked at */
-#define LOG_RELEASE_THREAD_RETRY_NS UINT64_C(100000000)
-#define LOG_RELEASE_HELD_NS         UINT64_C(1000000000) /* and one that damage holds */
+#define LOG_RELEASE_PINNED_NS UINT64_C(10000000)   /* how often a segment that is still read is looked at */
+#define LOG_RELEASE_HELD_NS   UINT64_C(1000000000) /* and one that damage holds */
 
 struct hf_log;
 
@@ -32,8 +31,7 @@ struct log_release {
     struct log_segment **given_up; /* oldest first; they wait for a trailer, and for their readers */
     size_t given_up_count;
     size_t given_up_capacity;
-    uint64_t pinned_ns;       /* when to look again at one that is read; 0: none is */
-    uint64_t thread_retry_ns; /* no thread could be started to unlink it */
+    uint64_t pinned_ns; /* when to look again at one that is read; 0: none is */
 
     struct io_operation operation;
     bool busy;

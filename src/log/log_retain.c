@@ -236,9 +236,6 @@ static int log_retain_start_search(struct hf_log *log, const struct log_retained
     retain->operation =
         (struct io_operation){.kind = IO_WORK, .work = log_retain_search, .arg = retain, .user = retain};
     int rc = io_queue_submit(log->queue, &retain->operation);
-    if (rc == HF_ENOMEM) {
-        return 0; /* no thread can be started: the next scan tries again */
-    }
     if (rc != 0) {
         return error_wrap(rc, "searching the log by time");
     }

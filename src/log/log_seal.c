@@ -354,8 +354,7 @@ static void log_seal_free_job(struct log_seal_job *job)
     }
 }
 
-/* The job's next step, on the segment that it is about. Where no thread can be started for it the job is given up:
- * there is no index file for a while, and that is all. */
+/* The job's next step, on the segment that it is about. */
 static int log_seal_run(struct hf_log *log, struct log_segment *segment, enum log_seal_task task)
 {
     static int (*const works[])(void *) = {log_seal_build_work, log_seal_write_work, log_seal_build_work,
@@ -367,15 +366,7 @@ static int log_seal_run(struct hf_log *log, struct log_segment *segment, enum lo
     int rc = io_queue_submit(log->queue, &seal->operation);
     if (rc != 0) {
         log_seal_free_job(&seal->job);
-        rc = error_wrap(rc, "reading a log segment in the background");
-    }
-    if (rc == HF_ENOMEM) {
-        TRACE(TRACE_WARN, "log", "a log segment gets no index file for now: %s", hf_error_text());
-        seal->retry_ns = io_monotonic_ns(log->io) + LOG_SEAL_RETRY_NS;
-        return 0;
-    }
-    if (rc != 0) {
-        return rc;
+        return error_wrap(rc, "reading a log segment in the background");
     }
     segment->pins++; /* not given up meanwhile */
     seal->segment = segment;

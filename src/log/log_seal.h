@@ -27,7 +27,7 @@
 #include "log/log_index_build.h"
 #include "log/log_segment.h"
 
-#define LOG_SEAL_RETRY_NS       UINT64_C(1000000000) /* after the device was full, or no thread to be had */
+#define LOG_SEAL_RETRY_NS       UINT64_C(1000000000) /* after the device was full */
 #define LOG_SEAL_DELAY_NS       UINT64_C(2000000000) /* from the last byte of a small segment to its index file */
 #define LOG_SEAL_STEP_BYTES     (UINT64_C(8) << 20)
 #define LOG_SEAL_EARLY_SHARE    8u /* of a segment that is being filled: an early step goes through so much at least */

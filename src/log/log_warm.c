@@ -13,15 +13,13 @@ static int log_warm_work(void *arg)
 void log_warm_start(struct hf_log *log)
 {
     struct log_warm *warm = &log->warm;
-    if (warm->busy || warm->is_off || !log_tail_cache_wants_chunk(&log->cache)) {
+    if (warm->busy || !log_tail_cache_wants_chunk(&log->cache)) {
         return;
     }
     warm->size = log->cache.chunk_size;
     warm->operation =
         (struct io_operation){.kind = IO_WORK, .work = log_warm_work, .arg = warm, .user = warm, .is_background = true};
-    int rc = io_queue_submit(log->queue, &warm->operation);
-    warm->busy = rc == 0;
-    warm->is_off = rc != 0 && rc != HF_EBUSY;
+    warm->busy = io_queue_submit(log->queue, &warm->operation) == 0;
 }
 
 void log_warm_finish(struct hf_log *log)

@@ -20,7 +20,6 @@ struct log_warm {
     struct log_chunk *chunk; /* the worker's while busy */
     size_t size;
     bool busy;
-    bool is_off; /* no thread could be started: whoever appends goes without help */
 };
 
 void log_warm_start(struct hf_log *log);  /* when a chunk is wanted, and nothing is under way */

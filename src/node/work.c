@@ -4,15 +4,6 @@
 #include <stddef.h>
 
 #include "base/error.h"
-#include "base/trace.h"
-
-/* The process may have no more threads, and there is none yet that would come to the piece: it is not lost. */
-static void work_wait(struct work *work, struct work_item *item)
-{
-    TRACE(TRACE_WARN, "node", "work in the background waits: %s", hf_error_text());
-    list_append(work->waiting.next, &item->waiting); /* back to the front */
-    loop_timer_set(work->loop, &work->retry, loop_now_ms(work->loop) + WORK_RETRY_MS);
-}
 
 static void work_pump(struct work *work)
 {
@@ -21,12 +12,7 @@ static void work_pump(struct work *work)
         list_remove(&item->waiting);
         item->operation = (struct io_operation){
             .kind = IO_WORK, .work = item->run, .arg = item->arg, .user = item, .is_background = true};
-        int rc = io_queue_submit(work->queue, &item->operation);
-        if (rc == HF_ENOMEM) {
-            work_wait(work, item);
-            return;
-        }
-        if (rc != 0) {
+        if (io_queue_submit(work->queue, &item->operation) != 0) {
             return; /* the process is dead: nothing is done any more */
         }
         work->in_flight++;
@@ -54,14 +40,9 @@ static void work_ready(void *arg)
     work_pump(work);
 }
 
-static void work_retry(void *arg)
-{
-    work_pump(arg);
-}
-
 int work_open(struct io *io, struct loop *loop, struct work *work)
 {
-    *work = (struct work){.loop = loop, .retry = {.fire = work_retry, .arg = work}};
+    *work = (struct work){.loop = loop};
     list_init(&work->waiting);
     int rc = io_queue_open(io, WORK_IN_FLIGHT_MAX, &work->queue);
     if (rc == 0) {
@@ -74,7 +55,6 @@ void work_close(struct work *work)
 {
     if (work->watch != NULL) {
         loop_watch_close(work->loop, work->watch);
-        loop_timer_stop(work->loop, &work->retry);
     }
     io_queue_close(work->queue);
     *work = (struct work){0};

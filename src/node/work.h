@@ -11,8 +11,7 @@
 #include "io/io.h"
 #include "net/loop.h"
 
-#define WORK_IN_FLIGHT_MAX 16u   /* pieces; more wait, in order */
-#define WORK_RETRY_MS      1000u /* when not even one thread could be started */
+#define WORK_IN_FLIGHT_MAX 16u /* pieces; more wait, in order */
 
 struct work {
     struct loop *loop;
@@ -20,7 +19,6 @@ struct work {
     struct loop_watch *watch;
     struct list waiting;
     unsigned in_flight;
-    struct loop_timer retry;
 };
 
 /* The owner's memory; zeroed is idle. */

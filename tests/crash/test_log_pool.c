@@ -1,7 +1,6 @@
 /* links: log sim */
 /* The files to come, on a device that is nearly full or slow: no byte of them is counted twice, nothing waits for a
  * file that cannot be made, and nobody turns in vain meanwhile. */
-#include "crash/refusing_queue.h"
 #include "unit/log/log_model.h"
 
 #include "log/log.h"
@@ -214,70 +213,6 @@ static void no_file_is_kept_for_later_while_frames_wait_for_its_room(void **unus
 
 /* ---- without a thread ---- */
 
-/* As the driver would: sleeps until the pool's deadline. Returns how long, in milliseconds, or what was over. */
-static uint64_t sleep_and_step(struct world *world, const struct log_pool_demand *demand, uint64_t tries_max)
-{
-    uint64_t begin_ns = sim_now_ns(world->sim);
-    for (uint64_t i = 0; i < tries_max; i++) {
-        uint64_t deadline_ns = log_pool_deadline_ns(&world->pool, demand);
-        if (deadline_ns == UINT64_MAX) {
-            break;
-        }
-        if (deadline_ns > sim_now_ns(world->sim)) {
-            sim_run_for(world->sim, deadline_ns - sim_now_ns(world->sim));
-        }
-        struct list done;
-        list_init(&done);
-        assert_int_equal(log_pool_start(&world->pool, world->queue, demand, sim_now_ns(world->sim)), 0);
-        if (!world->pool.busy) {
-            continue;
-        }
-        sim_run_for(world->sim, 100 * MS);
-        assert_int_equal(io_queue_reap(world->queue, &done, 0), 1);
-        list_remove(&world->pool.operation.link);
-        assert_int_equal(log_pool_finish(&world->pool, sim_now_ns(world->sim)), 0);
-    }
-    return (sim_now_ns(world->sim) - begin_ns) / MS;
-}
-
-/* Before the first step and between steps; a spare, and what frames wait for; a new file, and one that came back. */
-static void a_step_without_a_thread_is_tried_again_later_and_costs_no_file(void **unused)
-{
-    (void)unused;
-    for (unsigned i = 0; i < 8; i++) {
-        bool waited_for = (i & 1) != 0;
-        bool recycled = (i & 2) != 0;
-        bool between = (i & 4) != 0;
-        struct world world;
-        struct log_pool_demand demand = {.log_bytes = MIB, .tail_bytes = MIB, .tail_used = MIB / 2};
-        world_open(&world);
-        struct refusing_queue refusing = refusing_queue_open(world.queue, 3, 0);
-        struct log_segment_header header = {.number = 1, .size_bytes = MIB, .incarnation = 5};
-        assert_true(!recycled || log_pool_offer(&world.pool, &header, MIB)); /* its file is gone: a new one is made */
-        if (between) {
-            world_step(&world, MIB / 2);
-        }
-        world.queue = &refusing.base;
-        struct log_segment *taken = waited_for ? log_pool_take(&world.pool, 4096, MIB) : NULL;
-        demand.tail_used = MIB;
-        bool nothing_left = between && recycled && !waited_for; /* it was whole at once */
-        uint64_t slept_ms = sleep_and_step(&world, &demand, 3);
-        assert_true(nothing_left || slept_ms == 200);
-        assert_int_equal(log_pool_is_stuck(&world.pool), waited_for && refusing.asked > 0);
-        assert_int_equal(world.pool.recyclable_count, recycled && !between);
-        sleep_and_step(&world, &demand, 100);
-        assert_false(log_pool_is_stuck(&world.pool));
-        assert_true(log_pool_deadline_ns(&world.pool, &demand) == UINT64_MAX);
-        assert_true(waited_for || log_pool_ready_bytes(&world.pool) > 0);
-        if (waited_for) {
-            assert_int_equal(taken->state, LOG_SEGMENT_READY);
-            log_segment_close(taken);
-        }
-        world.queue = refusing.inner;
-        world_close(&world);
-    }
-}
-
 /* ---- in a log ---- */
 
 struct logged {
@@ -402,7 +337,6 @@ int main(void)
         cmocka_unit_test(what_frames_wait_for_is_never_larger_than_the_room_that_there_is),
         cmocka_unit_test(a_burst_is_promised_no_more_files_than_there_is_room_for),
         cmocka_unit_test(no_file_is_kept_for_later_while_frames_wait_for_its_room),
-        cmocka_unit_test(a_step_without_a_thread_is_tried_again_later_and_costs_no_file),
         cmocka_unit_test(an_entry_leaves_room_to_make_room_in_the_last_file_that_is_being_made),
         cmocka_unit_test(the_driver_sleeps_while_nothing_that_is_due_for_a_sync_can_be_synced),
     };

@@ -9,6 +9,7 @@
 #include "base/mailbox.h"
 #include "base/rng.h"
 #include "contract/io_fixture.h"
+#include "no_threads.h"
 
 #define SENDER_COUNT  4u
 #define MESSAGE_COUNT 5000u /* of each sender */
@@ -227,7 +228,8 @@ static int job_run(void *arg)
 static void job_submit(struct io_queue *queue, struct job *job, unsigned number)
 {
     job->number = number;
-    job->operation = (struct io_operation){.kind = IO_WORK, .work = job_run, .arg = job, .user = job};
+    job->operation = (struct io_operation){
+        .kind = IO_WORK, .work = job_run, .arg = job, .user = job, .is_background = number % 2 == 1};
     io_cases_assert_ok(io_queue_submit(queue, &job->operation));
     job->in_flight = true;
 }
@@ -277,6 +279,42 @@ static void work_of_many_threads_comes_back_once_each_with_its_own_result(void *
     free(jobs);
 }
 
+/* The first thread is there since the open. What is for the background has none of its own then. */
+static void work_is_done_although_no_thread_can_be_started_for_it(void **state)
+{
+    struct io_fixture *fixture = io_cases_fixture(state);
+    struct io_queue *queue = NULL;
+    struct job jobs[8] = {0};
+    io_cases_assert_ok(io_queue_open(fixture->io, 8, &queue));
+    size_t usual = no_threads_begin();
+    for (unsigned i = 0; i < 8; i++) {
+        job_submit(queue, &jobs[i], i);
+    }
+    struct list done;
+    list_init(&done);
+    for (unsigned finished = 0; finished < 8;) {
+        finished += io_queue_reap(queue, &done, UINT64_MAX);
+    }
+    no_threads_end(usual);
+    list_each_safe (&done, item) {
+        list_remove(item);
+        job_check(list_entry(item, struct io_operation, link)->user);
+    }
+    io_queue_close(queue);
+}
+
+static void a_queue_that_gets_no_thread_is_not_opened(void **state)
+{
+    struct io_fixture *fixture = io_cases_fixture(state);
+    struct io_queue *queue = NULL;
+    size_t usual = no_threads_begin();
+    assert_int_equal(io_queue_open(fixture->io, 8, &queue), HF_ENOMEM);
+    no_threads_end(usual);
+    assert_null(queue);
+    io_cases_assert_ok(io_queue_open(fixture->io, 8, &queue));
+    io_queue_close(queue);
+}
+
 /* Two mounts that every machine has. */
 static void mounts_are_told_apart_where_the_kernel_tells(void **state)
 {
@@ -291,6 +329,8 @@ static void mounts_are_told_apart_where_the_kernel_tells(void **state)
     X(an_executor_that_is_stopped_and_woken_ends_wherever_it_is)     \
     X(a_queue_may_close_as_soon_as_the_last_wake_was_seen)           \
     X(work_of_many_threads_comes_back_once_each_with_its_own_result) \
+    X(work_is_done_although_no_thread_can_be_started_for_it)         \
+    X(a_queue_that_gets_no_thread_is_not_opened)                     \
     X(mounts_are_told_apart_where_the_kernel_tells)
 
 #define COAT(name)                                       \

@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include "base/trace.h"
 #include "no_threads.h"
 #include "node/work.h"
 
@@ -39,7 +38,7 @@ static void too_late(void *arg)
     loop_stop(((struct scene *)arg)->loop);
 }
 
-static void work_for_which_no_thread_could_be_started_is_done_later(void **state)
+static void work_is_done_although_no_thread_can_be_started_for_it(void **state)
 {
     struct scene scene = {0};
     struct io *io = NULL;
@@ -50,10 +49,10 @@ static void work_for_which_no_thread_could_be_started_is_done_later(void **state
     for (unsigned i = 0; i < PIECES; i++) {
         work_start(&scene.work, &scene.items[i], run_piece, piece_done, &scene);
     }
-    no_threads_end(usual);
     scene.timer = (struct loop_timer){.fire = too_late, .arg = &scene};
     loop_timer_set(scene.loop, &scene.timer, loop_now_ms(scene.loop) + 20000);
     loop_run(scene.loop);
+    no_threads_end(usual);
     assert_int_equal(scene.done, PIECES);
     loop_timer_stop(scene.loop, &scene.timer);
     work_close(&scene.work);
@@ -61,13 +60,10 @@ static void work_for_which_no_thread_could_be_started_is_done_later(void **state
     io_close(io);
 }
 
-static void drop_line(void *arg, enum trace_level level, const char *line) {}
-
 int main(void)
 {
-    trace_set_sink(drop_line, NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(work_for_which_no_thread_could_be_started_is_done_later),
+        cmocka_unit_test(work_is_done_although_no_thread_can_be_started_for_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
