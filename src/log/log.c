@@ -424,15 +424,21 @@ static uint64_t log_deadline_locked(struct hf_log *log)
     return first_ns;
 }
 
+void log_drive_rest(struct hf_log *log)
+{
+    log->driver_until_ns = log_deadline_locked(log);
+    log->driver_asleep = log->driver_until_ns != 0;
+}
+
 /* One turn; waits up to timeout_ns for something to reap. */
 unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_kind kind)
 {
     struct list done;
     list_init(&done);
     log->turning = true;
-    log->driver_thread = &log_thread_mark;
     io_queue_reap(log->queue, &done, timeout_ns);
     mutex_lock(&log->mutex);
+    log->driver_thread = &log_thread_mark;
     log->driver_asleep = false;
     uint64_t now_ns = io_monotonic_ns(log->io);
     log_reap(log, &done, now_ns);
@@ -457,8 +463,7 @@ unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_k
     }
     log_tell_owner(log);
     if (log->options.driver == HF_LOG_DRIVE_CALLER) {
-        log->driver_until_ns = log_deadline_locked(log);
-        log->driver_asleep = log->driver_until_ns != 0;
+        log_drive_rest(log);
     }
     mutex_unlock(&log->mutex);
     if (ran > 0) {

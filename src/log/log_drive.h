@@ -10,6 +10,9 @@ enum log_turn_kind { LOG_TURN_POLLS, LOG_TURN_MAY_BLOCK, LOG_TURN_HERE };
 unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_kind kind);
 /* How long the driver may sleep; notes that it does. Driver. */
 uint64_t log_drive_sleep_ns(struct hf_log *log);
+/* The caller's loop goes to sleep, or runs a turn that is due at once: notes until when it needs none, so that it is
+ * woken for what comes before. Driver. The mutex is held. */
+void log_drive_rest(struct hf_log *log);
 /* The driver itself has appended, and a frame is full: it goes to the device now and not with the next turn, so that
  * the device works while more is encoded. True: io_queue_flush it, without the mutex. The mutex is held. */
 bool log_drive_push(struct hf_log *log);

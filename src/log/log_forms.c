@@ -129,8 +129,12 @@ static void log_append_end_alone(struct hf_log *log)
         condition_broadcast(&log->changed);
     }
     /* Somebody who drives and appends only so would never make room for himself. */
-    bool due = log->options.driver == HF_LOG_DRIVE_CALLER && log_drive_is_due(log, io_monotonic_ns(log->io));
+    bool drives = log->options.driver == HF_LOG_DRIVE_CALLER;
+    bool due = drives && log_drive_is_due(log, io_monotonic_ns(log->io));
     bool wake = log_drive_needs_wake(log);
+    if (drives && !due) {
+        log_drive_rest(log);
+    }
     mutex_unlock(&log->mutex);
     if (wake) {
         io_queue_wake(log->queue);
