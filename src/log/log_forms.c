@@ -122,8 +122,8 @@ static void log_drive_until(struct hf_log *log, const struct log_waiting *waitin
     }
 }
 
-/* Nothing is waited for: refused, or durable without a turn. Gives the mutex back. */
-static void log_append_end_alone(struct hf_log *log)
+/* Nothing is waited for: refused with rc, or durable without a turn. Returns rc; gives the mutex back. */
+static int log_append_end_alone(struct hf_log *log, int rc)
 {
     if (log->changed_waiters > 0) {
         condition_broadcast(&log->changed);
@@ -140,8 +140,12 @@ static void log_append_end_alone(struct hf_log *log)
         io_queue_wake(log->queue);
     }
     if (due) {
+        char text[ERROR_TEXT_SIZE_MAX]; /* the turn and its callbacks may meet errors of their own */
+        error_text_copy(text, sizeof(text));
         log_drive_turn(log, 0, LOG_TURN_POLLS);
+        rc = rc != 0 ? error_restore(rc, text) : 0;
     }
+    return rc;
 }
 
 /* Until everything that was appended so far is acknowledged. Gives the mutex back. */
@@ -186,8 +190,7 @@ static int log_append_blocking(struct hf_log *log, const struct hf_log_batch *ba
     log->driver_asleep = log->driver_asleep && log->options.driver != HF_LOG_DRIVE_CALLER;
     rc = log_append_locked(log, batch, (struct log_waiter){0}, acknowledge);
     if (rc != 0 || log_alone_append(log, &rc)) {
-        log_append_end_alone(log);
-        return rc;
+        return log_append_end_alone(log, rc);
     }
     return log_append_await(log, acknowledge);
 }

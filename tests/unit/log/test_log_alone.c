@@ -313,6 +313,35 @@ static void who_drives_and_was_refused_is_woken_by_others(void **unused)
     each_driver(run_hears_after_refusal);
 }
 
+static void fail_in_callback(void *arg, int result)
+{
+    (void)result;
+    assert_int_equal(hf_log_batch_append(arg, 0, NULL, 0), HF_EINVALID);
+}
+
+/* The turn that is due is run all the same, and its callbacks meet errors of their own. */
+static void run_refused_beside_callback(struct fixture *fixture)
+{
+    if (!drives(fixture)) {
+        return;
+    }
+    settle(fixture);
+    assert_int_equal(append_in(fixture, 1, 1, fail_in_callback, fixture->batch), 0);
+    hf_log_turn(fixture->log);
+    for (int i = 0; fixture_state(fixture, 1).durable_index == 0; i++) {
+        assert_true(i < PATIENCE_MS);
+        usleep(1000);
+        assert_int_equal(append_in(fixture, 1, 7, NULL, NULL), HF_ECONFLICT);
+        assert_non_null(strstr(hf_error_text(), "7"));
+    }
+}
+
+static void why_an_append_was_refused_outlives_the_turn_that_was_due(void **unused)
+{
+    (void)unused;
+    each_driver(run_refused_beside_callback);
+}
+
 /* ---- appends of others while somebody drives ---- */
 
 #define OTHERS  3u
@@ -372,6 +401,7 @@ int main(void)
         cmocka_unit_test(H1_L18_a_write_made_alone_that_fails_is_told_once_to_everybody),
         cmocka_unit_test(who_drives_and_waited_for_an_append_is_woken_by_others),
         cmocka_unit_test(who_drives_and_was_refused_is_woken_by_others),
+        cmocka_unit_test(why_an_append_was_refused_outlives_the_turn_that_was_due),
         cmocka_unit_test(one_thread_waits_for_its_appends_while_others_have_callbacks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
