@@ -402,7 +402,7 @@ static void log_take_ready(struct hf_log *log)
 /* The mutex is held. */
 static uint64_t log_deadline_locked(struct hf_log *log)
 {
-    if (log_writer_has_work(&log->writer)) {
+    if (log_writer_has_work(&log->writer) || log_stages_is_full(&log->stages)) {
         return 0;
     }
     uint64_t writer_ns = log_writer_deadline_ns(&log->writer);
@@ -615,7 +615,7 @@ bool log_drive_push(struct hf_log *log)
 
 bool log_drive_is_due(struct hf_log *log, uint64_t now_ns)
 {
-    return log_is_busy(log) || log->warm.busy || log_deadline_locked(log) <= now_ns;
+    return log_is_busy(log) || log->warm.busy || log->stages.pending_count > 0 || log_deadline_locked(log) <= now_ns;
 }
 
 bool log_drive_needs_wake(struct hf_log *log)

@@ -27,6 +27,11 @@ static inline bool log_stages_samples(struct log_stages *stages)
 {
     return stages->sample++ % LOG_STAGES_SAMPLE == 0;
 }
+/* So many are to be handed out that the driver should not wait until there is something else to do. */
+static inline bool log_stages_is_full(const struct log_stages *stages)
+{
+    return stages->pending_count >= LOG_STAGES_PENDING_MAX / 2;
+}
 /* from_ns > to_ns (clocks of two threads) counts as 0. */
 void log_stages_note(struct log_stages *stages, enum hf_log_stage stage, uint64_t from_ns, uint64_t to_ns,
                      uint64_t entries, uint64_t bytes);
