@@ -186,6 +186,7 @@ TESTS = {
     'LOG_SPARE_AT_ONCE': [Kill('test_log_pool', '^a_file_to_come')],
     'LOG_INDEX_AT_ONCE': [Kill(MARGINS, '^a_small_segment')],
     'LOG_INDEX_IN_ONE_STEP': [Kill(MARGINS, '^no_step_of')],
+    'LOG_CHUNK_BESIDE_APPENDS': [Kill(MARGINS, '^the_next_chunk_of_the_cache')],
     'LOG_COLLECT_EAGERLY': [Kill(MARGINS, '^entries_are_moved')],
     'LOG_COLLECT_DAMAGE_UNTOLD': [Kill(COLLECT_CRASH, '^P2_damage_that_collection_meets')],
     'EMBED_STATE_NOT_EXCHANGED': [Kill('test_embed_sim', '^an_embedders_machine')],

@@ -95,6 +95,7 @@
     X(LOG_SPARE_AT_ONCE, "the device writes zeros for a file to come in one go")                  \
     X(LOG_INDEX_AT_ONCE, "index files are made for segments that may soon be given up")           \
     X(LOG_INDEX_IN_ONE_STEP, "an index file is made in one step, however large the segment")      \
+    X(LOG_CHUNK_BESIDE_APPENDS, "the cache's next chunk is cleared as urgently as a write")       \
     X(LOG_COLLECT_EAGERLY, "entries are moved that the next compaction would have dropped")       \
     X(LOG_COLLECT_DAMAGE_UNTOLD, "P2: damage that collection meets is told to nobody")            \
     X(EMBED_STATE_NOT_EXCHANGED, "H7: a loaded state does not take the machine's place")          \

@@ -1,5 +1,6 @@
 #include "log/log_warm.h"
 
+#include "base/mutation.h"
 #include "log/log_state.h"
 #include "log/log_tail_cache.h"
 
@@ -17,8 +18,11 @@ void log_warm_start(struct hf_log *log)
         return;
     }
     warm->size = log->cache.chunk_size;
-    warm->operation =
-        (struct io_operation){.kind = IO_WORK, .work = log_warm_work, .arg = warm, .user = warm, .is_background = true};
+    warm->operation = (struct io_operation){.kind = IO_WORK,
+                                            .work = log_warm_work,
+                                            .arg = warm,
+                                            .user = warm,
+                                            .is_background = !MUTATED(LOG_CHUNK_BESIDE_APPENDS)};
     warm->busy = io_queue_submit(log->queue, &warm->operation) == 0;
 }
 

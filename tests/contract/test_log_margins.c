@@ -29,6 +29,10 @@ struct world {
     uint64_t step_largest;
     unsigned steps_most; /* on one segment */
     unsigned steps;
+    bool chunk_under_way; /* after the turn before */
+    size_t chunks_resting;
+    unsigned chunks_made;      /* in the background */
+    unsigned chunks_otherwise; /* that rest, too: in a turn, as urgently as a write, or filled before */
 };
 
 static void world_done(void *arg, int result)
@@ -43,10 +47,25 @@ static uint64_t world_now_ns(const struct world *world)
     return io_monotonic_ns(sim_host_io(world->host));
 }
 
+/* What is made in the background was given to a worker below the others by an earlier turn. */
+static void world_look_for_chunks(struct world *world)
+{
+    const struct log_warm *warm = &world->log->warm;
+    size_t resting = world->log->cache.resting_count;
+    if (resting > world->chunks_resting) {
+        bool is_made = world->chunk_under_way && warm->operation.is_background;
+        world->chunks_made += is_made;
+        world->chunks_otherwise += !is_made;
+    }
+    world->chunks_resting = resting;
+    world->chunk_under_way = warm->busy;
+}
+
 /* Notes the step that is under way. */
 static void world_look(struct world *world)
 {
     const struct log_seal *seal = &world->log->seal;
+    world_look_for_chunks(world);
     if (!seal->busy || seal->job.task != LOG_SEAL_BUILD) {
         return;
     }
@@ -78,16 +97,21 @@ static void world_run(struct world *world, uint64_t ms)
     }
 }
 
-static void world_open(struct world *world, uint64_t segment_size_bytes)
+static void world_open_with_cache(struct world *world, uint64_t segment_size_bytes, uint64_t tail_cache_bytes)
 {
     *world = (struct world){0};
     world->sim = sim_open(1, NULL);
     world->host = sim_host_add(world->sim, NULL, NULL);
     hf_log_options_init(&world->options);
     world->options.segment_size_bytes = segment_size_bytes;
-    world->options.tail_cache_bytes = 1;
+    world->options.tail_cache_bytes = tail_cache_bytes;
     assert_int_equal(hf_log_batch_open(&world->batch), 0);
     assert_int_equal(log_open(sim_host_io(world->host), DIRECTORY, &world->options, &world->log), 0);
+}
+
+static void world_open(struct world *world, uint64_t segment_size_bytes)
+{
+    world_open_with_cache(world, segment_size_bytes, 1);
 }
 
 static void world_close(struct world *world)
@@ -245,6 +269,32 @@ static void a_state_alone_is_moved_soon(void **unused)
     world_close(&world);
 }
 
+/* ---- the tail cache ---- */
+
+/* To clear a chunk takes a processor for milliseconds: no turn has them, and no appender should wait for that
+ * processor. */
+static void the_next_chunk_of_the_cache_is_made_in_the_background_and_in_no_turn(void **unused)
+{
+    (void)unused;
+    struct world world;
+    world_open_with_cache(&world, 64 * MIB, 64 * MIB);
+    size_t chunk_size = world.log->cache.chunk_size;
+    world_fill(&world, chunk_size / 8, 64 * KIB);
+    world_run(&world, 100);
+    assert_int_equal(world.chunks_made, 0); /* who writes little gets little */
+    for (unsigned chunks = 1; chunks <= 3; chunks++) {
+        struct log_chunk *filled = list_entry(world.log->cache.chunks.previous, struct log_chunk, link);
+        world_fill(&world, chunk_size / 2, 64 * KIB);
+        world_run(&world, 100);
+        assert_int_equal(world.chunks_made, chunks);
+        assert_int_equal(world.chunks_otherwise, 0);
+        while (list_entry(world.log->cache.chunks.previous, struct log_chunk, link) == filled) {
+            world_put(&world, BUSY, ++world.last, 64 * KIB);
+        }
+    }
+    world_close(&world);
+}
+
 int main(void)
 {
     planted_prepare();
@@ -255,6 +305,7 @@ int main(void)
         cmocka_unit_test(entries_are_moved_when_more_is_dead_than_a_segment_of_the_full_size),
         cmocka_unit_test(entries_are_moved_later_when_the_log_was_large_lately),
         cmocka_unit_test(a_state_alone_is_moved_soon),
+        cmocka_unit_test(the_next_chunk_of_the_cache_is_made_in_the_background_and_in_no_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
