@@ -229,7 +229,8 @@ typedef void hf_log_done(void *arg, int result);
  * HF_ETOOBIG, HF_EPOISONED, HF_ECLOSED. The batch may be cleared and reused at once. An empty batch is a barrier.
  * done may be NULL. */
 HF_API int hf_log_append(struct hf_log *log, const struct hf_log_batch *batch, hf_log_done *done, void *arg);
-/* The same, and waits. With HF_LOG_DRIVE_CALLER the calling thread drives the turns itself. */
+/* The same, and waits. With HF_LOG_DRIVE_CALLER only the driver may wait, here and in what else says so, and drives the
+ * turns itself. */
 HF_API int hf_log_append_wait(struct hf_log *log, const struct hf_log_batch *batch);
 
 /* When an append counts as done. Acknowledgements of one kind run in the order of the appends. */
@@ -328,7 +329,8 @@ HF_API int hf_log_hold_open(struct hf_log *log, uint64_t group, uint64_t index, 
 HF_API void hf_log_hold_move(struct hf_log_hold *hold, uint64_t index);
 HF_API void hf_log_hold_close(struct hf_log_hold *hold); /* accepts NULL */
 
-/* ---- Driving (HF_LOG_DRIVE_CALLER; driver thread only) ---- */
+/* ---- Driving (HF_LOG_DRIVE_CALLER; driver thread only) ----
+ * A thread that drives must not end while something is outstanding: io_uring cancels what it has submitted. */
 
 /* One turn: reaps completed writes, runs their callbacks, starts the next write. Never blocks. Returns how many
  * callbacks ran. */
@@ -354,7 +356,8 @@ struct hf_log_group_state {
     uint32_t snapshot_name_size;
     bool exists;
     bool removed;
-    bool damaged;           /* see hf_log_damage_next; appends to it are refused with HF_ECORRUPT */
+    bool damaged;           /* see hf_log_damage_next; appends to it are refused with HF_ECORRUPT, unless it does not
+                             * exist, or was removed: then a life of it may be among what is lost */
     bool state_lost;        /* its newest hard state is among what is lost: the group may have voted, and acknowledged
                              * entries, that nobody here knows of. Entries alone cannot repair it */
     uint64_t segments_held; /* files that hold something live of it */

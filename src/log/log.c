@@ -705,9 +705,9 @@ int hf_log_group_state(struct hf_log *log, uint64_t group_id, struct hf_log_grou
         log_group_describe(group, out);
         out->segments_held = log_group_segments_held(group, ++log->segments.mark);
     }
-    if (!out->exists && !out->removed && log->lost_unknown) {
-        out->damaged = out->state_lost = true;
-    }
+    bool may_be_lost = out->removed ? out->state_lost : log->lost_unknown; /* all that there was of it */
+    out->damaged |= !out->exists && may_be_lost;
+    out->state_lost = out->damaged && (out->state_lost || !out->exists);
     mutex_unlock(&log->mutex);
     return 0;
 }

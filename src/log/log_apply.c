@@ -537,6 +537,8 @@ void log_apply_finish(struct log_apply *apply)
         struct log_apply_place place = {.segment = &nowhere};
         log_group_settle(group);
         if (!group->bounds.exists) {
+            /* What came after its removal may have been a new life of it. */
+            group->state_lost = group->removed && group->holes_cleared < apply->holes;
             continue;
         }
         log_apply_check_whole(apply, group, &place);

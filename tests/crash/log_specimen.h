@@ -112,15 +112,18 @@ static inline void specimen_fill(struct specimen *specimen, struct hf_log *log)
     hf_log_batch_close(batch);
 }
 
-static inline struct specimen *specimen_open(void)
+typedef void specimen_filler(struct specimen *specimen, struct hf_log *log);
+
+/* fill: every batch in a frame of one block. */
+static inline struct specimen *specimen_open_with(uint64_t seed, specimen_filler *fill)
 {
     struct specimen *specimen = memory_new(sizeof(*specimen));
     struct hf_log *log = NULL;
-    specimen->sim = sim_open(1, NULL);
+    specimen->sim = sim_open(seed, NULL);
     specimen->host = sim_host_add(specimen->sim, NULL, NULL);
     hf_log_options_init(&specimen->options);
     assert_int_equal(log_open(sim_host_io(specimen->host), DIRECTORY, &specimen->options, &log), 0);
-    specimen_fill(specimen, log);
+    fill(specimen, log);
     for (int i = 0; i < 5; i++) { /* the trailer of the idle log declares the rest */
         sim_run_for(specimen->sim, 4 * MS);
         hf_log_turn(log);
@@ -136,6 +139,11 @@ static inline struct specimen *specimen_open(void)
     sim_disk_choose_outcome(specimen->host, 0);
     specimen->image = sim_image_take(specimen->host);
     return specimen;
+}
+
+static inline struct specimen *specimen_open(void)
+{
+    return specimen_open_with(1, specimen_fill);
 }
 
 static inline void specimen_close(struct specimen *specimen)

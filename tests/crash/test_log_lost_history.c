@@ -1,0 +1,294 @@
+/* links: log sim */
+/* Records of any kind are lost from the middle of a log: entries, truncations, compactions, resets, removals, votes, of
+ * histories that Raft allows. What is not called damaged is right; what a peer's entries make whole is right, too; and
+ * the next open says the same. HAZARDS row 3. */
+#include "crash/log_specimen.h"
+
+#include "base/trace.h"
+
+#define SEEDS       5u
+#define BATCHES     24u
+#define PAYLOAD_MAX 100u
+#define ROUNDS_MAX  64u /* of putting something back, per group */
+
+static struct rng history_rng;
+
+/* What compactions took away, by group and index, and up to where they did; from a reset or removal on anew. */
+static struct {
+    struct model_entry entries[MODEL_ENTRIES_MAX];
+    uint64_t index;
+    uint64_t reset;
+} history_compacted[SPECIMEN_GROUPS];
+
+/* ---- a history that Raft allows: what is committed stays, and the commit index never falls ---- */
+
+static uint64_t history_term(const struct model_group *group)
+{
+    uint64_t term = group->count > 0 || group->anchored ? model_term(group, model_last(group)) : 1;
+    term = group->hard_state.term > term ? group->hard_state.term : term;
+    return term + rng_below(&history_rng, 4) / 3;
+}
+
+static void history_append(struct model_group *group, struct hf_log_batch *batch, uint64_t id)
+{
+    uint64_t term = history_term(group);
+    for (uint64_t i = rng_below(&history_rng, 4) + 1; i > 0; i--) {
+        struct model_entry entry = {.term = term,
+                                    .payload_seed = rng_next(&history_rng) >> 20,
+                                    .payload_size = (uint32_t)rng_below(&history_rng, PAYLOAD_MAX)};
+        model_append(group, batch, id, model_last(group) + 1, entry);
+    }
+}
+
+static void history_hard_state(struct model_group *group, struct hf_log_batch *batch, uint64_t id)
+{
+    uint64_t last = model_last(group);
+    uint64_t commit = group->hard_state.commit;
+    commit = commit < last ? rng_between(&history_rng, commit, last) : commit;
+    struct hf_hard_state state = {history_term(group), rng_below(&history_rng, 3), commit};
+    model_hard_state(group, batch, id, state);
+}
+
+static void history_compact(struct model_group *group, struct hf_log_batch *batch, size_t i)
+{
+    uint64_t index = rng_between(&history_rng, group->floor + 1, group->hard_state.commit);
+    for (uint64_t at = group->floor + 1; at <= index; at++) {
+        history_compacted[i].entries[at] = group->entries[at - group->floor - 1];
+    }
+    history_compacted[i].index = index;
+    model_compact(group, batch, model_group_id(i), index);
+}
+
+static void history_restart(struct model_group *group, struct hf_log_batch *batch, size_t i, uint64_t from)
+{
+    history_compacted[i].index = history_compacted[i].reset = 0;
+    if (rng_chance(&history_rng, 1, 2)) {
+        model_remove(group, batch, model_group_id(i));
+        return;
+    }
+    history_compacted[i].reset = from + rng_below(&history_rng, 10);
+    model_reset(group, batch, model_group_id(i), history_compacted[i].reset, history_term(group));
+}
+
+static void history_step(struct model_group *group, struct hf_log_batch *batch, size_t i)
+{
+    uint64_t id = model_group_id(i);
+    uint64_t last = model_last(group);
+    uint64_t commit = group->hard_state.commit;
+    uint64_t choice = rng_below(&history_rng, 100);
+    if (choice < 55 || !group->exists) {
+        history_append(group, batch, id);
+    } else if (choice < 70 && group->count > 0 && commit < last) {
+        uint64_t low = commit > group->floor ? commit : group->floor;
+        model_truncate(group, batch, id, rng_between(&history_rng, low + 1, last));
+    } else if (choice < 85) {
+        history_hard_state(group, batch, id);
+    } else if (choice < 92 && commit > group->floor) {
+        history_compact(group, batch, i);
+    } else {
+        history_restart(group, batch, i, last > commit ? last : commit);
+    }
+}
+
+static void history_fill(struct specimen *specimen, struct hf_log *log)
+{
+    struct hf_log_batch *batch = NULL;
+    assert_int_equal(hf_log_batch_open(&batch), 0);
+    memset(history_compacted, 0, sizeof(history_compacted));
+    for (unsigned i = 0; i < BATCHES; i++) {
+        for (uint64_t steps = rng_below(&history_rng, 3) + 1; steps > 0; steps--) {
+            size_t group = rng_below(&history_rng, SPECIMEN_GROUPS);
+            history_step(&specimen->model.groups[group], batch, group);
+        }
+        append_and_wait(specimen, log, batch);
+    }
+    hf_log_batch_close(batch);
+}
+
+/* ---- putting back ---- */
+
+/* Entries in first … last as they were appended. False: nobody has them, or they are refused. */
+static bool put_back(const struct model_group *model, struct hf_log *log, uint64_t id, uint64_t first, uint64_t last)
+{
+    static uint8_t payloads[MODEL_ENTRIES_MAX][PAYLOAD_MAX];
+    struct hf_log_batch *batch = NULL;
+    if (first <= model->floor || last > model_last(model)) {
+        return false;
+    }
+    assert_int_equal(hf_log_batch_open(&batch), 0);
+    for (uint64_t index = first; index <= last; index++) {
+        const struct model_entry *entry = &model->entries[index - model->floor - 1];
+        uint8_t *payload = payloads[index - model->floor - 1];
+        model_payload(payload, entry);
+        struct hf_entry sent = {.index = index,
+                                .term = entry->term,
+                                .timestamp_ms = entry->payload_seed,
+                                .type = (enum hf_entry_type)(HF_ENTRY_NORMAL + entry->payload_seed % 4),
+                                .payload = {payload, entry->payload_size}};
+        assert_int_equal(hf_log_batch_repair(batch, id, &sent, 1), 0);
+    }
+    int rc = hf_log_append(log, batch, NULL, NULL);
+    hf_log_batch_close(batch);
+    return rc == 0;
+}
+
+struct outcome {
+    unsigned closed; /* its vote is lost, or records contradict each other: nothing but a reset helps */
+    unsigned healed;
+    unsigned kept; /* damaged, and a peer's entries did not help */
+    unsigned whole;
+};
+
+static void heal_group(const struct model_group *model, struct hf_log *log, uint64_t id)
+{
+    uint64_t first = 0;
+    uint64_t last = 0;
+    for (unsigned i = 0; i < ROUNDS_MAX && hf_log_missing(log, id, 0, &first, &last) == 0; i++) {
+        if (!put_back(model, log, id, first, last)) {
+            return;
+        }
+    }
+}
+
+/* Where nothing but a compaction was lost, what it took away is there again; the rest is as it was. */
+static void heard_of_compactions(const struct specimen *specimen, struct hf_log *log, size_t i,
+                                 struct model_group *model)
+{
+    struct hf_log_group_state state;
+    *model = specimen->model.groups[i];
+    hf_log_group_state(log, model_group_id(i), &state);
+    if (state.first_index > model->floor || !model->exists) {
+        return;
+    }
+    uint64_t more = model->floor + 1 - state.first_index;
+    assert_true(model->floor <= history_compacted[i].index);
+    assert_true(model->count + more <= MODEL_ENTRIES_MAX && state.first_index > history_compacted[i].reset);
+    memmove(model->entries + more, model->entries, model->count * sizeof(model->entries[0]));
+    memcpy(model->entries, history_compacted[i].entries + state.first_index, more * sizeof(model->entries[0]));
+    model->count += more;
+    model->floor -= more;
+    model->anchored = false;
+}
+
+static void expect_right_or_damaged(struct specimen *specimen, struct hf_log *log, const char *where, bool was_healed,
+                                    bool *damaged)
+{
+    static struct model_group model;
+    for (size_t i = 0; i < SPECIMEN_GROUPS; i++) {
+        struct hf_log_group_state state;
+        struct model_difference difference = {""};
+        hf_log_group_state(log, model_group_id(i), &state);
+        damaged[i] = state.damaged;
+        model = specimen->model.groups[i];
+        if (!state.damaged) {
+            heard_of_compactions(specimen, log, i, &model);
+        }
+        if (!state.damaged && model_group_differs(&difference, log, model_group_id(i), &model)) {
+            fail_msg("%s, %s: silently %s", where, was_healed ? "healed" : "as it was found", difference.text);
+        }
+    }
+}
+
+static void look_and_heal(struct specimen *specimen, const char *where, struct outcome *outcome)
+{
+    bool before[SPECIMEN_GROUPS];
+    bool after[SPECIMEN_GROUPS];
+    bool later[SPECIMEN_GROUPS];
+    struct hf_log_batch *barrier = NULL;
+    struct hf_log *log = open_log(specimen, where);
+    expect_right_or_damaged(specimen, log, where, false, before);
+    for (size_t i = 0; i < SPECIMEN_GROUPS; i++) {
+        struct hf_log_group_state state;
+        hf_log_group_state(log, model_group_id(i), &state);
+        if (before[i]) {
+            heal_group(&specimen->model.groups[i], log, model_group_id(i));
+        }
+        outcome->closed += state.state_lost;
+    }
+    assert_int_equal(hf_log_batch_open(&barrier), 0);
+    append_and_wait(specimen, log, barrier);
+    hf_log_batch_close(barrier);
+    expect_right_or_damaged(specimen, log, where, true, after);
+    hf_log_close(log);
+    log = open_log(specimen, where);
+    expect_right_or_damaged(specimen, log, where, true, later);
+    hf_log_close(log);
+    for (size_t i = 0; i < SPECIMEN_GROUPS; i++) {
+        assert_int_equal(later[i], after[i]);
+        assert_true(before[i] || !after[i]);
+        outcome->whole += !before[i];
+        outcome->healed += before[i] && !after[i];
+        outcome->kept += after[i];
+    }
+}
+
+static void each_history(void (*damage)(struct specimen *specimen, uint64_t seed, struct outcome *outcome),
+                         struct outcome *outcome)
+{
+    const char *seeds = getenv("HOLDFAST_SEEDS");
+    uint64_t count = seeds != NULL ? strtoull(seeds, NULL, 10) : SEEDS;
+    for (uint64_t seed = 1; seed <= count; seed++) {
+        rng_seed(&history_rng, seed);
+        struct specimen *specimen = specimen_open_with(seed, history_fill);
+        damage(specimen, seed, outcome);
+        specimen_close(specimen);
+    }
+}
+
+static void lose_frames(struct specimen *specimen, uint64_t seed, struct outcome *outcome)
+{
+    uint64_t blocks = specimen->end / LOG_FORMAT_BLOCK_SIZE;
+    for (uint64_t block = 1; block < blocks; block++) {
+        uint64_t count = 1 + (block + seed) % 3;
+        count = block + count < blocks ? count : 1; /* the last one declares the rest */
+        char where[64];
+        snprintf(where, sizeof(where), "seed %llu, %llu blocks from %llu", (unsigned long long)seed,
+                 (unsigned long long)count, (unsigned long long)block);
+        specimen_restore(specimen);
+        overwrite(specimen, block * LOG_FORMAT_BLOCK_SIZE, count * LOG_FORMAT_BLOCK_SIZE, 0x5a);
+        look_and_heal(specimen, where, outcome);
+    }
+}
+
+static void H3_lost_frames_of_any_history_are_told_or_healed(void **unused)
+{
+    (void)unused;
+    struct outcome outcome = {0};
+    each_history(lose_frames, &outcome);
+    assert_true(outcome.healed > 50 && outcome.closed > 50 && outcome.whole > 50);
+}
+
+static void flip_bits(struct specimen *specimen, uint64_t seed, struct outcome *outcome)
+{
+    for (uint64_t offset = LOG_FORMAT_SEGMENT_HEADER_SIZE + seed; offset < specimen->end;
+         offset += offset % 4096 < 900 ? 61 : 800) {
+        char where[64];
+        snprintf(where, sizeof(where), "seed %llu, offset %llu", (unsigned long long)seed, (unsigned long long)offset);
+        specimen_restore(specimen);
+        assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, offset, (unsigned)(offset % 8)), 0);
+        look_and_heal(specimen, where, outcome);
+    }
+}
+
+static void H3_a_flipped_bit_in_any_history_is_told_or_healed(void **unused)
+{
+    (void)unused;
+    struct outcome outcome = {0};
+    each_history(flip_bits, &outcome);
+    assert_true(outcome.healed > 50 && outcome.closed > 50 && outcome.whole > 50);
+}
+
+static void say_nothing(void *arg, enum trace_level level, const char *line)
+{
+    (void)arg, (void)level, (void)line;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(H3_lost_frames_of_any_history_are_told_or_healed),
+        cmocka_unit_test(H3_a_flipped_bit_in_any_history_is_told_or_healed),
+    };
+    trace_set_sink(say_nothing, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
