@@ -121,6 +121,72 @@ static void an_event_loop_takes_completions_by_token(void **unused)
     each_variant(run_tokens);
 }
 
+/* Nothing of them is outstanding, however many there were. */
+static void run_refused_tokens(struct fixture *fixture)
+{
+    struct hf_log_completion completion = {0};
+    struct hf_log_append_options options = {.poll = true, .token = 7};
+    for (unsigned i = 0; i < 20; i++) { /* more than the queue takes */
+        assert_int_equal(append_with(fixture, i == 0 ? 9 : 11, &options), i == 0 ? 0 : HF_ECONFLICT);
+        for (unsigned tries = 0; i == 0 && wait_completions(fixture, &completion, 1) == 0; tries++) {
+            assert_true(tries < 6000);
+        }
+    }
+    assert_int_equal(completion.token, 7);
+    assert_int_equal(hf_log_poll(fixture->log, &completion, 1), 0);
+    assert_int_equal(append_with(fixture, 10, &options), 0);
+}
+static void a_refused_append_leaves_no_token_behind(void **unused)
+{
+    each_variant(run_refused_tokens);
+}
+
+/* It is not the queue that keeps him waiting, and nobody ends what does. */
+static void run_in_vain(struct fixture *fixture)
+{
+    struct hf_log_append_options patient = {.wait_ms = 20};
+    assert_int_equal(fixture_append(fixture, 1, 1, 1, "before"), 0);
+    assert_int_equal(hf_log_install_begin(fixture->log, 1, 5, 2, bytes_of_text("snapshot")), 0);
+    assert_int_equal(append_with(fixture, 2, &patient), HF_EBUSY);
+    assert_non_null(strstr(hf_error_text(), "after 20 ms"));
+    assert_int_equal(hf_log_install_cancel(fixture->log, 1), 0);
+    assert_int_equal(append_with(fixture, 2, &patient), 0);
+}
+static void who_waits_in_vain_is_told_when_his_time_is_over(void **unused)
+{
+    each_variant(run_in_vain);
+}
+
+static void count_good(void *arg, int result)
+{
+    assert_int_equal(result, 0);
+    ++*(unsigned *)arg;
+}
+
+/* Each kind of acknowledgement, when there is nothing left to wait for and when there is. */
+static void run_barriers_of_each_kind(struct fixture *fixture)
+{
+    static const enum hf_log_acknowledge kinds[] = {HF_LOG_ACK_POLICY, HF_LOG_ACK_WRITTEN, HF_LOG_ACK_DURABLE};
+    struct hf_log_append_options impatient = {0};
+    uint64_t next = 1;
+    for (unsigned i = 0; i < 6; i++) {
+        unsigned done = 0;
+        struct hf_log_append_options barrier = {.acknowledge = kinds[i % 3], .done = count_good, .arg = &done};
+        if (i < 3) {
+            assert_int_equal(append_with(fixture, next++, &impatient), 0);
+        }
+        hf_log_batch_clear(fixture->batch);
+        assert_int_equal(hf_log_append_with(fixture->log, fixture->batch, &barrier), 0);
+        assert_int_equal(hf_log_sync(fixture->log), 0); /* also what acknowledges the barrier before it */
+        assert_int_equal(done, 1);
+        assert_int_equal(fixture_state(fixture, 1).durable_index, next - 1);
+    }
+}
+static void a_barrier_of_any_kind_is_called_back_once(void **unused)
+{
+    each_variant(run_barriers_of_each_kind);
+}
+
 static void note(void *arg, int result)
 {
     *(int *)arg = result;
@@ -147,6 +213,48 @@ static void L59_closing_completes_what_is_queued(void **unused)
         }
         fixture_close(&fixture);
         assert_true(results[0] == 0 && results[1] == 0 && results[2] == 0);
+        fixture_tear_down(&fixture);
+    }
+}
+
+struct successor {
+    struct fixture *fixture;
+    struct hf_log_batch *batch;
+    int appended;
+    int told;
+};
+
+static void append_successor(void *arg, int result)
+{
+    struct successor *successor = arg;
+    assert_int_equal(result, 0);
+    successor->appended = hf_log_append(successor->fixture->log, successor->batch, note, &successor->told);
+}
+
+/* What was queued before is seen through; what its callbacks append is not, and is refused. */
+static void L59_a_callback_of_the_close_appends_nothing_more(void **unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
+        struct fixture fixture;
+        struct successor successor = {.fixture = &fixture, .appended = 1, .told = 1};
+        struct hf_entry second = fixture_entry(2, 1, "too late");
+        struct hf_entry first = fixture_entry(1, 1, "in time");
+        fixture_set_up(&fixture);
+        fixture.options = variants[i];
+        fixture_open(&fixture);
+        assert_int_equal(hf_log_batch_open(&successor.batch), 0);
+        assert_int_equal(hf_log_batch_append(successor.batch, 1, &second, 1), 0);
+        assert_int_equal(hf_log_batch_append(fixture.batch, 1, &first, 1), 0);
+        assert_int_equal(hf_log_append(fixture.log, fixture.batch, append_successor, &successor), 0);
+        struct hf_log *log = fixture.log;
+        assert_int_equal(hf_log_close(log), 0);
+        fixture.log = NULL;
+        assert_true(successor.appended == HF_ECLOSED || (successor.appended == 0 && successor.told == 0));
+        assert_true(successor.appended == HF_ECLOSED || fixture.options.driver == HF_LOG_DRIVE_THREAD);
+        fixture_open(&fixture);
+        assert_int_equal(fixture_state(&fixture, 1).last_index, successor.appended == 0 ? 2 : 1);
+        hf_log_batch_close(successor.batch);
         fixture_tear_down(&fixture);
     }
 }
@@ -309,7 +417,11 @@ int main(void)
         cmocka_unit_test(a_full_queue_refuses_who_does_not_wait),
         cmocka_unit_test(a_barrier_makes_everything_before_it_durable),
         cmocka_unit_test(an_event_loop_takes_completions_by_token),
+        cmocka_unit_test(a_refused_append_leaves_no_token_behind),
+        cmocka_unit_test(who_waits_in_vain_is_told_when_his_time_is_over),
+        cmocka_unit_test(a_barrier_of_any_kind_is_called_back_once),
         cmocka_unit_test(L59_closing_completes_what_is_queued),
+        cmocka_unit_test(L59_a_callback_of_the_close_appends_nothing_more),
         cmocka_unit_test(what_would_wait_is_refused_inside_a_callback_and_so_is_the_close),
         cmocka_unit_test(a_callback_may_wait_for_another_log),
     };

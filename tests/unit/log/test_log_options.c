@@ -174,6 +174,10 @@ static void a_log_that_is_only_read_makes_nothing_and_takes_nothing(void **unuse
     assert_int_equal(hf_log_group_create(log, 1, 7), HF_EUNSUPPORTED);
     assert_int_equal(hf_log_reserve(log, 1), HF_EUNSUPPORTED);
     assert_int_equal(hf_log_poll_descriptor(log), -1);
+    assert_int_equal(hf_log_descriptor(log), -1);
+    assert_int_equal(hf_log_turn(log), 0);
+    assert_int_equal(hf_log_turn_wait(log, UINT64_C(1000000000)), 0);
+    assert_int_equal(hf_log_capacity_bytes(log), 0);
     hf_log_close(log);
     assert_int_not_equal(access(path, F_OK), 0);
     free(path);
