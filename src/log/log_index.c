@@ -32,6 +32,7 @@ static void log_index_account(struct log_index_block *block, uint64_t count, uin
 {
     block->body_bytes += body_bytes;
     block->segment->live_entries += count;
+    block->segment->lived_entries += count;
     block->segment->live_bytes += body_bytes;
 }
 

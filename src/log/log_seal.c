@@ -118,6 +118,12 @@ static uint64_t log_seal_durable_end(const struct hf_log *log, const struct log_
     return oldest->segment->header.number > segment->header.number ? end : LOG_FORMAT_SEGMENT_HEADER_SIZE;
 }
 
+/* More than a third of what was written to it is gone already: the rest will follow, and it is given up. */
+static bool log_seal_is_leaving(const struct log_segment *segment)
+{
+    return segment->live_entries * 3 < segment->lived_entries * 2 && !MUTATED(LOG_INDEX_AT_ONCE);
+}
+
 /* A segment of at least half of the full size, of which not everything is written or durable, of which the next frames
  * to go through are; NULL: there is none. Later they would have to be read again. */
 static struct log_segment *log_seal_next_early(const struct hf_log *log)
@@ -135,7 +141,8 @@ static struct log_segment *log_seal_next_early(const struct hf_log *log)
     uint64_t offset = begun ? seal->early_build->summary.offset_end : LOG_FORMAT_SEGMENT_HEADER_SIZE;
     uint64_t step = log->options.segment_size_bytes / LOG_SEAL_EARLY_SHARE;
     step = step < LOG_SEAL_STEP_BYTES ? step : LOG_SEAL_STEP_BYTES;
-    return log_seal_durable_end(log, segment) >= offset + step ? segment : NULL;
+    bool due = log_seal_durable_end(log, segment) >= offset + step;
+    return due && !log_seal_is_leaving(segment) ? segment : NULL;
 }
 
 static void log_seal_drop_early(struct log_seal *seal)
@@ -181,7 +188,7 @@ static uint64_t log_seal_due_ns(const struct hf_log *log, const struct log_segme
     }
     for (const struct log_segment *each = segment; each != NULL && each->header.number < below && recent < recent_max;
          each = log_seal_segment(log, each->header.number + 1)) {
-        recent += each->header.size_bytes;
+        recent += log_seal_is_leaving(each) ? 0 : each->header.size_bytes;
     }
     return recent >= recent_max || MUTATED(LOG_INDEX_AT_ONCE) ? 0 : segment->left_ns + LOG_SEAL_DELAY_NS;
 }

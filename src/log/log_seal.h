@@ -10,7 +10,8 @@
  * a reader would, so that each damaged one is reported with group, index and term.
  *
  * A log that is compacted often gives its segments up before they are worth an index file: so the newest ones, up to
- * half a full-size segment together, wait for LOG_SEAL_DELAY_NS. An open would scan them.
+ * half a full-size segment together, wait for LOG_SEAL_DELAY_NS, and so does one of whose entries more than a third are
+ * gone by then. An open would scan them.
  *
  * An index file is a convenience, so its failures are not the log's: a full device is tried again later, other errors
  * leave the segment without one. The exception is a failed sync of the directory, which may have concerned a segment's

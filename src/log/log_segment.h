@@ -45,8 +45,9 @@ struct log_segment {
     /* The account of what the running log still needs of it; when all are 0 it is dead. Kept by log_index and log_group
      * wherever something finds or loses its place here. */
     uint64_t live_entries;
-    uint64_t live_bytes;  /* of the entries' bodies */
-    uint32_t live_states; /* hard states and floors of groups */
+    uint64_t lived_entries; /* those that are not live any more included */
+    uint64_t live_bytes;    /* of the entries' bodies */
+    uint32_t live_states;   /* hard states and floors of groups */
 
     uint64_t mark; /* who counts segments marks those it has counted */
     enum log_segment_index index_state;

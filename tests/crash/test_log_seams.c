@@ -501,6 +501,57 @@ static void an_index_file_is_begun_while_its_segment_is_being_filled(void **unus
     world_close(world);
 }
 
+/* What is compacted soon after it was written is given up before an index file would be of use. */
+static void no_index_file_is_made_of_segments_that_are_being_emptied(void **unused)
+{
+    (void)unused;
+    struct world *world = world_new(7);
+    world->options.segment_size_bytes = 64 << 10;
+    world->options.write_size_max_bytes = 64 << 10;
+    world_reopen(world, "open");
+    unsigned young = 0;
+    for (uint64_t i = 1; i <= 80; i++) {
+        for (uint64_t entry = 0; entry < 5; entry++) {
+            world_put(world, 0, 5 * i + entry, 500);
+        }
+        world_append(world);
+        world_compact(world, 0, 5 * i);
+        world_turns(world, 20);
+        const struct log_segment_table *table = &world->log->segments;
+        for (size_t at = 0; i > 20 && at + 1 < table->count; at++) {
+            const struct log_segment *segment = table->items[at];
+            if (io_monotonic_ns(sim_host_io(world->host)) < segment->left_ns + LOG_SEAL_DELAY_NS) {
+                assert_int_equal(segment->index_state, LOG_SEGMENT_INDEX_NONE);
+                young++;
+            }
+        }
+    }
+    assert_true(young > 10);
+    world_check(world, "emptied");
+    world_close(world);
+}
+
+/* A third is gone of what was written, or less: the rest is worth an index file, and gets it at once. */
+static void an_index_file_is_made_of_a_segment_that_stays(void **unused)
+{
+    (void)unused;
+    struct world *world = world_new(8);
+    world->options.segment_size_bytes = 64 << 10;
+    world->options.write_size_max_bytes = 64 << 10;
+    world_reopen(world, "open");
+    for (uint64_t i = 1; i <= 40; i++) {
+        world_put(world, 0, i, 5000);
+        world_append(world);
+        world_turns(world, 20);
+    }
+    const struct log_segment_table *table = &world->log->segments;
+    const struct log_segment *segment = table->items[table->count - 2];
+    world_turns(world, 20);
+    assert_true(io_monotonic_ns(sim_host_io(world->host)) < segment->left_ns + LOG_SEAL_DELAY_NS);
+    assert_int_not_equal(segment->index_state, LOG_SEGMENT_INDEX_NONE);
+    world_close(world);
+}
+
 static void say_nothing(void *arg, enum trace_level level, const char *line)
 {
     (void)arg, (void)level, (void)line;
@@ -519,6 +570,8 @@ int main(void)
         cmocka_unit_test(H4_a_name_that_a_failed_open_left_is_not_built_upon),
         cmocka_unit_test(L57_no_group_is_passed_over_while_others_come),
         cmocka_unit_test(an_index_file_is_begun_while_its_segment_is_being_filled),
+        cmocka_unit_test(no_index_file_is_made_of_segments_that_are_being_emptied),
+        cmocka_unit_test(an_index_file_is_made_of_a_segment_that_stays),
         cmocka_unit_test(H19_an_index_file_tells_damage_from_a_torn_end),
         cmocka_unit_test(L57_one_bad_block_never_makes_the_front_missing),
     };
