@@ -643,7 +643,7 @@ int hf_log_group_open(struct hf_log *log, uint64_t group_id, uint64_t incarnatio
     } else if (group->bounds.exists && group->incarnation != incarnation) {
         rc = error_raise(HF_EMISMATCH, "group %" PRIu64 " exists with another incarnation", group_id);
     } else {
-        group->incarnation = incarnation;
+        log_group_incarnate(group, incarnation);
     }
     mutex_unlock(&log->mutex);
     return rc;

@@ -17,13 +17,16 @@ static struct log_frame_builder *log_append_builder(struct hf_log *log)
     return &log->writer.gathering->builder;
 }
 
-static uint64_t log_append_draw_incarnation(struct hf_log *log, const struct log_group *group)
+void log_append_incarnate(struct hf_log *log, struct log_group *group)
 {
-    uint64_t incarnation = 0;
+    uint64_t incarnation = group->incarnation;
+    if (incarnation != 0) {
+        return;
+    }
     while (incarnation == 0 || incarnation == group->tombstone) {
         io_random(log->io, &incarnation, sizeof(incarnation));
     }
-    return incarnation;
+    log_group_incarnate(group, incarnation);
 }
 
 /* Can the operation go under a run that the frame has? Then it does. */
@@ -31,7 +34,7 @@ static bool log_append_fits_run(struct hf_log *log, const struct log_group *grou
                                 const struct log_operation *operation)
 {
     const uint64_t *term = log_batch_is_entry(operation) ? &operation->term : NULL;
-    return log_frame_resume_run(log_append_builder(log), group->id, group->incarnation, term);
+    return log_frame_resume_run(log_append_builder(log), group->id, group->incarnation, group->check, term);
 }
 
 /* The operation itself if it is an entry, else the next entry of the same group: its term starts the run, so that the
@@ -52,15 +55,13 @@ static const struct log_operation *log_append_run_source(const struct hf_log_bat
 
 static void log_append_open_run(struct hf_log *log, struct log_group *group, const struct log_operation *source)
 {
-    if (group->incarnation == 0) {
-        group->incarnation = log_append_draw_incarnation(log, group);
-    }
+    log_append_incarnate(log, group);
     if (!group->bounds.exists) {
         log_group_anchor(group, log->writer.tail);
     }
     struct log_run run = {
         .group = group->id, .incarnation = group->incarnation, .number = ++group->run_number, .term = source->term};
-    log_frame_put_run(log_append_builder(log), &run, group->bounds.last);
+    log_frame_put_run(log_append_builder(log), &run, group->check, group->bounds.last);
 }
 
 /* ---- one operation ---- */

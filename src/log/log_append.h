@@ -11,4 +11,7 @@ int log_append_check_state(const struct hf_log *log);
 int log_append_locked(struct hf_log *log, const struct hf_log_batch *batch, struct log_waiter waiter,
                       enum hf_log_acknowledge acknowledge);
 
+/* Draws an incarnation for a group that nobody gave one. */
+void log_append_incarnate(struct hf_log *log, struct log_group *group);
+
 #endif

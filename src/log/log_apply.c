@@ -126,7 +126,7 @@ struct log_group *log_apply_run(struct log_apply *apply, const struct log_run *r
     if (!group->bounds.exists || group->hard_state_segment == NULL) {
         log_group_anchor(group, place->segment);
     }
-    group->incarnation = run->incarnation;
+    log_group_incarnate(group, run->incarnation);
     group->run_number = run->number;
     group->holes_cleared = apply->holes;
     return group;
@@ -357,7 +357,7 @@ static struct log_group *log_salvage_find_group(const struct log_salvage *salvag
     void *value = NULL;
     while (map_next(&salvage->apply->groups->by_id, &position, &id, &value)) {
         struct log_group *group = value;
-        if (group->incarnation != 0 && log_format_group_check(id, group->incarnation) == check) {
+        if (group->incarnation != 0 && group->check == check) {
             if (found != NULL) {
                 return NULL; /* two that fit: neither is known */
             }

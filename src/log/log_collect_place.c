@@ -74,12 +74,12 @@ static int log_collect_make_room(struct hf_log *log, struct log_group *group, ui
         return rc;
     }
     struct log_frame_builder *builder = &log->writer.gathering->builder;
-    if (log_frame_resume_run(builder, group->id, group->incarnation, &term)) {
+    if (log_frame_resume_run(builder, group->id, group->incarnation, group->check, &term)) {
         return 0;
     }
     struct log_run run = {
         .group = group->id, .incarnation = group->incarnation, .number = ++group->run_number, .term = term};
-    log_frame_put_run(builder, &run, group->bounds.last);
+    log_frame_put_run(builder, &run, group->check, group->bounds.last);
     return 0;
 }
 
@@ -167,7 +167,8 @@ static int log_collect_place_removal(struct hf_log *log, struct log_group *group
     struct log_run run = {.group = group->id, .incarnation = group->tombstone, .number = ++group->tombstone_run};
     struct log_record record = {.kind = LOG_RECORD_REMOVED};
     if (!MUTATED(LOG_REMOVAL_NOT_MOVED)) {
-        log_frame_put_run(&log->writer.gathering->builder, &run, 0);
+        uint32_t check = log_format_group_check(run.group, run.incarnation);
+        log_frame_put_run(&log->writer.gathering->builder, &run, check, 0);
         log_frame_put(&log->writer.gathering->builder, record);
     }
     log_group_anchor(group, log->writer.tail);

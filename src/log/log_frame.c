@@ -113,13 +113,13 @@ static size_t log_frame_put_raw(struct log_frame_builder *builder, const struct 
     return at;
 }
 
-void log_frame_put_run(struct log_frame_builder *builder, const struct log_run *run, uint64_t index)
+void log_frame_put_run(struct log_frame_builder *builder, const struct log_run *run, uint32_t check, uint64_t index)
 {
     size_t at = builder->used;
     assert(at + LOG_FORMAT_RUN_SIZE <= builder->capacity);
     uint32_t seed = log_format_seed(builder->place.incarnation, builder->place.offset + at);
     builder->run = *run;
-    builder->run_check = log_format_group_check(run->group, run->incarnation);
+    builder->run_check = check;
     builder->used += log_record_put_run(builder->data + at, run, index, builder->run_check, seed);
     builder->record_count++;
     log_runs_put(builder->runs, run, builder->run_check);
@@ -130,12 +130,12 @@ static bool log_frame_run_fits(const struct log_run *run, uint64_t group, uint64
     return run->group == group && run->incarnation == incarnation && (term == NULL || run->term == *term);
 }
 
-bool log_frame_resume_run(struct log_frame_builder *builder, uint64_t group, uint64_t incarnation, const uint64_t *term)
+bool log_frame_resume_run(struct log_frame_builder *builder, uint64_t group, uint64_t incarnation, uint32_t check,
+                          const uint64_t *term)
 {
     if (log_frame_run_fits(&builder->run, group, incarnation, term)) {
         return true;
     }
-    uint32_t check = log_format_group_check(group, incarnation);
     const struct log_run *run = log_runs_find(builder->runs, check);
     /* Two groups may have the same check. */
     bool fits = run != NULL && (log_frame_run_fits(run, group, incarnation, term) || MUTATED(LOG_RUN_BY_CHECK_ALONE));
@@ -235,8 +235,8 @@ static int log_frame_open_run(struct log_frame_cursor *cursor, const struct log_
     if (rc != 0) {
         return rc;
     }
-    uint32_t check = log_format_group_check(run.group, run.incarnation);
-    if (check != record->group_check) {
+    uint32_t check = record->group_check;
+    if (!cursor->checked && check != log_format_group_check(run.group, run.incarnation)) {
         return error_raise(HF_ECORRUPT, "a run that is not its group's");
     }
     cursor->run = run;

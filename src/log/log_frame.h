@@ -49,11 +49,11 @@ void log_frame_begin(struct log_frame_builder *builder, const struct log_place *
                      struct log_runs *runs);
 /* True when records of `size` bytes and the trailer fit. */
 bool log_frame_fits(const struct log_frame_builder *builder, uint64_t size);
-/* Starts a run; what follows is the group's. index: the group's last. */
-void log_frame_put_run(struct log_frame_builder *builder, const struct log_run *run, uint64_t index);
+/* Starts a run; what follows is the group's. check: log_format_group_check of its group. index: the group's last. */
+void log_frame_put_run(struct log_frame_builder *builder, const struct log_run *run, uint32_t check, uint64_t index);
 /* Goes back to a run of the frame: this group's in this life and, unless `term` is NULL, of that term. False: it needs
  * one of its own. Nothing is done when records go under it already. */
-bool log_frame_resume_run(struct log_frame_builder *builder, uint64_t group, uint64_t incarnation,
+bool log_frame_resume_run(struct log_frame_builder *builder, uint64_t group, uint64_t incarnation, uint32_t check,
                           const uint64_t *term);
 /* Adds a record under the run: group check and low term are filled in. Returns its offset in the frame. */
 size_t log_frame_put(struct log_frame_builder *builder, struct log_record record);

@@ -20,20 +20,28 @@ void log_groups_close(struct log_groups *groups)
         free(group);
     }
     map_close(&groups->by_id);
+    free(groups->small);
     free(groups->sorted);
     *groups = (struct log_groups){0};
 }
 
 struct log_group *log_groups_find(struct log_groups *groups, uint64_t id)
 {
-    if (groups->recent != NULL && groups->recent->id == id) {
-        return groups->recent;
+    return id < groups->small_count ? groups->small[id] : map_get(&groups->by_id, id);
+}
+
+static void log_groups_note_small(struct log_groups *groups, struct log_group *group)
+{
+    uint64_t count = groups->small_count > 0 ? groups->small_count : 16;
+    while (count <= group->id) {
+        count *= 2;
     }
-    struct log_group *group = map_get(&groups->by_id, id);
-    if (group != NULL) {
-        groups->recent = group;
+    if (count > groups->small_count) {
+        groups->small = memory_resize(groups->small, count * sizeof(struct log_group *));
+        memset(groups->small + groups->small_count, 0, (count - groups->small_count) * sizeof(struct log_group *));
+        groups->small_count = count;
     }
-    return group;
+    groups->small[group->id] = group;
 }
 
 struct log_group *log_groups_get(struct log_groups *groups, uint64_t id)
@@ -49,7 +57,9 @@ struct log_group *log_groups_get(struct log_groups *groups, uint64_t id)
     group->id = id;
     group->index.block_entries_max = groups->block_entries_max;
     map_put(&groups->by_id, id, group);
-    groups->recent = group;
+    if (id < LOG_GROUP_SMALL_MAX) {
+        log_groups_note_small(groups, group);
+    }
     return group;
 }
 
@@ -110,6 +120,12 @@ static void log_group_start(struct log_group *group, uint64_t index)
         bounds->floor = index - 1;
         group->commit_needed = group->commit_needed < index - 1 ? group->commit_needed : index - 1;
     }
+}
+
+void log_group_incarnate(struct log_group *group, uint64_t incarnation)
+{
+    group->incarnation = incarnation;
+    group->check = log_format_group_check(group->id, incarnation);
 }
 
 void log_group_append(struct log_group *group, uint64_t index, const struct log_location *location)

@@ -31,7 +31,7 @@ struct log_install {
 
 struct log_group {
     uint64_t id;
-    uint64_t incarnation;   /* 0: none chosen yet */
+    uint64_t incarnation;   /* 0: none chosen yet; log_group_incarnate */
     uint64_t tombstone;     /* the incarnation that was removed last; 0: none */
     uint64_t tombstone_run; /* the number of its last run */
     uint64_t run_number;    /* of the last run record */
@@ -40,6 +40,8 @@ struct log_group {
     uint64_t entry_count;
     uint64_t rewrites; /* how often entries were taken away from the end: for reads that go on after a while */
     struct log_group_bounds bounds;
+    bool removed;
+    uint32_t check; /* of id and incarnation, as records have it */
     struct log_index index;
     struct hf_hard_state hard_state;
     /* Where the live record is that says that the group exists: its hard state, until there is one the first of its
@@ -49,7 +51,6 @@ struct log_group {
     uint64_t commit_needed; /* entries that must be there: min(commit, last) when the hard state was written */
     uint8_t snapshot_name[HF_LOG_SNAPSHOT_NAME_SIZE_MAX];
     uint32_t snapshot_name_size;
-    bool removed;
     bool damaged;
     bool open; /* log_apply: the log's front is gone, entries up to bounds.last may still come as moved records, and
                 * unless it is anchored, so may the floor */
@@ -73,12 +74,14 @@ struct log_group {
 /* ---- all groups ---- */
 struct log_groups {
     struct map by_id;
-    struct log_group *recent; /* saves the lookup for runs of the same group */
-    uint64_t *sorted;         /* ids, for hf_log_group_next; rebuilt when a group was added */
+    struct log_group **small; /* the same by small ids, which most are: found without a probe; NULL: none */
+    uint64_t small_count;
+    uint64_t *sorted; /* ids, for hf_log_group_next; rebuilt when a group was added */
     size_t sorted_count;
     uint32_t block_entries_max; /* of the groups' indexes */
 };
 #define LOG_GROUP_COUNT_MAX (1u << 20)
+#define LOG_GROUP_SMALL_MAX UINT64_C(65536) /* ids below it are small */
 
 void log_groups_close(struct log_groups *groups);
 struct log_group *log_groups_find(struct log_groups *groups, uint64_t id); /* NULL when unknown */
@@ -88,6 +91,8 @@ struct log_group *log_groups_get(struct log_groups *groups, uint64_t id);
 struct log_group *log_groups_next(struct log_groups *groups, uint64_t after);
 
 /* ---- changes; the caller has checked that they are allowed ---- */
+/* It lives, in this life. */
+void log_group_incarnate(struct log_group *group, uint64_t incarnation);
 void log_group_append(struct log_group *group, uint64_t index, const struct log_location *location);
 /* Many at once, as they lie in a segment with an index file. */
 void log_group_append_cold(struct log_group *group, const struct log_index_cold *cold,

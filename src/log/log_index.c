@@ -180,6 +180,11 @@ void log_index_close(struct log_index *index)
     *index = (struct log_index){.block_entries_max = index->block_entries_max};
 }
 
+static void log_index_note_last(struct log_index *index)
+{
+    index->last = index->count > 0 ? index->blocks[index->count - 1] : NULL;
+}
+
 /* A new block, without entries, at that place of the list. */
 static struct log_index_block *log_index_add_block(struct log_index *index, size_t at, struct log_segment *segment,
                                                    uint64_t index_first)
@@ -194,6 +199,7 @@ static struct log_index_block *log_index_add_block(struct log_index *index, size
     memmove(index->blocks + at + 1, index->blocks + at, (index->count - at) * sizeof(struct log_index_block *));
     index->blocks[at] = block;
     index->count++;
+    log_index_note_last(index);
     return block;
 }
 
@@ -202,6 +208,7 @@ static void log_index_delete_block(struct log_index *index, size_t at)
     log_index_block_close(index->blocks[at]);
     index->count--;
     memmove(index->blocks + at, index->blocks + at + 1, (index->count - at) * sizeof(struct log_index_block *));
+    log_index_note_last(index);
 }
 
 /* The position of the last block whose first index is ≤ entry_index; index->count when there is none. */
@@ -210,7 +217,7 @@ static size_t log_index_block_at(const struct log_index *index, uint64_t entry_i
     if (index->count == 0 || index->blocks[0]->index_first > entry_index) {
         return index->count;
     }
-    if (index->blocks[index->count - 1]->index_first <= entry_index) {
+    if (index->last->index_first <= entry_index) {
         return index->count - 1; /* the usual case: recent entries */
     }
     size_t low = 0;
@@ -238,7 +245,7 @@ static size_t log_index_holder(const struct log_index *index, uint64_t entry_ind
 
 void log_index_append(struct log_index *index, uint64_t entry_index, const struct log_location *location)
 {
-    struct log_index_block *block = index->count > 0 ? index->blocks[index->count - 1] : NULL;
+    struct log_index_block *block = index->last;
     assert(block == NULL || log_index_block_last(block) < entry_index);
     if (block == NULL || !log_index_takes(index, block, entry_index, location->segment)) {
         index->scattered |= block != NULL && block->segment->header.number > location->segment->header.number;
@@ -328,7 +335,7 @@ uint64_t log_index_move(struct log_index *index, uint64_t entry_index, const str
 void log_index_append_cold(struct log_index *index, const struct log_index_cold *cold,
                            const struct log_index_item *terms)
 {
-    struct log_index_block *before = index->count > 0 ? index->blocks[index->count - 1] : NULL;
+    struct log_index_block *before = index->last;
     assert(before == NULL || log_index_block_last(before) < cold->index_first);
     index->scattered |= before != NULL && before->segment->header.number > cold->segment->header.number;
     struct log_index_block *block = log_index_add_block(index, index->count, cold->segment, cold->index_first);
@@ -452,10 +459,10 @@ bool log_index_lies_in(const struct log_index *index, uint64_t entry_index, cons
 
 bool log_index_last(const struct log_index *index, uint64_t *out)
 {
-    if (index->count == 0) {
+    if (index->last == NULL) {
         return false;
     }
-    *out = log_index_block_last(index->blocks[index->count - 1]);
+    *out = log_index_block_last(index->last);
     return true;
 }
 
@@ -510,7 +517,7 @@ struct log_index_removed log_index_remove_from(struct log_index *index, uint64_t
 {
     struct log_index_removed removed = {0};
     while (index->count > 0) {
-        struct log_index_block *block = index->blocks[index->count - 1];
+        struct log_index_block *block = index->last;
         if (log_index_block_last(block) < from) {
             break;
         }
@@ -523,6 +530,7 @@ struct log_index_removed log_index_remove_from(struct log_index *index, uint64_t
         log_index_take_off(block, 0, block->count, &removed);
         log_index_block_close(block);
         index->count--;
+        log_index_note_last(index);
     }
     return removed;
 }
@@ -539,6 +547,7 @@ struct log_index_removed log_index_remove_to(struct log_index *index, uint64_t u
     index->count -= gone;
     if (gone > 0) {
         memmove(index->blocks, index->blocks + gone, index->count * sizeof(struct log_index_block *));
+        log_index_note_last(index);
     }
     struct log_index_block *block = index->count > 0 ? index->blocks[0] : NULL;
     if (block != NULL && block->index_first <= up_to) {

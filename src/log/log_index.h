@@ -42,6 +42,7 @@ struct log_index_block {
     uint32_t change_capacity;
 };
 struct log_index {
+    struct log_index_block *last;    /* of the blocks: appends go there; NULL: there is none */
     struct log_index_block **blocks; /* ascending, disjoint */
     size_t count;
     size_t capacity;

@@ -13,6 +13,8 @@
 #define LOG_INDEX_BUILD_WINDOW_SIZE \
     (128u << 10) /* of a file, at a time: writes of appends wait for no more than that */
 #define LOG_INDEX_BUILD_WRITE_PAGES 16u
+#define LOG_INDEX_BUILD_AHEAD       1024u
+#define LOG_INDEX_BUILD_LINE        64u /* of the processor's cache */
 
 /* Entries side by side, of one kind of record. */
 struct log_index_span {
@@ -268,6 +270,9 @@ void log_index_build_frame(struct log_index_build *build, struct hf_bytes bytes,
     log_frame_cursor_open(&cursor, bytes, summary->incarnation, header->place.offset);
     cursor.checked = true;
     while (log_frame_next(&cursor, &record, &at) == 0) {
+        /* Headers alone are looked at, and each tells where the next one is. */
+        __builtin_prefetch((const uint8_t *)bytes.data + cursor.at + LOG_INDEX_BUILD_AHEAD);
+        __builtin_prefetch((const uint8_t *)bytes.data + cursor.at + LOG_INDEX_BUILD_AHEAD + LOG_INDEX_BUILD_LINE);
         if (record.kind == LOG_RECORD_RUN) {
             sections[log_frame_slot(&cursor)] = log_index_build_run(build, &cursor.run, record.index);
         } else if (cursor.run.group != 0) {

@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "log/log_append.h"
 #include "log/log_check.h"
 #include "log/log_state.h"
 
@@ -236,7 +237,7 @@ static void log_memory_put_entry(struct hf_log *log, struct log_group *group, co
         .entry_type = operation->entry_type,
         .timestamp_ms = operation->value,
         .index = operation->index,
-        .group_check = log_format_group_check(group->id, group->incarnation),
+        .group_check = group->check,
         .term_low = (uint32_t)operation->term,
         .body = log_batch_body(batch, operation),
     };
@@ -301,9 +302,7 @@ int log_memory_append(struct hf_log *log, const struct hf_log_batch *batch)
         if (log_check_is_noop(&group->bounds, operation)) {
             continue;
         }
-        while (group->incarnation == 0 || group->incarnation == group->tombstone) {
-            io_random(log->io, &group->incarnation, sizeof(group->incarnation));
-        }
+        log_append_incarnate(log, group);
         uint64_t before = group->bounds.last - group->bounds.floor;
         log_memory_apply(log, group, batch, operation);
         memory->entries += group->bounds.last - group->bounds.floor - before;

@@ -600,7 +600,7 @@ static int log_reader_round(struct log_reader *reader, uint64_t low, uint64_t hi
     if (rc == 0) {
         uint64_t last = high == 0 || high - 1 > group->bounds.last ? group->bounds.last : high - 1;
         reader->incarnation = group->incarnation;
-        reader->group_check = log_format_group_check(reader->group, reader->incarnation);
+        reader->group_check = group->check;
         reader->rewrites = group->rewrites;
         rc = log_reader_plan(reader, group, low, last, count_max);
     }

@@ -222,7 +222,7 @@ static struct built build(size_t entries, uint8_t odd_kind, bool ignorable)
     for (size_t i = 0; i < entries; i++) {
         if (i == 0 || i == entries / 2) {
             struct log_run run = {.group = 1 + i, .incarnation = 50 + i, .number = 1, .term = 8};
-            log_frame_put_run(&builder, &run, i);
+            log_frame_put_run(&builder, &run, log_format_group_check(run.group, run.incarnation), i);
         }
         struct log_record record = {.kind = odd_kind != 0 && i == 1 ? odd_kind : LOG_RECORD_APPEND,
                                     .ignorable = ignorable && i == 1,
@@ -345,9 +345,10 @@ static void a_bare_frame_takes_one_block(void **unused)
 static void put_turn(struct log_frame_builder *builder, uint64_t group, uint64_t incarnation, uint64_t term,
                      uint64_t index)
 {
-    if (!log_frame_resume_run(builder, group, incarnation, &term)) {
+    uint32_t check = log_format_group_check(group, incarnation);
+    if (!log_frame_resume_run(builder, group, incarnation, check, &term)) {
         struct log_run run = {.group = group, .incarnation = incarnation, .number = index, .term = term};
-        log_frame_put_run(builder, &run, index - 1);
+        log_frame_put_run(builder, &run, check, index - 1);
     }
     log_frame_put_entry(builder, index, HF_ENTRY_NORMAL, group, bytes_of("payload", 7));
 }
