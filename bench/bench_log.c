@@ -3,7 +3,9 @@
  * one JSON object.
  *
  *   bench_log DIRECTORY PAYLOAD_BYTES OUTSTANDING ENTRIES_PER_BATCH GROUPS SECONDS
- * caller|blocking|thread|thread-blocking|none
+ * caller|blocking|thread|thread-blocking|none [KEPT_MIB]
+ *
+ * The log is compacted every 32 MiB; so much more is kept each time (none), up to 224 MiB.
  *
  * `caller`: the appending thread drives the writer's turns and sleeps in them. `blocking`: the same by
  * hf_log_append_wait, so that nothing but one batch is outstanding. `thread`: the log's own thread drives, and wakes
@@ -22,7 +24,8 @@
 #include "log/log.h"
 
 #define WAIT_NS_MAX         UINT64_C(100000000)
-#define COMPACT_EVERY_BYTES (32u << 20)  /* of the stream */
+#define COMPACT_EVERY_BYTES (32u << 20) /* of the stream */
+#define KEPT_STEPS_MAX      7u
 #define LOOK_EVERY_BATCHES  512u         /* how often its length is asked for */
 #define WARM_UP_BYTES       (320u << 20) /* then segments have their full size, and old ones are used again */
 #define WARM_UP_ENTRIES     256u
@@ -39,6 +42,7 @@ struct bench_options {
     uint64_t group_count;
     double seconds;
     enum bench_driver driver;
+    uint64_t kept_steps; /* compactions: what they keep */
 };
 
 struct bench {
@@ -48,7 +52,9 @@ struct bench {
     struct hf_log_batch *batch;
     struct hf_entry *entries; /* of one batch */
     uint8_t *payload;
-    uint64_t *next_index;      /* by group */
+    uint64_t *next_index; /* by group */
+    uint64_t *kept_index; /* the same, when each of the last compactions was made */
+    uint64_t compactions;
     uint64_t group;            /* of the next batch */
     uint64_t acknowledged;     /* batches, ever; written by the driver */
     uint64_t wanted;           /* the appender sleeps until so many are; 0: it does not sleep */
@@ -137,6 +143,13 @@ static void bench_wait(struct bench *bench, uint64_t wanted)
     closed_loop_finished(bench->loop, __atomic_load_n(&bench->acknowledged, __ATOMIC_ACQUIRE));
 }
 
+/* Up to where each group is compacted now; takes the indexes of this moment for a later time. */
+static uint64_t *bench_kept(struct bench *bench)
+{
+    uint64_t steps = bench->options.kept_steps;
+    return steps == 0 ? bench->next_index : bench->kept_index + bench->compactions % steps * bench->options.group_count;
+}
+
 /* Drops what is old, now and then, as every node does: so files come back and are used again. */
 static int bench_compact(struct bench *bench)
 {
@@ -148,11 +161,14 @@ static int bench_compact(struct bench *bench)
     bench->compacted_bytes = stat.written_bytes;
     hf_log_batch_clear(bench->batch);
     int rc = 0;
+    uint64_t *up_to = bench_kept(bench);
     for (uint64_t i = 0; i < bench->options.group_count && rc == 0; i++) {
-        if (bench->next_index[i] > 0) {
-            rc = hf_log_batch_compact(bench->batch, i + 1, bench->next_index[i]);
+        if (up_to[i] > 0) {
+            rc = hf_log_batch_compact(bench->batch, i + 1, up_to[i]);
         }
+        up_to[i] = bench->next_index[i];
     }
+    bench->compactions++;
     return rc == 0 ? hf_log_append(bench->log, bench->batch, NULL, NULL) : rc;
 }
 
@@ -286,7 +302,7 @@ static int bench_run_all(struct bench *bench)
 
 static bool bench_arguments(int argc, char **argv, struct bench_options *out)
 {
-    if (argc != 8) {
+    if (argc != 8 && argc != 9) {
         return false;
     }
     *out = (struct bench_options){
@@ -296,12 +312,14 @@ static bool bench_arguments(int argc, char **argv, struct bench_options *out)
         .batch_entries = strtoull(argv[4], NULL, 10),
         .group_count = strtoull(argv[5], NULL, 10),
         .seconds = strtod(argv[6], NULL),
+        .kept_steps = argc == 9 ? (strtoull(argv[8], NULL, 10) << 20) / COMPACT_EVERY_BYTES : 0,
     };
     while (out->driver < BENCH_DRIVER_COUNT && strcmp(argv[7], bench_driver_names[out->driver]) != 0) {
         out->driver++;
     }
     return out->driver < BENCH_DRIVER_COUNT && out->payload_size <= HF_LOG_PAYLOAD_SIZE_MAX && out->batch_entries > 0 &&
-           out->group_count > 0 && out->outstanding_max >= out->batch_entries && out->seconds > 0 &&
+           out->group_count > 0 && out->kept_steps <= KEPT_STEPS_MAX && out->outstanding_max >= out->batch_entries &&
+           out->seconds > 0 &&
            ((out->driver != BENCH_BLOCKING && out->driver != BENCH_THREAD_BLOCKING) ||
             out->outstanding_max == out->batch_entries);
 }
@@ -311,7 +329,7 @@ int main(int argc, char **argv)
     struct bench *bench = memory_new(sizeof(*bench));
     if (!bench_arguments(argc, argv, &bench->options)) {
         fprintf(stderr, "usage: bench_log DIRECTORY PAYLOAD_BYTES OUTSTANDING ENTRIES_PER_BATCH GROUPS SECONDS "
-                        "caller|blocking|thread|thread-blocking|none\n");
+                        "caller|blocking|thread|thread-blocking|none [KEPT_MIB]\n");
         free(bench);
         return 2;
     }
@@ -324,11 +342,13 @@ int main(int argc, char **argv)
             .term = 1, .type = HF_ENTRY_NORMAL, .payload = bytes_of(bench->payload, options->payload_size)};
     }
     bench->next_index = memory_new(options->group_count * sizeof(*bench->next_index));
+    bench->kept_index = memory_new((options->kept_steps + 1) * options->group_count * sizeof(*bench->kept_index));
     mutex_init(&bench->mutex);
     condition_init(&bench->condition);
     int rc = bench_run_all(bench);
     condition_close(&bench->condition);
     mutex_close(&bench->mutex);
+    free(bench->kept_index);
     free(bench->next_index);
     free(bench->entries);
     free(bench->payload);
