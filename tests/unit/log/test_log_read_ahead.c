@@ -6,39 +6,7 @@
 
 #include "log/log_read_ahead.h"
 #include "planted.h"
-#include "unit/log/log_fixture.h"
-
-#define ENTRIES      500u
-#define PAYLOAD_SIZE 8000u
-#define WINDOW_BYTES (64u << 10) /* eight entries */
-
-static void append_many(struct fixture *fixture, uint64_t from, uint64_t to, uint64_t term)
-{
-    static char payload[PAYLOAD_SIZE + 1];
-    memset(payload, 'a' + (int)(term % 26), PAYLOAD_SIZE);
-    hf_log_batch_clear(fixture->batch);
-    for (uint64_t i = from; i <= to; i++) {
-        struct hf_entry entry = fixture_entry(i, term, payload);
-        assert_int_equal(hf_log_batch_append(fixture->batch, 1, &entry, 1), 0);
-        if (i % 50 == 0 || i == to) {
-            assert_int_equal(hf_log_append_wait(fixture->log, fixture->batch), 0);
-            hf_log_batch_clear(fixture->batch);
-        }
-    }
-}
-
-/* The first entries lie on the device alone. */
-static void fill(struct fixture *fixture, enum hf_log_io io)
-{
-    fixture_set_up(fixture);
-    fixture->options.segment_size_bytes = 1 << 20;
-    fixture->options.tail_cache_bytes = 1 << 20;
-    fixture->options.read_ahead_bytes = WINDOW_BYTES;
-    fixture->options.io = io;
-    fixture_open(fixture);
-    append_many(fixture, 1, ENTRIES, 1);
-    fixture_reopen(fixture);
-}
+#include "unit/log/read_ahead_fixture.h"
 
 static unsigned thread_count(void)
 {
@@ -62,19 +30,6 @@ static unsigned settled_thread_count(void)
         count = now;
     }
     return count;
-}
-
-static void expect_next(struct hf_log_iterator *iterator, uint64_t index, uint64_t term)
-{
-    struct hf_entry entry;
-    int rc = hf_log_iterator_next(iterator, 0, &entry);
-    if (rc != 0) {
-        fail_msg("index %d: %s: %s", (int)index, hf_error_name(rc), hf_error_text());
-    }
-    assert_int_equal(entry.index, index);
-    assert_int_equal(entry.term, term);
-    assert_int_equal(entry.payload.size, PAYLOAD_SIZE);
-    assert_int_equal(((const char *)entry.payload.data)[PAYLOAD_SIZE - 1], 'a' + (int)(term % 26));
 }
 
 static void every_entry_comes_once_in_order_through_both_ways_to_the_kernel(void **unused)
@@ -250,10 +205,7 @@ static void what_was_truncated_is_not_handed_out_from_what_was_read_ahead(void *
                 expect_next(iterator, i, 1);
             }
             usleep(waits * 30000);
-            hf_log_batch_clear(fixture.batch);
-            assert_int_equal(hf_log_batch_truncate(fixture.batch, 1, 12), 0);
-            assert_int_equal(hf_log_append_wait(fixture.log, fixture.batch), 0);
-            append_many(&fixture, 12, 30, term);
+            truncate_and_append(&fixture, 12, 30, term);
             for (uint64_t i = handed_out + 1; i <= 30; i++) {
                 expect_next(iterator, i, i < 12 ? 1 : term);
             }
@@ -262,14 +214,6 @@ static void what_was_truncated_is_not_handed_out_from_what_was_read_ahead(void *
         }
     }
     fixture_tear_down(&fixture);
-}
-
-static void truncate_and_append(struct fixture *fixture, uint64_t from, uint64_t to, uint64_t term)
-{
-    hf_log_batch_clear(fixture->batch);
-    assert_int_equal(hf_log_batch_truncate(fixture->batch, 1, from), 0);
-    assert_int_equal(hf_log_append_wait(fixture->log, fixture->batch), 0);
-    append_many(fixture, from, to, term);
 }
 
 /* Once 9 was handed out, 17 … 24 and 25 … 32 are under way or there. */
@@ -355,9 +299,7 @@ static void a_compaction_with_two_windows_under_way_leaves_no_gap(void **unused)
         for (int i = 0; i < 9; i++) {
             expect_next(iterator, position++, 1);
         }
-        hf_log_batch_clear(fixture.batch);
-        assert_int_equal(hf_log_batch_compact(fixture.batch, 1, floor + 20), 0);
-        assert_int_equal(hf_log_append_wait(fixture.log, fixture.batch), 0);
+        compact(&fixture, floor + 20);
         int rc = 0;
         while ((rc = hf_log_iterator_next(iterator, 0, &entry)) == 0) {
             assert_int_equal(entry.index, position++);
