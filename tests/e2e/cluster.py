@@ -1,7 +1,8 @@
 """What the end-to-end tests share: processes of the real program, and a Redis client that hides nothing.
 
-The program is HOLDFAST_TEST_BINARY, or build/release/holdfast. Everything a test starts is ended by its process id;
-every folder lies below one temporary folder; when a test fails, what its processes wrote to standard error is printed.
+The program is HOLDFAST_TEST_BINARY, or build/release/holdfast. Everything a test starts is ended by its process id, and
+by the kernel when the test is killed; every folder lies below one temporary folder; when a test fails, what its processes
+wrote to standard error is printed.
 """
 import contextlib
 import json
@@ -23,6 +24,9 @@ BINARY = os.environ.get('HOLDFAST_TEST_BINARY', str(ROOT / 'build' / 'release' /
 # Below the ports that the kernel gives to outgoing connections (32768–60999) and those that `dev` draws for itself.
 PORT_LOW, PORT_HIGH = 12000, 20000
 CLAIMS = []
+# Before a command: it gets SIGKILL when the thread that started it ends, however that ends. So whoever started it in
+# another thread than the main one has to wait for it there.
+MORTAL = ('setpriv', '--pdeathsig', 'KILL')
 # For whatever only has to happen: a machine that is slow, or busy with other things, is no failure. Bounds that are
 # promised stand in the tests.
 PATIENCE_SECONDS = 120
@@ -102,8 +106,13 @@ def children_of(pid):
 
 def run(*arguments, timeout=PATIENCE_SECONDS, **options):
     """Runs the program to its end: a CompletedProcess with text."""
-    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False,
-                          **options)
+    return subprocess.run([*MORTAL, BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
+                          check=False, **options)
+
+
+def start(*arguments, **options):
+    """Starts the program: a Popen. It does not outlive the test."""
+    return subprocess.Popen([*MORTAL, BINARY, *map(str, arguments)], **options)
 
 
 # ---- RESP ----
@@ -269,8 +278,7 @@ class Process:
         self.errors = open(self.folder / 'stderr', 'w+b')
         environment = {**os.environ, 'TMPDIR': str(self.temporary), **(env or {})}
         self.started = time.monotonic()
-        self.process = subprocess.Popen([BINARY, *map(str, arguments)], stdin=stdin, stdout=subprocess.PIPE,
-                                        stderr=self.errors, env=environment)
+        self.process = start(*arguments, stdin=stdin, stdout=subprocess.PIPE, stderr=self.errors, env=environment)
         self.output = b''
 
     @property
@@ -430,7 +438,7 @@ class Redis:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix='holdfast-e2e-redis-'))
         self.port = free_ports()
         self.process = subprocess.Popen(
-            ['redis-server', '--port', str(self.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no',
+            [*MORTAL, 'redis-server', '--port', str(self.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no',
              '--dir', str(self.folder)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         self.address = f'127.0.0.1:{self.port}'
         wait_until(lambda: not port_is_free(self.port), 'redis-server listens')

@@ -11,7 +11,7 @@ import threading
 import time
 
 import cluster
-from cluster import BINARY, Dev, Status, run
+from cluster import Dev, Status, run
 from proxy import Proxy
 
 VALUES = 160
@@ -235,8 +235,8 @@ class BackupTest(cluster.TestCase):
         part = path.with_name('backup.part')
         port = cluster.free_ports()
         self.open(Proxy, port, int(dev.address(2).rpartition(':')[2]), bytes_per_s=5_000_000)
-        process = subprocess.Popen([BINARY, 'snapshot', 'save', str(path), '--address', f'127.0.0.1:{port}'],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = cluster.start('snapshot', 'save', path, '--address', f'127.0.0.1:{port}',
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         cluster.wait_until(lambda: part.exists() and part.stat().st_size > 1_000_000, 'something is saved', pause=0)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=cluster.PATIENCE_SECONDS)
@@ -253,8 +253,8 @@ class BackupTest(cluster.TestCase):
         self.fill(dev)
         path = self.folder() / 'backup'
         part = path.with_name('backup.part')
-        process = subprocess.Popen([BINARY, 'snapshot', 'save', str(path), '--address', dev.address(2)],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = cluster.start('snapshot', 'save', path, '--address', dev.address(2),
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         cluster.wait_until(lambda: process.poll() is not None or size_of(part) > 1_000_000, 'something is saved',
                            pause=0)
         process.kill()
@@ -288,8 +288,8 @@ class BackupTest(cluster.TestCase):
         dev = self.source()
         self.fill(dev)
         target = self.open(Dev, nodes=1, groups=2, env=cluster.STEADY)
-        save = subprocess.Popen([BINARY, 'snapshot', 'save', '-', '--address', dev.address(1)], stdout=subprocess.PIPE,
-                                stderr=subprocess.DEVNULL)
+        save = cluster.start('snapshot', 'save', '-', '--address', dev.address(1), stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL)
         done = run('snapshot', 'restore', '-', '--address', target.address(1), stdin=save.stdout)
         save.stdout.close()
         self.assertEqual((save.wait(), done.returncode), (0, 0), done.stderr)

@@ -6,7 +6,6 @@ import pty
 import select
 import signal
 import socket
-import subprocess
 import tempfile
 import time
 
@@ -210,8 +209,8 @@ class InATerminal(cluster.TestCase):
         dev.temporary = dev.folder / 'tmp'
         dev.temporary.mkdir()
         dev.errors = open(dev.folder / 'stderr', 'w+b')
-        dev.process = subprocess.Popen(
-            [cluster.BINARY, 'dev', *map(str, arguments)], stdin=inner, stdout=inner, stderr=dev.errors,
+        dev.process = cluster.start(
+            'dev', *arguments, stdin=inner, stdout=inner, stderr=dev.errors,
             env={**os.environ, 'TMPDIR': str(dev.temporary), 'TERM': 'xterm'}, start_new_session=True)
         os.close(inner)
         dev.process.stdout = open(os.devnull, 'rb')

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import cluster
-from cluster import BINARY, Dev, Status, run
+from cluster import Dev, Status, run
 from proxy import Proxy
 
 KEYS = 3000
@@ -57,8 +57,8 @@ class RestoreTest(cluster.TestCase):
         return dev
 
     def begin(self, address):
-        self.process = subprocess.Popen([BINARY, 'snapshot', 'restore', str(self.path), '--address', address],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = cluster.start('snapshot', 'restore', self.path, '--address', address, stdout=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, text=True)
         self.addCleanup(self.discard)
 
     def discard(self):

@@ -240,8 +240,8 @@ class Log(cluster.TestCase):
         folder = data_folder(dev, 1)
         with dev.client() as client:
             client('SET', 'tailed', 'before')
-            tail = subprocess.Popen([cluster.BINARY, 'log', 'tail', folder, '--follow', '--json', '--lines', '3'],
-                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            tail = cluster.start('log', 'tail', folder, '--follow', '--json', '--lines', 3, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, text=True)
             try:
                 time.sleep(1)
                 client('SET', 'tailed', 'the-needle')
@@ -267,8 +267,8 @@ class Log(cluster.TestCase):
         self.assertNotIn('Sanitizer', done.stderr)
 
     def test_verify_follows_while_the_log_grows(self):
-        writing = subprocess.Popen([cluster.BINARY, 'bench', '--address', dev.address(1), '--requests', '20000',
-                                    '--clients', '10', '--quiet'], stdout=subprocess.DEVNULL)
+        writing = cluster.start('bench', '--address', dev.address(1), '--requests', 20000, '--clients', 10, '--quiet',
+                                stdout=subprocess.DEVNULL)
         try:
             for _ in range(5):
                 done = cluster.run('log', 'verify', data_folder(dev, 1))
