@@ -294,6 +294,23 @@ static void a_write_of_128_to_256_kib_goes_alone(void **unused)
     assert_int_equal(writes_side_by_side(300 << 10), 2);
 }
 
+/* Its time stands still while somebody waits. */
+static void in_the_simulator_nothing_waits_and_says_so(void **unused)
+{
+    (void)unused;
+    struct world *world = world_new(1);
+    struct hf_log_append_options patient = {.wait_ms = 10};
+    assert_int_equal(world_append(world, 10), 0);
+    assert_int_equal(hf_log_append_wait(world->log, world->batch), HF_EUNSUPPORTED);
+    assert_int_equal(hf_log_append_with(world->log, world->batch, &patient), HF_EUNSUPPORTED);
+    assert_int_equal(hf_log_sync(world->log), HF_EUNSUPPORTED);
+    assert_int_equal(hf_log_group_create(world->log, 7, 1), HF_EUNSUPPORTED);
+    sim_run_for(world->sim, 50 * MS);
+    log_turn_here(world->log);
+    assert_int_equal(world->acknowledged, 1);
+    world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,6 +322,7 @@ int main(void)
         cmocka_unit_test(a_full_frame_of_another_thread_waits_for_the_turn),
         cmocka_unit_test(a_small_frame_is_held_back_behind_a_large_write),
         cmocka_unit_test(a_write_of_128_to_256_kib_goes_alone),
+        cmocka_unit_test(in_the_simulator_nothing_waits_and_says_so),
         cmocka_unit_test(H1_L18_a_write_in_the_drivers_thread_that_fails_is_final),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

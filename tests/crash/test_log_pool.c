@@ -105,6 +105,49 @@ static void a_file_that_is_being_made_is_counted_until_frames_lie_in_it(void **u
     world_close(&world);
 }
 
+/* As it lies there: a file of this size. */
+static void make_file(struct world *world, const char *path, uint64_t size)
+{
+    struct file *file = NULL;
+    struct io *io = sim_host_io(world->host);
+    assert_int_equal(file_open(io, path, FILE_WRITE | FILE_CREATE, &file), 0);
+    assert_int_equal(file_truncate(file, size), 0);
+    assert_int_equal(file_sync(file), 0);
+    file_close(file);
+    assert_int_equal(directory_sync(io, DIRECTORY), 0);
+}
+
+/* Somebody has cut it, or added to it, or removed it, since it was offered. */
+static void L51_a_file_that_is_not_as_it_was_given_back_is_not_recycled(void **unused)
+{
+    (void)unused;
+    static const uint64_t sizes[] = {MIB, MIB - 4096, MIB + 4096, 0, UINT64_MAX};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        static const char path[] = DIRECTORY "/0000000000000005.log";
+        const struct log_segment_header header = {.number = 5, .size_bytes = MIB, .incarnation = 77};
+        struct world world;
+        struct file *file = NULL;
+        uint64_t size = 0;
+        world_open(&world);
+        if (sizes[i] != UINT64_MAX) {
+            make_file(&world, path, sizes[i]);
+        }
+        assert_true(log_pool_offer(&world.pool, &header, MIB));
+        for (unsigned steps = 0; steps < 4; steps++) {
+            world_step(&world, MIB - 4096); /* it is needed soon */
+        }
+        struct log_segment *taken = log_pool_take(&world.pool, 4096, MIB);
+        assert_non_null(taken);
+        assert_int_equal(taken->state, LOG_SEGMENT_READY);
+        assert_int_equal(file_size(taken->writer, &size), 0);
+        assert_int_equal(size, MIB);
+        assert_int_equal(file_open(sim_host_io(world.host), path, FILE_READ, &file), HF_ENOTFOUND);
+        assert_int_equal(world.pool.recycled_count, sizes[i] == MIB);
+        log_segment_close(taken);
+        world_close(&world);
+    }
+}
+
 /* The device is never busy with zeros for long, and nobody waits for a file: nothing before a quarter of the tail is
  * used, then as the tail fills, and all of it when an eighth is left. */
 static void a_file_to_come_is_written_as_the_tail_fills(void **unused)
@@ -332,6 +375,7 @@ int main(void)
     planted_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_log_of_full_size_segments_keeps_one_file_more),
+        cmocka_unit_test(L51_a_file_that_is_not_as_it_was_given_back_is_not_recycled),
         cmocka_unit_test(a_file_that_is_being_made_is_counted_until_frames_lie_in_it),
         cmocka_unit_test(a_file_to_come_is_written_as_the_tail_fills),
         cmocka_unit_test(what_frames_wait_for_is_never_larger_than_the_room_that_there_is),

@@ -82,10 +82,37 @@ static void the_next_chunk_is_touched_before_it_is_needed(void **state)
     fixture_tear_down(&fixture);
 }
 
+/* His writes need no turn, but the next chunk does. */
+static void who_only_waits_has_his_next_chunk_made_ready_too(void **state)
+{
+    static char payload[PAYLOAD_SIZE / 4];
+    struct fixture fixture;
+    fixture_set_up(&fixture);
+    fixture.options.driver = HF_LOG_DRIVE_CALLER;
+    fixture_open(&fixture);
+    const struct log_tail_cache *cache = &fixture.log->cache;
+    uint64_t next = 1;
+    for (unsigned chunks = 0; chunks < 4; chunks++) {
+        const struct list *filled = cache->chunks.previous;
+        unsigned resting = 0;
+        while (cache->chunks.previous == filled) {
+            struct hf_entry entry = fixture_entry(next++, 1, "");
+            entry.payload = bytes_of(payload, sizeof(payload));
+            resting = cache->resting_count;
+            hf_log_batch_clear(fixture.batch);
+            assert_int_equal(hf_log_batch_append(fixture.batch, 1, &entry, 1), 0);
+            assert_int_equal(hf_log_append_wait(fixture.log, fixture.batch), 0);
+        }
+        assert_true(chunks == 0 || resting == 1); /* the first one is there with the first append */
+    }
+    fixture_tear_down(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_next_chunk_is_touched_before_it_is_needed),
+        cmocka_unit_test(who_only_waits_has_his_next_chunk_made_ready_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
