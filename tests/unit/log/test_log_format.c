@@ -339,6 +339,76 @@ static void a_bare_frame_takes_one_block(void **unused)
     free(built.data);
 }
 
+/* The result of the check of a frame with this record in it, or of one that declares so much. */
+static int check_frame_of(struct log_record record, uint64_t durable_position)
+{
+    struct log_frame_builder builder;
+    struct log_frame_header header;
+    struct log_trailer trailer;
+    struct log_run run = {.group = 1, .incarnation = 50, .number = 1, .term = 8};
+    uint8_t *data = aligned_alloc(4096, 65536);
+    log_frame_begin(&builder, &place_example, data, 65536, &runs_example);
+    log_frame_put_run(&builder, &run, 0);
+    log_frame_put(&builder, record);
+    struct log_declaration declaration = {.durable_position = durable_position, .oldest_segment = 2};
+    size_t length = log_frame_seal(&builder, &declaration);
+    assert_true(log_frame_get_header(data, INCARNATION, 3, 8192, 65536, &header));
+    int rc = log_frame_check(bytes_of(data, length), &header, &trailer);
+    free(data);
+    return rc;
+}
+
+static void L53_values_that_nobody_writes_are_damage_although_every_checksum_is_right(void **unused)
+{
+    (void)unused;
+    uint8_t floor[LOG_RECORD_FLOOR_BODY_SIZE + HF_LOG_SNAPSHOT_NAME_SIZE_MAX + 1] = {9};
+    const struct {
+        uint8_t kind;
+        uint64_t index;
+        size_t size;
+        int rc;
+    } rows[] = {
+        {LOG_RECORD_RESET, UINT64_MAX, LOG_RECORD_FLOOR_BODY_SIZE, HF_ECORRUPT},
+        {LOG_RECORD_RESET, UINT64_MAX - 1, LOG_RECORD_FLOOR_BODY_SIZE, 0},
+        {LOG_RECORD_RESET, 7, LOG_RECORD_FLOOR_BODY_SIZE + HF_LOG_SNAPSHOT_NAME_SIZE_MAX, 0},
+        {LOG_RECORD_RESET, 7, LOG_RECORD_FLOOR_BODY_SIZE + HF_LOG_SNAPSHOT_NAME_SIZE_MAX + 1, HF_ECORRUPT},
+        {LOG_RECORD_RESET, 7, LOG_RECORD_FLOOR_BODY_SIZE - 1, HF_ECORRUPT},
+        {LOG_RECORD_COMPACT, UINT64_MAX, LOG_RECORD_FLOOR_BODY_SIZE, HF_ECORRUPT},
+        {LOG_RECORD_APPEND, 0, 3, HF_ECORRUPT},
+        {LOG_RECORD_APPEND, 1, 3, 0},
+        {LOG_RECORD_MOVED, 0, 3, HF_ECORRUPT},
+        {LOG_RECORD_TRUNCATE, 0, 0, HF_ECORRUPT},
+        {LOG_RECORD_HARD_STATE, 1, 3, HF_ECORRUPT},
+        {LOG_RECORD_REMOVED, 0, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct log_record record = {
+            .kind = rows[i].kind, .index = rows[i].index, .body = bytes_of(floor, rows[i].size)};
+        assert_int_equal(check_frame_of(record, place_example.position), rows[i].rc);
+    }
+    struct log_record entry = {.kind = LOG_RECORD_APPEND, .index = 1};
+    assert_int_equal(check_frame_of(entry, place_example.position + 1), HF_ECORRUPT); /* it declares itself durable */
+}
+
+/* Each is whole by itself: a frame that was put together from two is not. */
+static void L53_a_header_and_a_trailer_that_disagree_are_damage(void **unused)
+{
+    (void)unused;
+    struct log_trailer trailer;
+    struct built built = build(20, 0, false);
+    const struct hf_bytes bytes = bytes_of(built.data, built.length);
+    struct log_frame_header wrong[4] = {built.header, built.header, built.header, built.header};
+    wrong[0].place.position += 4096;
+    wrong[1].place.sequence++;
+    wrong[2].record_count--;
+    wrong[3].content_size -= 8;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_equal(log_frame_check(bytes, &wrong[i], &trailer), HF_ECORRUPT);
+    }
+    assert_int_equal(log_frame_check(bytes, &built.header, &trailer), 0);
+    free(built.data);
+}
+
 /* ---- groups that take turns ---- */
 
 /* Takes the run that is there for the group, or puts a new one; and one entry. */
@@ -522,6 +592,8 @@ int main(void)
         cmocka_unit_test(a_moved_frame_is_whole_in_its_new_place_only),
         cmocka_unit_test(an_unknown_kind_is_refused_unless_it_says_that_it_may_be_skipped),
         cmocka_unit_test(a_bare_frame_takes_one_block),
+        cmocka_unit_test(L53_values_that_nobody_writes_are_damage_although_every_checksum_is_right),
+        cmocka_unit_test(L53_a_header_and_a_trailer_that_disagree_are_damage),
         cmocka_unit_test(groups_that_take_turns_have_one_run_record_each_in_a_frame),
         cmocka_unit_test(another_term_or_life_of_the_group_is_another_run),
         cmocka_unit_test(more_groups_than_slots_are_told_apart),

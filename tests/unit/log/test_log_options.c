@@ -184,6 +184,24 @@ static void a_log_that_is_only_read_makes_nothing_and_takes_nothing(void **unuse
     fixture_tear_down(&fixture);
 }
 
+/* It has nothing to lose but all of it. */
+static void a_memory_log_takes_no_repair(void **unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    struct hf_entry entry = fixture_entry(1, 1, "x");
+    fixture_set_up(&fixture);
+    fixture.options.backend = HF_LOG_MEMORY;
+    fixture_open(&fixture);
+    assert_int_equal(fixture_append(&fixture, 1, 1, 1, "x"), 0);
+    hf_log_batch_clear(fixture.batch);
+    assert_int_equal(hf_log_batch_repair(fixture.batch, 1, &entry, 1), 0);
+    int rc = hf_log_append_wait(fixture.log, fixture.batch);
+    assert_int_equal(rc, HF_ECONFLICT); /* nothing is missing */
+    fixture_expect(&fixture, 1, 1, 1, "x");
+    fixture_tear_down(&fixture);
+}
+
 static void an_append_that_is_larger_than_the_queue_fits_an_empty_one(void **unused)
 {
     (void)unused;
@@ -224,6 +242,7 @@ int main(void)
         cmocka_unit_test(groups_are_listed_a_part_at_a_time),
         cmocka_unit_test(what_cannot_be_opened_is_refused_as_the_header_says),
         cmocka_unit_test(a_log_that_is_only_read_makes_nothing_and_takes_nothing),
+        cmocka_unit_test(a_memory_log_takes_no_repair),
         cmocka_unit_test(an_append_that_is_larger_than_the_queue_fits_an_empty_one),
         cmocka_unit_test(an_error_names_the_group_that_was_asked_for),
     };
