@@ -12,7 +12,7 @@
 #define DIRECTORY       "/data/log"
 #define SEGMENT         DIRECTORY "/0000000000000001.log"
 #define MS              UINT64_C(1000000)
-#define RECORDS_MAX     256u
+#define RECORDS_MAX     2048u
 #define SPECIMEN_GROUPS 3u
 
 /* A log of three groups in some frames, declared durable to its end, on a powered-off disk. */
@@ -114,14 +114,16 @@ static inline void specimen_fill(struct specimen *specimen, struct hf_log *log)
 
 typedef void specimen_filler(struct specimen *specimen, struct hf_log *log);
 
-/* fill: every batch in a frame of one block. */
-static inline struct specimen *specimen_open_with(uint64_t seed, specimen_filler *fill)
+/* fill: every batch in a frame of one block. options may be NULL. */
+static inline struct specimen *specimen_open_with(uint64_t seed, const struct hf_log_options *options,
+                                                  specimen_filler *fill)
 {
     struct specimen *specimen = memory_new(sizeof(*specimen));
     struct hf_log *log = NULL;
     specimen->sim = sim_open(seed, NULL);
     specimen->host = sim_host_add(specimen->sim, NULL, NULL);
     hf_log_options_init(&specimen->options);
+    specimen->options = options != NULL ? *options : specimen->options;
     assert_int_equal(log_open(sim_host_io(specimen->host), DIRECTORY, &specimen->options, &log), 0);
     fill(specimen, log);
     for (int i = 0; i < 5; i++) { /* the trailer of the idle log declares the rest */
@@ -143,7 +145,7 @@ static inline struct specimen *specimen_open_with(uint64_t seed, specimen_filler
 
 static inline struct specimen *specimen_open(void)
 {
-    return specimen_open_with(1, specimen_fill);
+    return specimen_open_with(1, NULL, specimen_fill);
 }
 
 static inline void specimen_close(struct specimen *specimen)
@@ -180,16 +182,21 @@ static inline struct hf_log *open_log(struct specimen *specimen, const char *whe
     return log;
 }
 
-static inline void overwrite(struct specimen *specimen, uint64_t offset, size_t size, int fill)
+static inline void overwrite_in(struct specimen *specimen, const char *path, uint64_t offset, size_t size, int fill)
 {
     struct file *file = NULL;
     uint8_t *data = memory_new(size);
     memset(data, fill, size);
-    assert_int_equal(file_open(sim_host_io(specimen->host), SEGMENT, FILE_WRITE, &file), 0);
+    assert_int_equal(file_open(sim_host_io(specimen->host), path, FILE_WRITE, &file), 0);
     assert_int_equal(file_write(file, offset, data, size), 0);
     assert_int_equal(file_sync(file), 0);
     file_close(file);
     free(data);
+}
+
+static inline void overwrite(struct specimen *specimen, uint64_t offset, size_t size, int fill)
+{
+    overwrite_in(specimen, SEGMENT, offset, size, fill);
 }
 
 #endif

@@ -6,16 +6,22 @@
 
 #include "base/trace.h"
 
-#define SEEDS       5u
-#define BATCHES     24u
-#define PAYLOAD_MAX 100u
-#define ROUNDS_MAX  64u /* of putting something back, per group */
+#define SEEDS        5u
+#define BATCHES      24u
+#define BATCHES_LONG 220u
+#define PAYLOAD_MAX  900u
+#define INDEX_MAX    4096u
+#define FILE_BLOCKS  16u
+#define ROUNDS_MAX   64u /* of putting something back, per group */
 
 static struct rng history_rng;
+static uint64_t history_moved; /* entries, by all logs together */
+static uint64_t history_released;
+static uint32_t history_payload_max;
 
 /* What compactions took away, by group and index, and up to where they did; from a reset or removal on anew. */
 static struct {
-    struct model_entry entries[MODEL_ENTRIES_MAX];
+    struct model_entry entries[INDEX_MAX];
     uint64_t index;
     uint64_t reset;
 } history_compacted[SPECIMEN_GROUPS];
@@ -35,7 +41,7 @@ static void history_append(struct model_group *group, struct hf_log_batch *batch
     for (uint64_t i = rng_below(&history_rng, 4) + 1; i > 0; i--) {
         struct model_entry entry = {.term = term,
                                     .payload_seed = rng_next(&history_rng) >> 20,
-                                    .payload_size = (uint32_t)rng_below(&history_rng, PAYLOAD_MAX)};
+                                    .payload_size = (uint32_t)rng_below(&history_rng, history_payload_max)};
         model_append(group, batch, id, model_last(group) + 1, entry);
     }
 }
@@ -52,6 +58,7 @@ static void history_hard_state(struct model_group *group, struct hf_log_batch *b
 static void history_compact(struct model_group *group, struct hf_log_batch *batch, size_t i)
 {
     uint64_t index = rng_between(&history_rng, group->floor + 1, group->hard_state.commit);
+    assert_true(index < INDEX_MAX);
     for (uint64_t at = group->floor + 1; at <= index; at++) {
         history_compacted[i].entries[at] = group->entries[at - group->floor - 1];
     }
@@ -102,6 +109,35 @@ static void history_fill(struct specimen *specimen, struct hf_log *log)
         }
         append_and_wait(specimen, log, batch);
     }
+    hf_log_batch_close(batch);
+}
+
+/* Space comes back: the oldest files go, and what one group still has in them is moved. */
+static void history_fill_long(struct specimen *specimen, struct hf_log *log)
+{
+    struct hf_log_batch *batch = NULL;
+    assert_int_equal(hf_log_batch_open(&batch), 0);
+    memset(history_compacted, 0, sizeof(history_compacted));
+    for (unsigned i = 0; i < BATCHES_LONG; i++) {
+        size_t group = i % 11 == 0 ? 0 : 1 + rng_below(&history_rng, SPECIMEN_GROUPS - 1);
+        struct model_group *model = &specimen->model.groups[group];
+        if (group == 0) {
+            history_append(model, batch, model_group_id(0));
+        } else if (i % 7 == 6 && model->count > 4) {
+            model_hard_state(model, batch, model_group_id(group),
+                             (struct hf_hard_state){history_term(model), 1, model_last(model) - 2});
+            history_compact(model, batch, group);
+        } else {
+            history_step(model, batch, group);
+        }
+        append_and_wait(specimen, log, batch);
+        sim_run_for(specimen->sim, 4 * MS);
+        hf_log_turn(log);
+    }
+    struct hf_log_stat stat;
+    hf_log_stat(log, &stat);
+    history_moved += stat.moved_entries;
+    history_released += stat.released_segments;
     hf_log_batch_close(batch);
 }
 
@@ -222,14 +258,16 @@ static void look_and_heal(struct specimen *specimen, const char *where, struct o
     }
 }
 
-static void each_history(void (*damage)(struct specimen *specimen, uint64_t seed, struct outcome *outcome),
+typedef void history_damager(struct specimen *specimen, uint64_t seed, struct outcome *outcome);
+
+static void each_history(const struct hf_log_options *options, specimen_filler *fill, history_damager *damage,
                          struct outcome *outcome)
 {
     const char *seeds = getenv("HOLDFAST_SEEDS");
     uint64_t count = seeds != NULL ? strtoull(seeds, NULL, 10) : SEEDS;
     for (uint64_t seed = 1; seed <= count; seed++) {
         rng_seed(&history_rng, seed);
-        struct specimen *specimen = specimen_open_with(seed, history_fill);
+        struct specimen *specimen = specimen_open_with(seed, options, fill);
         damage(specimen, seed, outcome);
         specimen_close(specimen);
     }
@@ -254,7 +292,8 @@ static void H3_lost_frames_of_any_history_are_told_or_healed(void **unused)
 {
     (void)unused;
     struct outcome outcome = {0};
-    each_history(lose_frames, &outcome);
+    history_payload_max = 100;
+    each_history(NULL, history_fill, lose_frames, &outcome);
     assert_true(outcome.healed > 50 && outcome.closed > 50 && outcome.whole > 50);
 }
 
@@ -274,8 +313,62 @@ static void H3_a_flipped_bit_in_any_history_is_told_or_healed(void **unused)
 {
     (void)unused;
     struct outcome outcome = {0};
-    each_history(flip_bits, &outcome);
+    history_payload_max = 100;
+    each_history(NULL, history_fill, flip_bits, &outcome);
     assert_true(outcome.healed > 50 && outcome.closed > 50 && outcome.whole > 50);
+}
+
+/* The last place of a record: behind it come frames that declare all of it durable. */
+static int note_last(void *arg, const struct log_walk_record *record)
+{
+    struct place *last = arg;
+    *last = (struct place){.segment = record->segment, .offset = record->offset};
+    return 0;
+}
+
+/* Some blocks of each file. */
+static void lose_frames_of_files(struct specimen *specimen, uint64_t seed, struct outcome *outcome)
+{
+    struct place last = {0};
+    struct log_walk_callbacks callbacks = {.record = note_last};
+    struct log_walk_summary summary;
+    specimen_restore(specimen);
+    assert_int_equal(log_walk(sim_host_io(specimen->host), DIRECTORY, &callbacks, &last, &summary), 0);
+    for (uint64_t number = 1; number <= last.segment; number++) {
+        for (uint64_t block = 1 + seed % 2; block < FILE_BLOCKS; block += 2) {
+            char where[96];
+            char path[64];
+            struct file *file = NULL;
+            uint64_t count = 1 + (block + seed) % 3;
+            uint64_t end = number < last.segment ? FILE_BLOCKS : last.offset / LOG_FORMAT_BLOCK_SIZE + 1;
+            snprintf(path, sizeof(path), DIRECTORY "/%016llx.log", (unsigned long long)number);
+            snprintf(where, sizeof(where), "seed %llu, file %llu, %llu blocks from %llu", (unsigned long long)seed,
+                     (unsigned long long)number, (unsigned long long)count, (unsigned long long)block);
+            specimen_restore(specimen);
+            bool exists = file_open(sim_host_io(specimen->host), path, FILE_READ, &file) == 0;
+            file_close(file);
+            if (exists && block + count <= end) {
+                overwrite_in(specimen, path, block * LOG_FORMAT_BLOCK_SIZE, count * LOG_FORMAT_BLOCK_SIZE, 0x5a);
+                look_and_heal(specimen, where, outcome);
+            }
+        }
+    }
+}
+
+static void H3_L57_lost_frames_of_a_collected_log_are_told_or_healed(void **unused)
+{
+    (void)unused;
+    struct outcome outcome = {0};
+    struct hf_log_options options;
+    hf_log_options_init(&options);
+    options.segment_size_bytes = FILE_BLOCKS * LOG_FORMAT_BLOCK_SIZE;
+    options.write_size_max_bytes = 64 << 10;
+    options.tail_cache_bytes = 1;
+    options.scan_all_on_open = true; /* what is not read at the open is met by reads */
+    history_payload_max = PAYLOAD_MAX;
+    each_history(&options, history_fill_long, lose_frames_of_files, &outcome);
+    assert_true(history_moved > 10 && history_released > 5);
+    assert_true(outcome.healed > 10 && outcome.closed > 10 && outcome.whole > 10);
 }
 
 static void say_nothing(void *arg, enum trace_level level, const char *line)
@@ -288,6 +381,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(H3_lost_frames_of_any_history_are_told_or_healed),
         cmocka_unit_test(H3_a_flipped_bit_in_any_history_is_told_or_healed),
+        cmocka_unit_test(H3_L57_lost_frames_of_a_collected_log_are_told_or_healed),
     };
     trace_set_sink(say_nothing, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -348,7 +348,7 @@ static int check_frame_of(struct log_record record, uint64_t durable_position)
     struct log_run run = {.group = 1, .incarnation = 50, .number = 1, .term = 8};
     uint8_t *data = aligned_alloc(4096, 65536);
     log_frame_begin(&builder, &place_example, data, 65536, &runs_example);
-    log_frame_put_run(&builder, &run, 0);
+    log_frame_put_run(&builder, &run, log_format_group_check(run.group, run.incarnation), 0);
     log_frame_put(&builder, record);
     struct log_declaration declaration = {.durable_position = durable_position, .oldest_segment = 2};
     size_t length = log_frame_seal(&builder, &declaration);
