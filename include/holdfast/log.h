@@ -265,7 +265,8 @@ struct hf_log_completion {
     uint64_t token;
     int result; /* as hf_log_done is told */
 };
-/* Takes up to `max` completions, oldest first; returns how many. Never blocks, runs no turn. What is not taken before
+/* Takes up to `max` completions, oldest first; returns how many. Never blocks, runs no turn; while there are none it is
+ * a load from memory, so that a thread with nothing else to do may call it again and again. What is not taken before
  * hf_log_close is lost. */
 HF_API size_t hf_log_poll(struct hf_log *log, struct hf_log_completion *out, size_t max);
 /* Readable while hf_log_poll has something to give. The log owns it; for poll, select or epoll only. -1: none could be

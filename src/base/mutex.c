@@ -5,6 +5,7 @@
 #include <time.h>
 
 #define MUTEX_NS_PER_SECOND UINT64_C(1000000000)
+#define MUTEX_LOOKS         40u /* a pause takes up to 60 ns: some three microseconds */
 
 void mutex_init(struct mutex *mutex)
 {
@@ -13,6 +14,24 @@ void mutex_init(struct mutex *mutex)
     mutex_expect_success(pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK));
     mutex_expect_success(pthread_mutex_init(&mutex->handle, &attributes));
     mutex_expect_success(pthread_mutexattr_destroy(&attributes));
+}
+
+static void mutex_pause(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+void mutex_lock_patiently(struct mutex *mutex)
+{
+    for (unsigned i = 0; i < MUTEX_LOOKS; i++) {
+        mutex_pause();
+        if (pthread_mutex_trylock(&mutex->handle) == 0) {
+            return;
+        }
+    }
+    mutex_expect_success(pthread_mutex_lock(&mutex->handle));
 }
 
 void mutex_close(struct mutex *mutex)

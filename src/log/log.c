@@ -396,6 +396,7 @@ static void log_take_ready(struct hf_log *log)
     struct log_ready_list taken = log->writer.ready;
     log->writer.ready = log->calling;
     log->calling = taken;
+    log->linger.after_answers = taken.count > 0;
     log_completion_take(&log->completions, &log->calling);
 }
 
@@ -430,10 +431,22 @@ void log_drive_rest(struct hf_log *log)
     log->driver_asleep = log->driver_until_ns != 0;
 }
 
+/* A write that the driver makes by itself, if that pays. True: nothing else is to be written, so whoever waited for it
+ * may be told before anything else is seen to. */
+static bool log_turn_alone(struct hf_log *log, enum log_turn_kind kind)
+{
+    if (kind == LOG_TURN_POLLS) {
+        return false;
+    }
+    bool alone = log_alone_write(log, kind == LOG_TURN_HERE ? LOG_ALONE_LOOP : LOG_ALONE_DRIVER);
+    return alone && log->writer.queued_bytes == 0;
+}
+
 /* One turn; waits up to timeout_ns for something to reap. */
 unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_kind kind)
 {
     struct list done;
+    bool stepped = false; /* and nothing was appended by callbacks since then */
     list_init(&done);
     log->turning = true;
     io_queue_reap(log->queue, &done, timeout_ns);
@@ -443,10 +456,10 @@ unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_k
     uint64_t now_ns = io_monotonic_ns(log->io);
     log_reap(log, &done, now_ns);
     log_writer_advance(&log->writer, now_ns);
-    if (kind != LOG_TURN_POLLS && log_alone_write(log, kind == LOG_TURN_HERE ? LOG_ALONE_LOOP : LOG_ALONE_DRIVER)) {
-        now_ns = io_monotonic_ns(log->io);
+    if (!log_turn_alone(log, kind)) {
+        log_step(log, io_monotonic_ns(log->io));
+        stepped = true;
     }
-    log_step(log, now_ns);
     log_take_ready(log);
     if (log->changed_waiters > 0) {
         condition_broadcast(&log->changed);
@@ -459,14 +472,17 @@ unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_k
     mutex_lock(&log->mutex);
     if (ran > 0) {
         log_stages_note(&log->stages, HF_LOG_STAGE_CALLBACK, called_ns, returned_ns, ran, 0);
-        log_step(log, returned_ns); /* what the callbacks appended */
+    }
+    if (ran > 0 || !stepped) { /* what the callbacks appended, too */
+        log_step(log, ran > 0 ? returned_ns : io_monotonic_ns(log->io));
+        stepped = false;
     }
     log_tell_owner(log);
     if (log->options.driver == HF_LOG_DRIVE_CALLER) {
         log_drive_rest(log);
     }
     mutex_unlock(&log->mutex);
-    if (ran > 0) {
+    if (!stepped) {
         io_queue_flush(log->queue);
     }
     log->turning = false;
@@ -547,10 +563,10 @@ static void log_thread_turn(void *arg)
     mutex_unlock(&log->mutex);
     if (!closing) {
         uint64_t sleep_ns = log_drive_sleep_ns(log);
-        if (sleep_ns > LOG_LINGER_NS && log->linger.after_callbacks) {
+        if (sleep_ns > LOG_LINGER_NS && log->linger.after_answers) {
             sleep_ns = log_thread_linger(log, sleep_ns);
         }
-        log->linger.after_callbacks = log_drive_turn(log, sleep_ns, LOG_TURN_MAY_BLOCK) > 0;
+        log_drive_turn(log, sleep_ns, LOG_TURN_MAY_BLOCK);
         return;
     }
     if (drained) {

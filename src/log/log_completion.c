@@ -62,6 +62,11 @@ static void log_completion_push(struct log_completions *completions, uint64_t to
     completions->items[at] = (struct hf_log_completion){.token = token, .result = result};
 }
 
+static void log_completion_publish(struct log_completions *completions)
+{
+    atomic_store_explicit(&completions->waiting, completions->count, memory_order_release);
+}
+
 void log_completion_take(struct log_completions *completions, struct log_ready_list *ready)
 {
     if (completions->outstanding == completions->count) {
@@ -78,6 +83,7 @@ void log_completion_take(struct log_completions *completions, struct log_ready_l
         }
     }
     ready->count = kept;
+    log_completion_publish(completions);
     if (before == 0 && completions->count > 0 && completions->bell_open) {
         bell_ring(&completions->bell);
     }
@@ -92,6 +98,7 @@ size_t log_completion_poll(struct log_completions *completions, struct hf_log_co
     completions->first = count > 0 ? (completions->first + count) & (completions->capacity - 1) : completions->first;
     completions->count -= count;
     completions->outstanding -= count;
+    log_completion_publish(completions);
     if (count > 0 && completions->count == 0 && completions->bell_open) {
         bell_quiet(&completions->bell);
     }

@@ -218,6 +218,9 @@ int hf_log_sync(struct hf_log *log)
 
 size_t hf_log_poll(struct hf_log *log, struct hf_log_completion *out, size_t max)
 {
+    if (!log_completion_any(&log->completions)) {
+        return 0;
+    }
     mutex_lock(&log->mutex);
     size_t count = log_completion_poll(&log->completions, out, max);
     mutex_unlock(&log->mutex);

@@ -1,6 +1,6 @@
-/* A driver thread that has just called back waits awake for a moment: what is appended upon a callback comes within
- * microseconds, and waking a thread takes longer than that. It does so while that pays: after moments in which nothing
- * came, only now and then. The mutex guards all but `called`. */
+/* A driver thread that has just acknowledged something waits awake for a moment: what is appended upon that comes
+ * within microseconds, and waking a thread takes longer than that. It does so while that pays: after moments in which
+ * nothing came, only now and then. The mutex guards all but `called`. */
 #ifndef LOG_LOG_LINGER_H
 #define LOG_LOG_LINGER_H
 
@@ -20,7 +20,7 @@ struct log_linger {
     unsigned misses; /* in a row */
     unsigned skipped;
     atomic_bool called;
-    bool after_callbacks; /* the driver's: its last turn called back */
+    bool after_answers; /* the driver's: its last turn acknowledged something */
 };
 
 void log_linger_open(struct log_linger *linger);

@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "log/log_state.h"
+
 static const struct hf_log_options variants[] = {
     {.driver = HF_LOG_DRIVE_THREAD, .sync_policy = HF_LOG_SYNC_BATCH},
     {.driver = HF_LOG_DRIVE_CALLER, .sync_policy = HF_LOG_SYNC_BATCH},
@@ -136,6 +138,32 @@ static void run_refused_tokens(struct fixture *fixture)
     assert_int_equal(hf_log_poll(fixture->log, &completion, 1), 0);
     assert_int_equal(append_with(fixture, 10, &options), 0);
 }
+/* Who does nothing but look again and again, without a descriptor. */
+static void run_looking(struct fixture *fixture)
+{
+    struct hf_log_completion completion;
+    bool drives = fixture->options.driver == HF_LOG_DRIVE_CALLER;
+    for (uint64_t i = 1; i <= 200; i++) {
+        struct hf_log_append_options looking = {.poll = true, .token = i};
+        assert_int_equal(hf_log_poll(fixture->log, &completion, 1), 0);
+        assert_int_equal(append_with(fixture, i, &looking), 0);
+        while (hf_log_poll(fixture->log, &completion, 1) == 0) {
+            if (drives) {
+                hf_log_turn(fixture->log);
+            }
+        }
+        assert_int_equal(completion.token, i);
+        assert_int_equal(completion.result, 0);
+        /* What is appended upon it comes soon: a driver thread would stay awake. */
+        assert_true(!drives || fixture->log->linger.after_answers);
+    }
+    assert_int_equal(fixture_state(fixture, 1).last_index, 200);
+}
+static void completions_come_to_who_looks_all_the_time(void **unused)
+{
+    each_variant(run_looking);
+}
+
 static void a_refused_append_leaves_no_token_behind(void **unused)
 {
     each_variant(run_refused_tokens);
@@ -417,6 +445,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_refuses_who_does_not_wait),
         cmocka_unit_test(a_barrier_makes_everything_before_it_durable),
         cmocka_unit_test(an_event_loop_takes_completions_by_token),
+        cmocka_unit_test(completions_come_to_who_looks_all_the_time),
         cmocka_unit_test(a_refused_append_leaves_no_token_behind),
         cmocka_unit_test(who_waits_in_vain_is_told_when_his_time_is_over),
         cmocka_unit_test(a_barrier_of_any_kind_is_called_back_once),
