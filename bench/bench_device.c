@@ -2,16 +2,23 @@
 /* The device's own floor: durable writes of one size, one after another, into blocks that were written before, by
  * nothing but pwritev2(RWF_DSYNC) on a file opened with O_DIRECT. Prints one JSON object.
  *
- *   bench_device DIRECTORY SIZE_BYTES SECONDS */
+ *   bench_device DIRECTORY SIZE_BYTES SECONDS [handed]
+ *
+ * `handed`: another thread makes the writes; it and the one that asks for them wake each other, as any program would
+ * have it. What such a hand-over costs on this machine. */
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buffer.h"
 #include "base/histogram.h"
+#include "base/mutex.h"
 #include "holdfast/error.h"
 #include "io/io.h"
+#include "io/thread.h"
 
 #define AREA_SIZE (64u << 20)
 
@@ -24,23 +31,98 @@ static int area_write(struct file *file, const void *block, size_t size)
     return rc == 0 ? file_sync(file) : rc;
 }
 
-static int measure(struct io *io, struct file *file, const void *block, size_t size, double seconds)
+/* One write at a time, made by the thread that asks for it or by another one. */
+struct writer {
+    struct file *file;
+    const void *block;
+    size_t size;
+    uint64_t offset;
+    int result;
+    bool handed;
+    bool asked;
+    bool stopped;
+    struct mutex mutex;
+    struct condition changed;
+};
+
+static void *writer_run(void *arg)
+{
+    struct writer *writer = arg;
+    mutex_lock(&writer->mutex);
+    while (!writer->stopped) {
+        if (!writer->asked) {
+            condition_wait(&writer->changed, &writer->mutex);
+            continue;
+        }
+        mutex_unlock(&writer->mutex);
+        int rc = file_write_durable(writer->file, writer->offset, writer->block, writer->size);
+        mutex_lock(&writer->mutex);
+        writer->result = rc;
+        writer->asked = false;
+        condition_signal(&writer->changed);
+    }
+    mutex_unlock(&writer->mutex);
+    return NULL;
+}
+
+static int writer_write(struct writer *writer)
+{
+    if (!writer->handed) {
+        return file_write_durable(writer->file, writer->offset, writer->block, writer->size);
+    }
+    mutex_lock(&writer->mutex);
+    writer->asked = true;
+    condition_signal(&writer->changed);
+    while (writer->asked) {
+        condition_wait(&writer->changed, &writer->mutex);
+    }
+    int rc = writer->result;
+    mutex_unlock(&writer->mutex);
+    return rc;
+}
+
+static void writer_stop(struct writer *writer)
+{
+    mutex_lock(&writer->mutex);
+    writer->stopped = true;
+    condition_signal(&writer->changed);
+    mutex_unlock(&writer->mutex);
+}
+
+static int measure(struct io *io, struct writer *writer, double seconds)
 {
     struct histogram *latency = memory_new(sizeof(*latency));
-    uint64_t started = io_monotonic_ns(io), now = started, offset = 0;
+    uint64_t started = io_monotonic_ns(io), now = started;
     int rc = 0;
     while (rc == 0 && (double)(now - started) < seconds * 1e9) {
-        rc = file_write_durable(file, offset, block, size);
+        rc = writer_write(writer);
         uint64_t after = io_monotonic_ns(io);
         histogram_record(latency, after - now);
         now = after;
-        offset = offset + 2 * size <= AREA_SIZE ? offset + size : 0;
+        writer->offset = writer->offset + 2 * writer->size <= AREA_SIZE ? writer->offset + writer->size : 0;
     }
     printf("{\"rate\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"direct\": %s}\n",
            (double)latency->count / ((double)(now - started) / 1e9), (double)histogram_quantile(latency, 0.5) / 1e3,
            (double)histogram_quantile(latency, 0.99) / 1e3, (double)histogram_quantile(latency, 0.999) / 1e3,
-           file_is_direct(file) ? "true" : "false");
+           file_is_direct(writer->file) ? "true" : "false");
     free(latency);
+    return rc;
+}
+
+static int measure_with(struct io *io, struct writer *writer, double seconds)
+{
+    pthread_t thread;
+    mutex_init(&writer->mutex);
+    condition_init(&writer->changed);
+    int rc = writer->handed ? thread_start("writer", writer_run, writer, &thread) : 0;
+    bool started = writer->handed && rc == 0;
+    rc = rc == 0 ? measure(io, writer, seconds) : rc;
+    if (started) {
+        writer_stop(writer);
+        pthread_join(thread, NULL);
+    }
+    condition_close(&writer->changed);
+    mutex_close(&writer->mutex);
     return rc;
 }
 
@@ -48,8 +130,9 @@ int main(int argc, char **argv)
 {
     struct io *io = NULL;
     struct file *file = NULL;
-    if (argc != 4) {
-        fprintf(stderr, "usage: bench_device DIRECTORY SIZE_BYTES SECONDS\n");
+    bool handed = argc == 5 && strcmp(argv[4], "handed") == 0;
+    if (argc != 4 && !handed) {
+        fprintf(stderr, "usage: bench_device DIRECTORY SIZE_BYTES SECONDS [handed]\n");
         return 2;
     }
     size_t size = (size_t)strtoull(argv[2], NULL, 10);
@@ -64,7 +147,8 @@ int main(int argc, char **argv)
         rc = area_write(file, block, size);
     }
     if (rc == 0) {
-        rc = measure(io, file, block, size, strtod(argv[3], NULL));
+        struct writer writer = {.file = file, .block = block, .size = size, .handed = handed};
+        rc = measure_with(io, &writer, strtod(argv[3], NULL));
     }
     if (rc != 0) {
         fprintf(stderr, "error: %s\n", hf_error_text());

@@ -3,14 +3,14 @@
  * one JSON object.
  *
  *   bench_log DIRECTORY PAYLOAD_BYTES OUTSTANDING ENTRIES_PER_BATCH GROUPS SECONDS
- * caller|blocking|thread|thread-blocking|none [KEPT_MIB]
+ * caller|blocking|thread|thread-blocking|thread-polling|none [KEPT_MIB]
  *
  * The log is compacted every 32 MiB; so much more is kept each time (none), up to 224 MiB.
  *
  * `caller`: the appending thread drives the writer's turns and sleeps in them. `blocking`: the same by
  * hf_log_append_wait, so that nothing but one batch is outstanding. `thread`: the log's own thread drives, and wakes
- * the appender. `none`: nothing is appended, every append counts as acknowledged in the next turn: what the client
- * itself costs. */
+ * the appender. `thread-polling`: the appender looks for completions all the time and never sleeps. `none`: nothing is
+ * appended, every append counts as acknowledged in the next turn: what the client itself costs. */
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -26,13 +26,23 @@
 #define WAIT_NS_MAX         UINT64_C(100000000)
 #define COMPACT_EVERY_BYTES (32u << 20) /* of the stream */
 #define KEPT_STEPS_MAX      7u
+#define POLL_MAX            64u
 #define LOOK_EVERY_BATCHES  512u         /* how often its length is asked for */
 #define WARM_UP_BYTES       (320u << 20) /* then segments have their full size, and old ones are used again */
 #define WARM_UP_ENTRIES     256u
 #define WARM_UP_PAYLOAD     4096u
 
-enum bench_driver { BENCH_CALLER, BENCH_BLOCKING, BENCH_THREAD, BENCH_THREAD_BLOCKING, BENCH_NONE, BENCH_DRIVER_COUNT };
-static const char *const bench_driver_names[] = {"caller", "blocking", "thread", "thread-blocking", "none"};
+enum bench_driver {
+    BENCH_CALLER,
+    BENCH_BLOCKING,
+    BENCH_THREAD,
+    BENCH_THREAD_BLOCKING,
+    BENCH_THREAD_POLLING,
+    BENCH_NONE,
+    BENCH_DRIVER_COUNT
+};
+static const char *const bench_driver_names[] = {"caller",          "blocking",       "thread",
+                                                 "thread-blocking", "thread-polling", "none"};
 
 struct bench_options {
     const char *directory;
@@ -110,7 +120,21 @@ static int bench_append(struct bench *bench)
         bench->acknowledged++;
         return hf_log_append_wait(bench->log, bench->batch);
     }
+    if (options->driver == BENCH_THREAD_POLLING) {
+        return hf_log_append_with(bench->log, bench->batch, &(struct hf_log_append_options){.poll = true});
+    }
     return hf_log_append(bench->log, bench->batch, bench_acknowledged, bench);
+}
+
+static void bench_poll(struct bench *bench, uint64_t wanted)
+{
+    struct hf_log_completion completions[POLL_MAX];
+    do {
+        size_t count = hf_log_poll(bench->log, completions, POLL_MAX);
+        for (size_t i = 0; i < count; i++) {
+            bench_acknowledged(bench, completions[i].result);
+        }
+    } while (bench->acknowledged < wanted);
 }
 
 static void bench_sleep(struct bench *bench, uint64_t wanted)
@@ -131,6 +155,9 @@ static void bench_wait(struct bench *bench, uint64_t wanted)
     enum bench_driver driver = bench->options.driver;
     if (driver == BENCH_THREAD && __atomic_load_n(&bench->acknowledged, __ATOMIC_SEQ_CST) < wanted) {
         bench_sleep(bench, wanted);
+    }
+    if (driver == BENCH_THREAD_POLLING) {
+        bench_poll(bench, wanted);
     }
     if (driver == BENCH_CALLER) {
         do {
@@ -223,9 +250,9 @@ static int bench_open(struct bench *bench)
 {
     struct hf_log_options options;
     hf_log_options_init(&options);
-    options.driver = bench->options.driver == BENCH_THREAD || bench->options.driver == BENCH_THREAD_BLOCKING
-                         ? HF_LOG_DRIVE_THREAD
-                         : HF_LOG_DRIVE_CALLER;
+    bool by_thread = bench->options.driver == BENCH_THREAD || bench->options.driver == BENCH_THREAD_BLOCKING ||
+                     bench->options.driver == BENCH_THREAD_POLLING;
+    options.driver = by_thread ? HF_LOG_DRIVE_THREAD : HF_LOG_DRIVE_CALLER;
     if (options.queue_entries_max < 2 * bench->options.outstanding_max) {
         options.queue_entries_max = 2 * bench->options.outstanding_max;
     }
@@ -329,7 +356,7 @@ int main(int argc, char **argv)
     struct bench *bench = memory_new(sizeof(*bench));
     if (!bench_arguments(argc, argv, &bench->options)) {
         fprintf(stderr, "usage: bench_log DIRECTORY PAYLOAD_BYTES OUTSTANDING ENTRIES_PER_BATCH GROUPS SECONDS "
-                        "caller|blocking|thread|thread-blocking|none [KEPT_MIB]\n");
+                        "caller|blocking|thread|thread-blocking|thread-polling|none [KEPT_MIB]\n");
         free(bench);
         return 2;
     }

@@ -22,19 +22,23 @@ from run import ROOT, machine, misses, program_json, rounded, say, shown
 PORT = 22200  # given to raft-uv, which does not listen
 PAYLOAD, PAYLOAD_LARGE, OVERHEAD = 128, 1024, 32
 INDEX_BYTES_MAX, INDEX_ENTRIES = 64 << 20, 100_000_000
-# name, payload, outstanding, entries per batch, groups, who drives, which peers, goal, what the goal is a share of
+FLOOR, ONE_GROUP = 'the device', 'one group' # what a share is of
+# name, payload, outstanding, entries per batch, groups, who drives, MiB kept, which peers, goal, what the goal is a share of
 APPENDS = (
-    ('1 outstanding, the appender drives', PAYLOAD, 1, 1, 1, 'blocking', True, 0.97, 'floor'),
-    ('1 outstanding, writer thread, waiting', PAYLOAD, 1, 1, 1, 'thread-blocking', False, 0.9, 'floor'),
-    ('1 outstanding, writer thread, callback', PAYLOAD, 1, 1, 1, 'thread', False, 0.9, 'floor'),
-    ('64 outstanding', PAYLOAD, 64, 1, 1, 'caller', True, 350e3, None),
-    ('1024 outstanding', PAYLOAD, 1024, 1, 1, 'caller', True, 4e6, None),
-    ('1024 outstanding, writer thread', PAYLOAD, 1024, 1, 1, 'thread', False, None, None),
-    ('batches of 1024', PAYLOAD, 2048, 1024, 1, 'caller', True, 5e6, None),
-    ('1 KiB, 1024 outstanding', PAYLOAD_LARGE, 1024, 1, 1, 'caller', True, 1.2e6, None),
-    ('16 groups, 1024 outstanding', PAYLOAD, 1024, 1, 16, 'caller', False, 0.9, '1024 outstanding'),
-    ('1000 groups, 1024 outstanding', PAYLOAD, 1024, 1, 1000, 'caller', False, 0.8, '1024 outstanding'),
+    ('1 outstanding, the appender drives', PAYLOAD, 1, 1, 1, 'blocking', 0, True, 0.97, FLOOR),
+    ('1 outstanding, writer thread, waiting', PAYLOAD, 1, 1, 1, 'thread-blocking', 0, False, 0.9, FLOOR),
+    ('1 outstanding, writer thread, polling', PAYLOAD, 1, 1, 1, 'thread-polling', 0, False, 0.9, FLOOR),
+    ('1 outstanding, writer thread, callback', PAYLOAD, 1, 1, 1, 'thread', 0, False, 0.9, FLOOR),
+    ('64 outstanding', PAYLOAD, 64, 1, 1, 'caller', 0, True, 350e3, None),
+    ('1024 outstanding', PAYLOAD, 1024, 1, 1, 'caller', 0, True, 4e6, None),
+    ('1024 outstanding, 224 MiB kept', PAYLOAD, 1024, 1, 1, 'caller', 224, False, None, None),
+    ('1024 outstanding, writer thread', PAYLOAD, 1024, 1, 1, 'thread', 0, False, None, None),
+    ('batches of 1024', PAYLOAD, 2048, 1024, 1, 'caller', 0, True, 5e6, None),
+    ('1 KiB, 1024 outstanding', PAYLOAD_LARGE, 1024, 1, 1, 'caller', 0, True, 1.2e6, None),
+    ('16 groups, 1024 outstanding', PAYLOAD, 1024, 1, 16, 'caller', 0, False, 0.9, ONE_GROUP),
+    ('1000 groups, 1024 outstanding', PAYLOAD, 1024, 1, 1000, 'caller', 0, False, 0.8, ONE_GROUP),
 )
+HANDED = '1 outstanding, writer thread, callback' # its appender sleeps: beside a plain loop that wakes and is woken
 STEADY, BUSY = '64 outstanding', '1024 outstanding'
 CHART_HEIGHT = 8
 
@@ -59,8 +63,8 @@ class Bench:
     def has(self, program):
         return (self.build / program).exists()
 
-    def device(self, size, key):
-        return self.run_program('bench_device', size, self.options.seconds, key=key)
+    def device(self, size, key, *how):
+        return self.run_program('bench_device', size, self.options.seconds, *how, key=key)
 
     def peers(self, row):
         name, payload, outstanding, batch = row[:4]
@@ -72,17 +76,26 @@ class Bench:
                                  key=(peer, name))
 
     def append(self, row):
-        name, payload, outstanding, batch, groups, driver, with_peers, _, share_of = row
+        name, payload, outstanding, batch, groups, driver, kept, with_peers, _, share_of = row
         seconds = self.options.seconds
-        if share_of == 'floor': # before and after, so that a slower minute of the device counts for both
-            self.device(4096, ('floor', name))
-        self.run_program('bench_log', payload, outstanding, batch, groups, seconds, driver, key=('ours', name))
-        if share_of == 'floor':
-            self.device(4096, ('floor after', name))
+        self.beside(row, 'before') # before and after, so that a slower minute counts for both
+        self.run_program('bench_log', payload, outstanding, batch, groups, seconds, driver, kept, key=('ours', name))
+        self.beside(row, 'after')
         if name == STEADY:
             self.steady()
         if with_peers:
             self.peers(row)
+
+    def beside(self, row, when):
+        """What the row is a share of."""
+        name, payload, outstanding, batch, _, driver, kept, _, _, share_of = row
+        if share_of == FLOOR:
+            self.device(4096, (when, name))
+        if share_of == ONE_GROUP:
+            self.run_program('bench_log', payload, outstanding, batch, 1, self.options.seconds, driver, kept,
+                             key=(when, name))
+        if name == HANDED:
+            self.device(4096, ('handed ' + when, name), 'handed')
 
     def steady(self):
         """The same writes as the log made, by a plain loop."""
@@ -111,10 +124,14 @@ class Bench:
         results = self.found.get(key)
         return statistics.median(result[field] for result in results) if results else None
 
-    def floor(self, name):
-        """The device's rate around each round of a row."""
-        pairs = zip(self.found[('floor', name)], self.found[('floor after', name)])
+    def around(self, name, prefix=''):
+        """The rates around each round of a row of what it is a share of."""
+        pairs = zip(self.found[(prefix + 'before', name)], self.found[(prefix + 'after', name)])
         return [(before['rate'] + after['rate']) / 2 for before, after in pairs]
+
+    def share(self, name, against, of, goal=None):
+        shares = [one['rate'] / other for one, other in zip(self.found[('ours', name)], against)]
+        return self.row(f'… as a share of {of}', 'ratio', statistics.median(shares), goal=goal)
 
     def row(self, name, unit, ours, peers=None, floor=None, goal=None, goal_is='min', **more):
         return {'name': name, 'unit': unit, 'ours': rounded(ours),
@@ -122,19 +139,16 @@ class Bench:
                 'floor': rounded(floor), 'goal': rounded(goal), 'goal_is': goal_is, 'rounds': self.options.rounds, **more}
 
     def append_rows(self, row):
-        name, _, _, _, _, _, with_peers, goal, share_of = row
-        ours = self.found[('ours', name)]
+        name, *_, with_peers, goal, share_of = row
         peers = {peer: self.median((peer, name), 'rate') for peer in ('raft-uv', 'rocksdb', 'wiredtiger')}
         times = {field: rounded(self.median(('ours', name), field)) for field in ('p50_us', 'p99_us', 'p999_us')}
-        floor = statistics.median(self.floor(name)) if share_of == 'floor' else None
+        floor = statistics.median(self.around(name)) if share_of == FLOOR else None
         rows = [self.row(name, 'entries/s', self.median(('ours', name), 'rate'), peers if with_peers else None, floor,
                          goal if share_of is None else None, **times)]
         if share_of is not None:
-            against = (self.floor(name) if share_of == 'floor'
-                       else [result['rate'] for result in self.found[('ours', share_of)]])
-            share = statistics.median(one['rate'] / other for one, other in zip(ours, against))
-            of = 'the device' if share_of == 'floor' else 'one group'
-            rows.append(self.row(f'… as a share of {of}', 'ratio', share, goal=goal))
+            rows.append(self.share(name, self.around(name), share_of, goal))
+        if name == HANDED:
+            rows.append(self.share(name, self.around(name, 'handed '), 'a plain loop that hands each write over'))
         return rows
 
     def other_rows(self):
