@@ -16,8 +16,12 @@
  * every address must be a loopback one: HF_EUNSAFE otherwise.
  *
  * Threads: a node has a thread of its own, in which it calls back: `done`, the machine except where said, and the
- * callbacks of the options. These must not wait, and must not close the node; they may call everything else here.
- * Every function may be called from any thread, except where said. What is given to a call is copied before it returns.
+ * callbacks of the options. Every function may be called from any thread, except where said. What is given to a call is
+ * copied before it returns.
+ *
+ * Inside a callback of a node nothing may wait for that node or another one, which may just wait for this one. There
+ * hf_node_wait, hf_node_leave and hf_node_close give HF_EUNSAFE at once and change nothing, and so do the functions
+ * that look at a status, except in the own thread of the node that is looked at. Everything else may be called.
  *
  * Memory: at most HF_NODE_CALLS_MAX calls and HF_NODE_CALLS_BYTES_MAX bytes are on their way to the node's thread, then
  * HF_EBUSY; what it holds then is bounded by options.memory_limit_bytes.
@@ -163,11 +167,12 @@ HF_API void hf_node_options_init(struct hf_node_options *options);
  * HF_EREMOVED; HF_EUNSAFE; HF_EINVALID. The machine's open, load and apply may run in the calling thread. */
 HF_API int hf_node_open(const char *directory, const struct hf_node_options *options, struct hf_node **out);
 /* Answers everything that waits (HF_ECLOSED: was not proposed; HF_EINDETERMINATE), closes the states, the log and the
- * directory. Accepts NULL. Not from a callback. No call of another thread may be under way, except hf_node_wait, which
- * it ends; calls from the answers are refused. What was acknowledged is durable without it. */
-HF_API void hf_node_close(struct hf_node *node);
+ * directory. Accepts NULL. No call of another thread may be under way, except hf_node_wait, which it ends; calls from
+ * the answers are refused. What was acknowledged is durable without it. 0; HF_EUNSAFE inside a callback: it stays open.
+ */
+HF_API int hf_node_close(struct hf_node *node);
 /* Hands the leadership of every group over and takes none back, so that a close costs the others no election. Waits up
- * to wait_ms for it; HF_ETIMEOUT: some group is led here still. HF_EUNSAFE from a callback. */
+ * to wait_ms for it; HF_ETIMEOUT: some group is led here still. HF_EUNSAFE inside a callback. */
 HF_API int hf_node_leave(struct hf_node *node, uint32_t wait_ms);
 
 /* ---- Calls and their answers ---- */
@@ -198,8 +203,8 @@ HF_API int hf_node_waiter_open(struct hf_node_waiter **out);
 HF_API void hf_node_waiter_close(struct hf_node_waiter *waiter);               /* accepts NULL */
 HF_API void hf_node_answer(void *waiter, const struct hf_node_result *result); /* the hf_node_done of waiters */
 /* called: what the call returned; when that is not 0, it is returned at once. Otherwise waits, and returns the result;
- * hf_error_text() is its text. result may be NULL; what it lends is good until the next wait. HF_EUNSAFE in the node's
- * thread, where nobody could answer. */
+ * hf_error_text() is its text. result may be NULL; what it lends is good until the next wait. HF_EUNSAFE inside a
+ * callback, where nobody could answer. */
 HF_API int hf_node_wait(struct hf_node_waiter *waiter, int called, struct hf_node_result *result);
 
 /* What the calls below return: 0, or HF_EBUSY, HF_ETOOBIG, HF_ECLOSED, HF_EINVALID, and `done` is not called. */
@@ -261,7 +266,7 @@ struct hf_node_member {
     enum hf_node_member_role role; /* what it should be; the groups follow one change at a time */
     char peer[256];
 };
-/* position from 0; HF_ENOTFOUND at the end. */
+/* position from 0; HF_ENOTFOUND at the end. Waits as a status does. */
 HF_API int hf_node_member(struct hf_node *node, uint32_t position, struct hf_node_member *out);
 /* Changes what a member should be, in every group. done: the cluster agreed, or why it did not (HF_EUNSAFE: no majority
  * of the voters that remain can be reached, or one alone would remain; `forced` does it even so. HF_ECONFLICT: the
@@ -284,7 +289,8 @@ HF_API void hf_node_join_close(struct hf_node_join *join); /* always; accepts NU
 HF_API int hf_node_member_add(struct hf_node *node, const char *peer, uint64_t token, enum hf_node_member_role role,
                               hf_node_done *done, void *arg);
 
-/* ---- Status. These wait for the node's thread, a turn at most; from callbacks they answer at once. ---- */
+/* ---- Status. These wait for the node's thread, a turn at most; in that thread they answer at once. HF_EUNSAFE inside
+ * a callback elsewhere: another node's, or a machine's that a worker runs. ---- */
 
 struct hf_node_status {
     uint64_t id;

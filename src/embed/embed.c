@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/trace.h"
 #include "embed/embed_values.h"
 #include "log/log_options.h"
 
@@ -14,9 +15,12 @@
 
 static _Thread_local struct hf_node *embed_here; /* whose thread this is; NULL: none's */
 
-bool embed_is_inside(void)
+int embed_may_wait(const char *what)
 {
-    return embed_here != NULL;
+    return embed_here == NULL && !embed_machine_is_calling()
+               ? 0
+               : error_raise(HF_EUNSAFE, "a callback of a node cannot %s: who is waited for may be waiting for it",
+                             what);
 }
 
 /* ---- Calls ---- */
@@ -136,14 +140,19 @@ static void embed_look_run(struct hf_node *embed, struct embed_call *call)
 int embed_look(struct hf_node *embed, int (*look)(struct hf_node *embed, void *arg), void *arg)
 {
     if (embed_here == embed) {
-        return embed->node != NULL ? look(embed, arg) : error_raise(HF_ECLOSED, "the node is closed");
+        bool is_there = embed->node != NULL && !embed->is_stopping;
+        return is_there ? look(embed, arg) : error_raise(HF_ECLOSED, "the node is closed");
+    }
+    int rc = embed_may_wait("wait for the thread of a node");
+    if (rc != 0) {
+        return rc;
     }
     struct embed_look_call waiting = {.look = look, .arg = arg};
     struct embed_call *call = embed_call_new(embed, embed_look_run, (struct hf_bytes){0});
     call->arg = &waiting;
     mutex_init(&waiting.mutex);
     condition_init(&waiting.condition);
-    int rc = embed_hand_over(call);
+    rc = embed_hand_over(call);
     if (rc == 0) {
         mutex_lock(&waiting.mutex);
         while (!waiting.is_done) {
@@ -194,8 +203,8 @@ static void embed_turn(void *arg)
 static void embed_stop(void *arg)
 {
     struct hf_node *embed = arg;
-    struct node *node = embed->node;
-    node_close(node);
+    embed->is_stopping = true;
+    node_close(embed->node);
     embed->node = NULL; /* calls that are taken in from here on are answered so */
     loop_stop(embed->loop);
 }
@@ -273,34 +282,7 @@ static int embed_open(struct hf_node *embed, const char *directory)
     return rc;
 }
 
-int hf_node_open(const char *directory, const struct hf_node_options *options, struct hf_node **out)
-{
-    struct hf_node_options defaults;
-    hf_node_options_init(&defaults);
-    *out = NULL;
-    struct hf_node *embed = memory_new(sizeof(*embed));
-    embed->options = options != NULL ? *options : defaults;
-    embed->has_own_machine = embed->options.machine != NULL;
-    mutex_init(&embed->mutex);
-    list_init(&embed->inbox);
-    int rc = embed_check_options(&embed->options);
-    if (rc == 0) {
-        rc = embed_machine_init(&embed->host, embed->has_own_machine ? embed->options.machine : embed_values_machine(),
-                                embed->has_own_machine ? EMBED_ENTRY_OWN : EMBED_ENTRY_VALUES,
-                                embed->has_own_machine ? NULL : embed_values_check);
-    }
-    if (rc == 0) {
-        rc = embed_open(embed, directory);
-    }
-    if (rc == 0) {
-        *out = embed;
-        embed = NULL; /* the caller owns it now */
-    }
-    hf_node_close(embed);
-    return rc;
-}
-
-void hf_node_close(struct hf_node *embed)
+static void embed_close(struct hf_node *embed)
 {
     if (embed == NULL) {
         return;
@@ -324,6 +306,44 @@ void hf_node_close(struct hf_node *embed)
     free(embed);
 }
 
+int hf_node_open(const char *directory, const struct hf_node_options *options, struct hf_node **out)
+{
+    struct hf_node_options defaults;
+    hf_node_options_init(&defaults);
+    *out = NULL;
+    struct hf_node *embed = memory_new(sizeof(*embed));
+    embed->options = options != NULL ? *options : defaults;
+    embed->has_own_machine = embed->options.machine != NULL;
+    mutex_init(&embed->mutex);
+    list_init(&embed->inbox);
+    int rc = embed_check_options(&embed->options);
+    if (rc == 0) {
+        rc = embed_machine_init(&embed->host, embed->has_own_machine ? embed->options.machine : embed_values_machine(),
+                                embed->has_own_machine ? EMBED_ENTRY_OWN : EMBED_ENTRY_VALUES,
+                                embed->has_own_machine ? NULL : embed_values_check);
+    }
+    if (rc == 0) {
+        rc = embed_open(embed, directory);
+    }
+    if (rc == 0) {
+        *out = embed;
+        embed = NULL; /* the caller owns it now */
+    }
+    embed_close(embed);
+    return rc;
+}
+
+int hf_node_close(struct hf_node *embed)
+{
+    int rc = embed != NULL ? embed_may_wait("close a node") : 0;
+    if (rc != 0) {
+        TRACE(TRACE_ERROR, "node", "the node stays open: %s", hf_error_text());
+        return rc;
+    }
+    embed_close(embed);
+    return 0;
+}
+
 /* ---- Leaving ---- */
 
 static int embed_look_leave(struct hf_node *embed, void *arg)
@@ -340,8 +360,9 @@ static int embed_look_leading(struct hf_node *embed, void *arg)
 
 int hf_node_leave(struct hf_node *embed, uint32_t wait_ms)
 {
-    if (embed_is_inside()) {
-        return error_raise(HF_EUNSAFE, "a node's own thread cannot wait for it");
+    int rc = embed_may_wait("wait until nothing is led here");
+    if (rc != 0) {
+        return rc;
     }
     struct mutex mutex;
     struct condition never;
@@ -349,7 +370,7 @@ int hf_node_leave(struct hf_node *embed, uint32_t wait_ms)
     bool is_leading = true;
     mutex_init(&mutex);
     condition_init(&never);
-    int rc = embed_look(embed, embed_look_leave, NULL);
+    rc = embed_look(embed, embed_look_leave, NULL);
     while (rc == 0) {
         rc = embed_look(embed, embed_look_leading, &is_leading);
         if (rc != 0 || !is_leading || io_monotonic_ns(embed->io) >= until_ns) {

@@ -20,6 +20,7 @@ struct hf_node {
     struct io *io;
     struct loop *loop;
     struct node *node; /* NULL once it is closed */
+    bool is_stopping;  /* it is being closed: its callbacks must not look at what is left of it */
     struct executor *executor;
     struct embed_machine_host host;
     bool has_own_machine; /* the embedder's; constant */
@@ -69,9 +70,11 @@ void embed_answer(struct embed_call *call, int result, struct hf_bytes reply, ui
 /* A node_done whose arg is the call. */
 void embed_call_done(void *call, int result, struct hf_bytes reply, uint64_t index);
 
-/* Runs look(embed, arg) in the loop's thread and waits for it; at once when called from there. HF_ECLOSED. */
+/* Runs look(embed, arg) in the loop's thread and waits for it; at once when called from there. HF_ECLOSED; HF_EUNSAFE
+ * as embed_may_wait. */
 int embed_look(struct hf_node *embed, int (*look)(struct hf_node *embed, void *arg), void *arg);
-/* Whether this is the thread of some node. */
-bool embed_is_inside(void);
+/* Whether the calling thread may wait for a node. HF_EUNSAFE inside a callback of any: the one that is waited for may
+ * be waiting for it. what: "close a node", say. */
+int embed_may_wait(const char *what);
 
 #endif

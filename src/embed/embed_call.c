@@ -61,8 +61,9 @@ int hf_node_wait(struct hf_node_waiter *waiter, int called, struct hf_node_resul
     if (called != 0) {
         return called;
     }
-    if (embed_is_inside()) {
-        return error_raise(HF_EUNSAFE, "a node's own thread cannot wait for an answer: it is the one that gives it");
+    int rc = embed_may_wait("wait for an answer");
+    if (rc != 0) {
+        return rc;
     }
     mutex_lock(&waiter->mutex);
     while (!waiter->is_answered) {

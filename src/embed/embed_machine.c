@@ -31,6 +31,13 @@ int hf_node_reply_append(struct hf_node_reply *reply, const void *data, size_t s
 
 /* ---- Life ---- */
 
+static _Thread_local unsigned embed_machine_calls; /* of the functions that a worker may run: one inside another */
+
+bool embed_machine_is_calling(void)
+{
+    return embed_machine_calls > 0;
+}
+
 static void *embed_machine_open(void *arg, uint64_t group, uint64_t incarnation, uint32_t ordinal)
 {
     struct embed_machine *machine = memory_new(sizeof(*machine));
@@ -47,7 +54,9 @@ static void embed_machine_close(void *arg)
         return;
     }
     if (machine->state != NULL) {
+        embed_machine_calls++;
         machine->host->machine.close(machine->state);
+        embed_machine_calls--;
     }
     free(machine);
 }
@@ -174,7 +183,9 @@ static void embed_machine_cut_close(void *arg)
 {
     struct embed_machine_cut *cut = arg;
     if (cut->cut != NULL) {
+        embed_machine_calls++;
         cut->host->machine.cut_close(cut->cut);
+        embed_machine_calls--;
     }
     free(cut);
 }
@@ -186,7 +197,9 @@ static int embed_machine_cut_read(void *arg, void *target, size_t size, size_t *
         return error_raise(HF_ENOMEM, "the machine gave no cut");
     }
     *got = 0;
+    embed_machine_calls++;
     int rc = embed_machine_said(cut->host, "cut_read", cut->host->machine.cut_read(cut->cut, target, size, got));
+    embed_machine_calls--;
     if (rc == 0 && *got > size) {
         rc = error_raise(HF_EINVALID, "the machine filled %zu of %zu bytes", *got, size);
     }
@@ -209,15 +222,21 @@ static int embed_machine_import_write(void *arg, struct hf_bytes bytes)
 {
     const struct embed_machine *import = arg;
     int rc = embed_machine_is_open(import);
-    return rc == 0 ? embed_machine_said(import->host, "load", import->host->machine.load(import->state, bytes)) : rc;
+    embed_machine_calls++;
+    rc = rc == 0 ? embed_machine_said(import->host, "load", import->host->machine.load(import->state, bytes)) : rc;
+    embed_machine_calls--;
+    return rc;
 }
 
 static int embed_machine_import_finish(void *arg)
 {
     const struct embed_machine *import = arg;
     int rc = embed_machine_is_open(import);
-    return rc == 0 ? embed_machine_said(import->host, "load_finish", import->host->machine.load_finish(import->state))
-                   : rc;
+    embed_machine_calls++;
+    rc = rc == 0 ? embed_machine_said(import->host, "load_finish", import->host->machine.load_finish(import->state))
+                 : rc;
+    embed_machine_calls--;
+    return rc;
 }
 
 static void embed_machine_import_swap(void *arg, void *import_arg)

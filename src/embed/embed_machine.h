@@ -19,6 +19,9 @@ struct embed_machine_host {
     struct node_machine_ops ops; /* for node_open; its arg is the host */
 };
 
+/* Whether the calling thread, a node's or not, is in a function of a machine that a worker may run: a node that is
+ * being closed waits for its workers. */
+bool embed_machine_is_calling(void);
 /* HF_EINVALID: something that is needed is missing. The host must outlive the node and stay where it is. */
 int embed_machine_init(struct embed_machine_host *host, const struct hf_node_machine *machine,
                        enum embed_entry_kind kind, embed_machine_check *check);

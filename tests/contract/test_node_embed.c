@@ -517,35 +517,6 @@ static void a_directory_of_another_machine_is_not_misread(void **state)
     embedding_close(&cluster);
 }
 
-static struct hf_node *inside_node;
-static struct hf_node_waiter *inside_waiter;
-static int inside_results[3];
-
-static void ask_inside(void *arg, const struct hf_node_result *result)
-{
-    struct hf_node_status status;
-    inside_results[0] = hf_node_status(inside_node, &status);
-    inside_results[1] = hf_node_leave(inside_node, 10);
-    inside_results[2] = hf_node_wait(inside_waiter, 0, NULL);
-    hf_node_propose(inside_node, EMBED_GROUP, EMBED_TEXT("from a callback"), hf_node_answer, arg);
-}
-
-static void a_callback_may_call_but_not_wait(void **state)
-{
-    struct embedding cluster;
-    embedding_open(&cluster, 1, 1, &journal_machine);
-    embedding_start_all(&cluster);
-    inside_node = cluster.nodes[0];
-    inside_waiter = cluster.waiter;
-    embedding_check(embedding_wait(
-        &cluster, hf_node_propose(cluster.nodes[0], EMBED_GROUP, EMBED_TEXT("x"), ask_inside, cluster.waiter)));
-    assert_int_equal(inside_results[0], 0);
-    assert_int_equal(inside_results[1], HF_EUNSAFE);
-    assert_int_equal(inside_results[2], HF_EUNSAFE);
-    assert_int_equal(embedding_count(&cluster), 2);
-    embedding_close(&cluster);
-}
-
 static atomic_uint measured;
 
 static void count_measurement(void *arg, const struct hf_log_measurement *measurement)
@@ -632,7 +603,6 @@ int main(void)
         cmocka_unit_test(a_node_joins_gets_the_state_by_snapshot_and_can_be_removed),
         cmocka_unit_test(a_machine_that_fails_stops_its_group_alone),
         cmocka_unit_test(a_directory_of_another_machine_is_not_misread),
-        cmocka_unit_test(a_callback_may_call_but_not_wait),
         cmocka_unit_test(the_callbacks_of_a_nodes_log_are_not_called_with_its_argument),
         cmocka_unit_test(a_device_that_fails_stops_the_node_for_good),
     };
