@@ -61,6 +61,9 @@ static void log_apply_doubt(struct log_apply *apply, struct log_group *group)
 {
     const struct log_group_bounds *bounds = &group->bounds;
     uint64_t index = group->hard_state.commit > bounds->floor ? group->hard_state.commit : bounds->floor;
+    if (apply->in_part) {
+        return;
+    }
     for (unsigned told = 0; index < bounds->last && told < LOG_APPLY_GAP_REPORTED_MAX; told++) {
         struct log_location location;
         if (!log_index_next(&group->index, index + 1, &index) || !log_index_find(&group->index, index, &location)) {

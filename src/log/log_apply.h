@@ -29,6 +29,7 @@ struct log_apply {
     log_apply_observe *observe; /* may be NULL */
     void *observe_arg;
     bool front_missing; /* segments in front were given up: a group's first run may have any number */
+    bool in_part;       /* one segment is looked at, and not for what is committed: so nothing in it is doubted */
     bool condensed;     /* from an index file: a hard state may come before entries that preceded it */
     uint64_t holes;     /* unreadable places whose records are not known: any group may have lost something there */
 };

@@ -42,6 +42,7 @@ static void log_collect_reset(struct log_collect *collect)
     collect->file = NULL;
     collect->path = NULL;
     collect->bytes = NULL;
+    collect->bad = bytes_of(NULL, 0);
     collect->items = NULL;
     collect->capacity = 0;
     collect->item_count = collect->placed = 0;
@@ -93,8 +94,8 @@ static void log_collect_begin(struct hf_log *log, struct log_segment *victim)
     collect->path = text_format("%s/%s", log->directory, name);
     collect->shadow = log_segment_new(&victim->header);
     collect->shadow->used_bytes = victim->used_bytes;
-    collect->apply =
-        (struct log_apply){.groups = &collect->found, .damages = &collect->problems, .front_missing = true};
+    collect->apply = (struct log_apply){
+        .groups = &collect->found, .damages = &collect->problems, .front_missing = true, .in_part = true};
     collect->offset = LOG_FORMAT_SEGMENT_HEADER_SIZE;
     collect->state = LOG_COLLECT_SCANNING;
 }
@@ -150,6 +151,7 @@ static int log_collect_scan(struct log_collect *collect)
             log_apply_frame(&collect->apply, frame, collect->shadow, collect->offset);
             collect->offset += header.length;
         } else if (rc == HF_ECORRUPT) {
+            collect->bad = frame;
             log_apply_salvage(&collect->apply, frame, collect->shadow, collect->offset); /* names what is damaged */
         }
     }
@@ -441,14 +443,57 @@ int log_collect_step(struct hf_log *log, uint64_t now_ns)
     return rc;
 }
 
+/* Is there a bad record at this place of the bad frame? */
+static bool log_collect_is_bad(const struct log_collect *collect, uint64_t offset)
+{
+    struct log_record record;
+    size_t size = 0;
+    if (offset < collect->offset || offset - collect->offset >= collect->bad.size) {
+        return false;
+    }
+    size_t at = (size_t)(offset - collect->offset);
+    struct hf_bytes rest = bytes_of((const uint8_t *)collect->bad.data + at, collect->bad.size - at);
+    uint32_t seed = log_format_seed(collect->shadow->header.incarnation, offset);
+    return log_record_get(rest, seed, &record, &size) != LOG_RECORD_OK;
+}
+
+/* Where a record of the bad frame says that it is this entry; 0: nowhere. */
+static uint64_t log_collect_claim(const struct log_collect *collect, const struct log_group *group, uint64_t index)
+{
+    uint32_t check = log_format_group_check(group->id, group->incarnation);
+    for (size_t at = LOG_FORMAT_FRAME_HEADER_SIZE; at + LOG_FORMAT_RECORD_HEADER_SIZE <= collect->bad.size; at += 8) {
+        struct log_record record;
+        size_t size = 0;
+        struct hf_bytes rest = bytes_of((const uint8_t *)collect->bad.data + at, collect->bad.size - at);
+        if (log_record_decode(rest, &record, &size) == LOG_RECORD_OK && record.index == index &&
+            record.group_check == check && (record.kind == LOG_RECORD_APPEND || record.kind == LOG_RECORD_MOVED)) {
+            return collect->offset + at;
+        }
+    }
+    return 0;
+}
+
+/* Which records were lost is a guess: one that nobody needs may have lain there, and the entry that is thought to be
+ * lost may be whole, in this frame or in another. What is not sure here a read will name. */
+static bool log_collect_is_sure(const struct log_collect *collect, const struct log_group *group,
+                                const struct hf_log_damage *damage, const struct log_location *location)
+{
+    if (location->offset != 0) {
+        return location->offset == damage->offset || log_collect_is_bad(collect, location->offset);
+    }
+    uint64_t claim = log_collect_claim(collect, group, damage->index);
+    return claim != 0 && (claim == damage->offset || log_collect_is_bad(collect, claim));
+}
+
 /* Damage met here closes the group, as damage met by a read does. */
-static void log_collect_report(struct hf_log *log, struct hf_log_damage damage)
+static void log_collect_report(struct hf_log *log, struct hf_log_damage damage, bool is_read)
 {
     struct log_group *group = log_groups_find(&log->groups, damage.group);
     struct log_location location;
     bool live =
         group != NULL && group->bounds.exists && log_index_lies_in(&group->index, damage.index, log->collect.victim);
-    if (!live || !log_index_find(&group->index, damage.index, &location)) {
+    if (!live || !log_index_find(&group->index, damage.index, &location) ||
+        (!is_read && !log_collect_is_sure(&log->collect, group, &damage, &location))) {
         return;
     }
     bool is_placed = location.offset != 0 || damage.size != 0; /* else a read will name it, with its size */
@@ -467,14 +512,14 @@ static void log_collect_report_all(struct hf_log *log)
     const struct log_collect *collect = &log->collect;
     const struct log_collect_item *item = collect->failed;
     for (size_t i = 0; i < collect->problems.count && !MUTATED(LOG_COLLECT_DAMAGE_UNTOLD); i++) {
-        log_collect_report(log, collect->problems.items[i]);
+        log_collect_report(log, collect->problems.items[i], false);
     }
     if (item != NULL) {
         struct hf_log_damage damage =
             log_damage_of(item->group, item->index, item->location.term, collect->victim->header.number,
                           item->location.offset, "checksum, group or index of the entry");
         damage.size = item->location.size;
-        log_collect_report(log, damage);
+        log_collect_report(log, damage, true);
     }
 }
 

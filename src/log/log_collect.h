@@ -78,8 +78,9 @@ struct log_collect {
     struct log_groups found;
     struct log_damages problems;
     struct log_apply apply;
-    uint64_t offset; /* of the scan */
-    uint8_t *bytes;  /* aligned */
+    uint64_t offset;     /* of the scan */
+    struct hf_bytes bad; /* the frame there, in bytes, when it is damaged */
+    uint8_t *bytes;      /* aligned */
     size_t capacity;
 
     size_t position;   /* in found, or in the log's groups */

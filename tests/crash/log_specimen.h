@@ -126,7 +126,7 @@ static inline struct specimen *specimen_open_with(uint64_t seed, const struct hf
     specimen->options = options != NULL ? *options : specimen->options;
     assert_int_equal(log_open(sim_host_io(specimen->host), DIRECTORY, &specimen->options, &log), 0);
     fill(specimen, log);
-    for (int i = 0; i < 5; i++) { /* the trailer of the idle log declares the rest */
+    for (int i = 0; i < 50; i++) { /* the trailer of the idle log declares the rest, and what is moved meanwhile */
         sim_run_for(specimen->sim, 4 * MS);
         hf_log_turn(log);
     }

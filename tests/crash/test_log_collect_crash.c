@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/trace.h"
 #include "log/log.h"
+#include "log/log_state.h"
 #include "planted.h"
 #include "sim/sim.h"
 
@@ -640,6 +641,91 @@ static void L57_a_bad_frame_that_nobody_needs_keeps_no_file(void **unused)
     script_end(&script);
 }
 
+#define VOTER UINT64_C(60)
+
+static void append_entry_to(struct run *run, struct hf_log_batch *batch, uint64_t group, uint64_t index)
+{
+    static uint8_t payload[3800]; /* hardly a byte of its frame is wasted: nothing is due before the compaction */
+    struct hf_entry entry = {
+        .index = index, .term = 1, .type = HF_ENTRY_NORMAL, .payload = bytes_of(payload, sizeof(payload))};
+    assert_int_equal(hf_log_batch_append(batch, group, &entry, 1), 0);
+    append_to(run, batch);
+}
+
+static int note_vote(void *arg, const struct log_walk_record *record)
+{
+    struct log_walk_record *first = arg;
+    bool is_vote = record->group == VOTER && strcmp(record->kind, "hard_state") == 0;
+    *first = is_vote && first->segment == 0 ? *record : *first;
+    return 0;
+}
+
+/* A vote that was replaced long ago, among entries that are live. indexed: their places are in an index file, and in
+ * memory no more. */
+static void expect_no_damage_of_what_is_dead(bool indexed)
+{
+    struct script script;
+    struct run run;
+    struct hf_log_batch *batch = NULL;
+    script_begin(&script);
+    run_begin(&run, &script, 13);
+    assert_int_equal(run_open(&run), 0);
+    assert_int_equal(hf_log_batch_open(&batch), 0);
+    uint64_t began = 0;
+    for (uint64_t index = 1; index <= 300; index++) {
+        append_entry_to(&run, batch, 51, index);
+        bool begins = began == 0 && index > 100 && run.log->writer.tail_offset < SEGMENT / 2; /* all in one file */
+        if (begins) {
+            append_entry_to(&run, batch, VOTER, 1);
+            append_entry_to(&run, batch, VOTER, 2);
+            began = index;
+        }
+        if (begins || (began != 0 && index == began + 50)) {
+            assert_int_equal(hf_log_batch_hard_state(batch, VOTER, (struct hf_hard_state){.term = index, .vote = 3}),
+                             0);
+            append_to(&run, batch);
+        }
+        if (begins) {
+            append_entry_to(&run, batch, VOTER, 3);
+        }
+    }
+    if (indexed) {
+        run_idle(&run, INDEX_MS);
+    }
+    struct log_walk_record vote = {0};
+    struct log_walk_callbacks callbacks = {.record = note_vote};
+    struct log_walk_summary summary;
+    assert_int_equal(log_walk(sim_host_io(run.host), DIRECTORY, &callbacks, &vote, &summary), 0);
+    char path[64];
+    snprintf(path, sizeof(path), DIRECTORY "/%016llx.log", (unsigned long long)vote.segment);
+    assert_int_equal(sim_disk_flip_bit(run.host, path, vote.offset + LOG_FORMAT_RECORD_HEADER_SIZE + 2, 3), 0);
+    assert_int_equal(hf_log_batch_compact(batch, 51, 299), 0);
+    append_to(&run, batch);
+    run_idle(&run, 300);
+    struct hf_log_group_state state;
+    struct hf_log_stat stat;
+    struct hf_log_view view = {0};
+    hf_log_group_state(run.log, VOTER, &state);
+    assert_false(state.damaged);
+    assert_int_equal(hf_log_read(run.log, VOTER, 1, 4, 0, 0, &view), 0);
+    assert_int_equal(view.count, 3);
+    hf_log_view_close(&view);
+    hf_log_stat(run.log, &stat);
+    assert_true(state.segment_oldest == vote.segment && stat.segments > 1); /* it was tried, and given up */
+    append_entry_to(&run, batch, VOTER, 4);
+    hf_log_batch_close(batch);
+    run_close(&run);
+    sim_close(run.sim);
+    script_end(&script);
+}
+
+static void a_bad_record_that_nobody_needs_closes_no_group_when_collection_meets_it(void **unused)
+{
+    (void)unused;
+    expect_no_damage_of_what_is_dead(false);
+    expect_no_damage_of_what_is_dead(true);
+}
+
 /* A file that is needed is missing: the log says which, and truncates nothing. */
 static void H19_a_segment_that_is_needed_is_missing_and_the_log_says_so(void **unused)
 {
@@ -680,6 +766,7 @@ int main(void)
         cmocka_unit_test(P2_damage_that_making_an_index_file_meets_closes_its_group_and_keeps_the_file),
         cmocka_unit_test(P2_damage_that_collection_meets_closes_its_group_and_keeps_the_file),
         cmocka_unit_test(L57_a_bad_frame_that_nobody_needs_keeps_no_file),
+        cmocka_unit_test(a_bad_record_that_nobody_needs_closes_no_group_when_collection_meets_it),
         cmocka_unit_test(H19_a_segment_that_is_needed_is_missing_and_the_log_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
