@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "base/error.h"
+#include "base/semaphore.h"
 #include "log/log_alone.h"
 #include "log/log_append.h"
 #include "log/log_batch.h"
@@ -11,20 +12,17 @@
 #define LOG_SPACE_WAIT_NS UINT64_C(50000000) /* who waits for space looks again after this time at the latest */
 
 struct log_waiting {
-    struct mutex mutex;
-    struct condition condition;
-    bool completed;
+    struct semaphore told;
+    bool completed; /* the driver's */
     int result;
 };
 
 static void log_waiting_done(void *arg, int result)
 {
     struct log_waiting *waiting = arg;
-    mutex_lock(&waiting->mutex);
     waiting->completed = true;
     waiting->result = result;
-    condition_signal(&waiting->condition);
-    mutex_unlock(&waiting->mutex);
+    semaphore_post(&waiting->told); /* from here on it may be gone */
 }
 
 /* The mutex is held; takes it again after every wait. Another thread, or this one as the driver, makes space. */
@@ -152,8 +150,7 @@ static int log_append_end_alone(struct hf_log *log, int rc)
 static int log_append_await(struct hf_log *log, enum hf_log_acknowledge acknowledge)
 {
     struct log_waiting waiting = {0};
-    mutex_init(&waiting.mutex);
-    condition_init(&waiting.condition);
+    semaphore_init(&waiting.told);
     log_writer_wait(&log->writer, (struct log_waiter){.done = log_waiting_done, .arg = &waiting}, acknowledge);
     bool wake = log_drive_needs_wake(log);
     mutex_unlock(&log->mutex);
@@ -163,13 +160,8 @@ static int log_append_await(struct hf_log *log, enum hf_log_acknowledge acknowle
     if (log->options.driver == HF_LOG_DRIVE_CALLER) {
         log_drive_until(log, &waiting);
     }
-    mutex_lock(&waiting.mutex);
-    while (!waiting.completed) {
-        condition_wait(&waiting.condition, &waiting.mutex);
-    }
-    mutex_unlock(&waiting.mutex);
-    condition_close(&waiting.condition);
-    mutex_close(&waiting.mutex);
+    semaphore_wait(&waiting.told);
+    semaphore_close(&waiting.told);
     return waiting.result;
 }
 
