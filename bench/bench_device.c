@@ -15,7 +15,7 @@
 
 #include "base/buffer.h"
 #include "base/histogram.h"
-#include "base/mutex.h"
+#include "base/semaphore.h"
 #include "holdfast/error.h"
 #include "io/io.h"
 #include "io/thread.h"
@@ -39,29 +39,20 @@ struct writer {
     uint64_t offset;
     int result;
     bool handed;
-    bool asked;
     bool stopped;
-    struct mutex mutex;
-    struct condition changed;
+    struct semaphore asked;
+    struct semaphore done;
 };
 
 static void *writer_run(void *arg)
 {
     struct writer *writer = arg;
-    mutex_lock(&writer->mutex);
+    semaphore_wait(&writer->asked);
     while (!writer->stopped) {
-        if (!writer->asked) {
-            condition_wait(&writer->changed, &writer->mutex);
-            continue;
-        }
-        mutex_unlock(&writer->mutex);
-        int rc = file_write_durable(writer->file, writer->offset, writer->block, writer->size);
-        mutex_lock(&writer->mutex);
-        writer->result = rc;
-        writer->asked = false;
-        condition_signal(&writer->changed);
+        writer->result = file_write_durable(writer->file, writer->offset, writer->block, writer->size);
+        semaphore_post(&writer->done);
+        semaphore_wait(&writer->asked);
     }
-    mutex_unlock(&writer->mutex);
     return NULL;
 }
 
@@ -70,23 +61,15 @@ static int writer_write(struct writer *writer)
     if (!writer->handed) {
         return file_write_durable(writer->file, writer->offset, writer->block, writer->size);
     }
-    mutex_lock(&writer->mutex);
-    writer->asked = true;
-    condition_signal(&writer->changed);
-    while (writer->asked) {
-        condition_wait(&writer->changed, &writer->mutex);
-    }
-    int rc = writer->result;
-    mutex_unlock(&writer->mutex);
-    return rc;
+    semaphore_post(&writer->asked);
+    semaphore_wait(&writer->done);
+    return writer->result;
 }
 
 static void writer_stop(struct writer *writer)
 {
-    mutex_lock(&writer->mutex);
     writer->stopped = true;
-    condition_signal(&writer->changed);
-    mutex_unlock(&writer->mutex);
+    semaphore_post(&writer->asked);
 }
 
 static int measure(struct io *io, struct writer *writer, double seconds)
@@ -112,8 +95,8 @@ static int measure(struct io *io, struct writer *writer, double seconds)
 static int measure_with(struct io *io, struct writer *writer, double seconds)
 {
     pthread_t thread;
-    mutex_init(&writer->mutex);
-    condition_init(&writer->changed);
+    semaphore_init(&writer->asked);
+    semaphore_init(&writer->done);
     int rc = writer->handed ? thread_start("writer", writer_run, writer, &thread) : 0;
     bool started = writer->handed && rc == 0;
     rc = rc == 0 ? measure(io, writer, seconds) : rc;
@@ -121,8 +104,8 @@ static int measure_with(struct io *io, struct writer *writer, double seconds)
         writer_stop(writer);
         pthread_join(thread, NULL);
     }
-    condition_close(&writer->changed);
-    mutex_close(&writer->mutex);
+    semaphore_close(&writer->asked);
+    semaphore_close(&writer->done);
     return rc;
 }
 

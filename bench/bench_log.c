@@ -19,7 +19,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "base/mutex.h"
+#include "base/semaphore.h"
 #include "closed_loop.h"
 #include "log/log.h"
 
@@ -73,8 +73,7 @@ struct bench {
     uint64_t compacted_bytes; /* length of the stream at the last compaction */
     uint64_t looked;          /* batches at the last look */
     int failure;
-    struct mutex mutex;
-    struct condition condition;
+    struct semaphore told;
 };
 
 /* Nothing but a count: the appender looks at the clock. */
@@ -92,11 +91,8 @@ static void bench_acknowledged(void *arg, int result)
     /* Sequentially consistent with the appender, which sets `wanted` and then looks at `acknowledged`. */
     __atomic_store_n(&bench->acknowledged, acknowledged, __ATOMIC_SEQ_CST);
     uint64_t wanted = __atomic_load_n(&bench->wanted, __ATOMIC_SEQ_CST);
-    if (wanted != 0 && acknowledged >= wanted) {
-        mutex_lock(&bench->mutex);
-        __atomic_store_n(&bench->wanted, 0, __ATOMIC_SEQ_CST);
-        condition_signal(&bench->condition);
-        mutex_unlock(&bench->mutex);
+    if (wanted != 0 && acknowledged >= wanted && __atomic_exchange_n(&bench->wanted, 0, __ATOMIC_SEQ_CST) != 0) {
+        semaphore_post(&bench->told);
     }
 }
 
@@ -140,13 +136,10 @@ static void bench_poll(struct bench *bench, uint64_t wanted)
 static void bench_sleep(struct bench *bench, uint64_t wanted)
 {
     __atomic_store_n(&bench->wanted, wanted, __ATOMIC_SEQ_CST);
-    mutex_lock(&bench->mutex);
-    while (__atomic_load_n(&bench->acknowledged, __ATOMIC_SEQ_CST) < wanted &&
-           __atomic_load_n(&bench->wanted, __ATOMIC_SEQ_CST) != 0) {
-        condition_wait(&bench->condition, &bench->mutex);
+    bool late = __atomic_load_n(&bench->acknowledged, __ATOMIC_SEQ_CST) >= wanted;
+    if (!late || __atomic_exchange_n(&bench->wanted, 0, __ATOMIC_SEQ_CST) == 0) { /* whoever takes it away has told */
+        semaphore_wait(&bench->told);
     }
-    mutex_unlock(&bench->mutex);
-    __atomic_store_n(&bench->wanted, 0, __ATOMIC_SEQ_CST);
 }
 
 /* Waits until at least so many batches are acknowledged. */
@@ -370,11 +363,9 @@ int main(int argc, char **argv)
     }
     bench->next_index = memory_new(options->group_count * sizeof(*bench->next_index));
     bench->kept_index = memory_new((options->kept_steps + 1) * options->group_count * sizeof(*bench->kept_index));
-    mutex_init(&bench->mutex);
-    condition_init(&bench->condition);
+    semaphore_init(&bench->told);
     int rc = bench_run_all(bench);
-    condition_close(&bench->condition);
-    mutex_close(&bench->mutex);
+    semaphore_close(&bench->told);
     free(bench->kept_index);
     free(bench->next_index);
     free(bench->entries);
