@@ -328,8 +328,10 @@ static int note_last(void *arg, const struct log_walk_record *record)
     return 0;
 }
 
+typedef void history_look(struct specimen *specimen, const char *where, struct outcome *outcome);
+
 /* Some blocks of each file. */
-static void lose_frames_of_files(struct specimen *specimen, uint64_t seed, struct outcome *outcome)
+static void lose_frames_of_files(struct specimen *specimen, uint64_t seed, history_look *look, struct outcome *outcome)
 {
     struct place last = {0};
     struct log_walk_callbacks callbacks = {.record = note_last};
@@ -351,26 +353,119 @@ static void lose_frames_of_files(struct specimen *specimen, uint64_t seed, struc
             file_close(file);
             if (exists && block + count <= end) {
                 overwrite_in(specimen, path, block * LOG_FORMAT_BLOCK_SIZE, count * LOG_FORMAT_BLOCK_SIZE, 0x5a);
-                look_and_heal(specimen, where, outcome);
+                look(specimen, where, outcome);
             }
         }
     }
+}
+
+static void lose_what_is_scanned(struct specimen *specimen, uint64_t seed, struct outcome *outcome)
+{
+    lose_frames_of_files(specimen, seed, look_and_heal, outcome);
+}
+
+/* What is above the floor, entry by entry: right, or called damaged once it was asked for. True: all of it is right. */
+static bool read_through(struct specimen *specimen, struct hf_log *log, size_t i, const char *where)
+{
+    static uint8_t payload[PAYLOAD_MAX];
+    const struct model_group *model = &specimen->model.groups[i];
+    struct hf_log_group_state state;
+    bool is_whole = true;
+    for (uint64_t index = model->floor + 1; index <= model_last(model); index++) {
+        const struct model_entry *entry = &model->entries[index - model->floor - 1];
+        struct hf_log_view view = {0};
+        int rc = hf_log_read(log, model_group_id(i), index, index + 1, 0, 0, &view);
+        if (rc == 0) {
+            model_payload(payload, entry);
+            assert_int_equal(view.count, 1);
+            bool same = view.entries[0].index == index && view.entries[0].term == entry->term &&
+                        view.entries[0].payload.size == entry->payload_size &&
+                        memcmp(view.entries[0].payload.data, payload, entry->payload_size) == 0;
+            hf_log_group_state(log, model_group_id(i), &state);
+            if (!same && !state.damaged) {
+                fail_msg("%s: group %zu: entry %llu is another one", where, i, (unsigned long long)index);
+            }
+            hf_log_view_close(&view);
+            continue;
+        }
+        hf_log_group_state(log, model_group_id(i), &state);
+        if (!state.damaged || (rc != HF_ECORRUPT && rc != HF_EUNAVAILABLE && rc != HF_ECOMPACTED)) {
+            fail_msg("%s: group %zu, entry %llu: %s", where, i, (unsigned long long)index, hf_error_text());
+        }
+        is_whole = false;
+    }
+    return is_whole;
+}
+
+/* Index files tell of every group what it was; damage is met by who reads. */
+static void look_through_index_files(struct specimen *specimen, const char *where, struct outcome *outcome)
+{
+    struct hf_log *log = open_log(specimen, where);
+    struct hf_log_batch *barrier = NULL;
+    bool before[SPECIMEN_GROUPS];
+    for (size_t i = 0; i < SPECIMEN_GROUPS; i++) {
+        struct hf_log_group_state state;
+        const struct model_group *model = &specimen->model.groups[i];
+        hf_log_group_state(log, model_group_id(i), &state);
+        bool same = state.exists == model->exists && state.last_index == model_last(model) &&
+                    state.hard_state.term == model->hard_state.term &&
+                    state.hard_state.vote == model->hard_state.vote &&
+                    state.hard_state.commit == model->hard_state.commit;
+        if (!state.damaged && !same) {
+            fail_msg("%s: group %zu is silently another one", where, i);
+        }
+        before[i] = !read_through(specimen, log, i, where) || state.damaged;
+        heal_group(model, log, model_group_id(i));
+    }
+    assert_int_equal(hf_log_batch_open(&barrier), 0);
+    append_and_wait(specimen, log, barrier);
+    hf_log_batch_close(barrier);
+    hf_log_close(log);
+    log = open_log(specimen, where);
+    for (size_t i = 0; i < SPECIMEN_GROUPS; i++) {
+        bool after = !read_through(specimen, log, i, where);
+        outcome->whole += !before[i];
+        outcome->healed += before[i] && !after;
+        outcome->kept += after;
+    }
+    hf_log_close(log);
+}
+
+static void lose_what_index_files_tell(struct specimen *specimen, uint64_t seed, struct outcome *outcome)
+{
+    lose_frames_of_files(specimen, seed, look_through_index_files, outcome);
+}
+
+static struct hf_log_options small_files(void)
+{
+    struct hf_log_options options;
+    hf_log_options_init(&options);
+    options.segment_size_bytes = FILE_BLOCKS * LOG_FORMAT_BLOCK_SIZE;
+    options.write_size_max_bytes = 64 << 10;
+    options.tail_cache_bytes = 1;
+    return options;
 }
 
 static void H3_L57_lost_frames_of_a_collected_log_are_told_or_healed(void **unused)
 {
     (void)unused;
     struct outcome outcome = {0};
-    struct hf_log_options options;
-    hf_log_options_init(&options);
-    options.segment_size_bytes = FILE_BLOCKS * LOG_FORMAT_BLOCK_SIZE;
-    options.write_size_max_bytes = 64 << 10;
-    options.tail_cache_bytes = 1;
+    struct hf_log_options options = small_files();
     options.scan_all_on_open = true; /* what is not read at the open is met by reads */
     history_payload_max = PAYLOAD_MAX;
-    each_history(&options, history_fill_long, lose_frames_of_files, &outcome);
+    each_history(&options, history_fill_long, lose_what_is_scanned, &outcome);
     assert_true(history_moved > 10 && history_released > 5);
     assert_true(outcome.healed > 10 && outcome.closed > 10 && outcome.whole > 10);
+}
+
+static void H3_L56_lost_frames_behind_index_files_are_met_by_reads(void **unused)
+{
+    (void)unused;
+    struct outcome outcome = {0};
+    struct hf_log_options options = small_files();
+    history_payload_max = PAYLOAD_MAX;
+    each_history(&options, history_fill_long, lose_what_index_files_tell, &outcome);
+    assert_true(outcome.healed > 10 && outcome.whole > 10);
 }
 
 static void say_nothing(void *arg, enum trace_level level, const char *line)
@@ -383,6 +478,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(H3_lost_frames_of_any_history_are_told_or_healed),
         cmocka_unit_test(H3_a_flipped_bit_in_any_history_is_told_or_healed),
+        cmocka_unit_test(H3_L56_lost_frames_behind_index_files_are_met_by_reads),
         cmocka_unit_test(H3_L57_lost_frames_of_a_collected_log_are_told_or_healed),
     };
     trace_set_sink(say_nothing, NULL);
