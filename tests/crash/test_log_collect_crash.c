@@ -519,9 +519,20 @@ static void damage_idle(struct run *run)
     assert_int_equal(sim_disk_flip_bit(run->host, DIRECTORY "/0000000000000001.log", 4096 + 96 + 64 + 40, 3), 0);
 }
 
-/* What is found damaged is named, keeps its file, and is still named after a restart. indexed: the damage comes when
- * the segment's index file is there already, so that collection is who meets it, and not whoever makes that file. */
-static void expect_damage_is_named(bool indexed)
+enum places {
+    PLACES_READ,     /* where entries lie was read at an open, and an index file is made by reading, too */
+    PLACES_IN_FILE,  /* the index file is there already, so that collection is who meets the damage */
+    PLACES_IN_MEMORY /* no index file could be made: the same */
+};
+
+static void refuse_index_files(struct run *run)
+{
+    const struct sim_disk_failure failure = {SIM_DISK_CREATE, 0, UINT64_MAX, HF_EIO, ".idx"};
+    sim_disk_fail(run->host, &failure);
+}
+
+/* What is found damaged is named, keeps its file, and is still named after a restart. */
+static void expect_damage_is_named(enum places places)
 {
     struct script script;
     struct run run;
@@ -532,19 +543,23 @@ static void expect_damage_is_named(bool indexed)
     script_begin(&script);
     run_begin(&run, &script, 11);
     assert_int_equal(run_open(&run), 0);
+    if (places == PLACES_IN_MEMORY) {
+        refuse_index_files(&run);
+    }
     while (run.appended < BATCHES) {
         assert_int_equal(hf_log_append(run.log, script.batches[run.appended], run_done, &run), 0);
         run.appended++;
         while (run.acknowledged < run.appended) {
             run_step(&run);
         }
-        if (indexed && !damaged && is_there(&run, "0000000000000003.log")) {
-            run_idle(&run, INDEX_MS);
-            assert_true(is_there(&run, "0000000000000001.idx"));
+        if (places != PLACES_READ && !damaged && is_there(&run, "0000000000000003.log")) {
+            run_idle(&run, places == PLACES_IN_FILE ? INDEX_MS : 0);
+            assert_int_equal(is_there(&run, "0000000000000001.idx"), places == PLACES_IN_FILE);
             damage_idle(&run);
             damaged = true;
         }
-        if (!indexed && run.appended == 3) { /* after an open nothing of it is in memory: it has to be read */
+        if (places == PLACES_READ &&
+            run.appended == 3) { /* after an open nothing of it is in memory: it has to be read */
             run_close(&run);
             assert_int_equal(run_open(&run), 0);
             damage_idle(&run);
@@ -566,8 +581,8 @@ static void expect_damage_is_named(bool indexed)
     run_close(&run);
     assert_int_equal(run_open(&run), 0);
     hf_log_group_state(run.log, model_group_id(IDLE), &state);
-    assert_int_equal(state.damaged, !indexed); /* an open does not read what an index file tells */
-    if (indexed) {
+    assert_int_equal(state.damaged, places != PLACES_IN_FILE); /* an open does not read what an index file tells */
+    if (places == PLACES_IN_FILE) {
         struct hf_log_view view = {0};
         assert_int_equal(hf_log_read(run.log, model_group_id(IDLE), 1000, 1001, 0, 0, &view), HF_ECORRUPT);
     }
@@ -579,13 +594,14 @@ static void expect_damage_is_named(bool indexed)
 static void P2_damage_that_making_an_index_file_meets_closes_its_group_and_keeps_the_file(void **unused)
 {
     (void)unused;
-    expect_damage_is_named(false);
+    expect_damage_is_named(PLACES_READ);
 }
 
 static void P2_damage_that_collection_meets_closes_its_group_and_keeps_the_file(void **unused)
 {
     (void)unused;
-    expect_damage_is_named(true);
+    expect_damage_is_named(PLACES_IN_FILE);
+    expect_damage_is_named(PLACES_IN_MEMORY);
 }
 
 static void append_to(struct run *run, struct hf_log_batch *batch)
@@ -660,9 +676,8 @@ static int note_vote(void *arg, const struct log_walk_record *record)
     return 0;
 }
 
-/* A vote that was replaced long ago, among entries that are live. indexed: their places are in an index file, and in
- * memory no more. */
-static void expect_no_damage_of_what_is_dead(bool indexed)
+/* A vote that was replaced long ago, among entries that are live. */
+static void expect_no_damage_of_what_is_dead(enum places places)
 {
     struct script script;
     struct run run;
@@ -671,6 +686,9 @@ static void expect_no_damage_of_what_is_dead(bool indexed)
     run_begin(&run, &script, 13);
     assert_int_equal(run_open(&run), 0);
     assert_int_equal(hf_log_batch_open(&batch), 0);
+    if (places == PLACES_IN_MEMORY) {
+        refuse_index_files(&run);
+    }
     uint64_t began = 0;
     for (uint64_t index = 1; index <= 300; index++) {
         append_entry_to(&run, batch, 51, index);
@@ -689,9 +707,7 @@ static void expect_no_damage_of_what_is_dead(bool indexed)
             append_entry_to(&run, batch, VOTER, 3);
         }
     }
-    if (indexed) {
-        run_idle(&run, INDEX_MS);
-    }
+    run_idle(&run, places == PLACES_IN_FILE ? INDEX_MS : 0);
     struct log_walk_record vote = {0};
     struct log_walk_callbacks callbacks = {.record = note_vote};
     struct log_walk_summary summary;
@@ -722,8 +738,8 @@ static void expect_no_damage_of_what_is_dead(bool indexed)
 static void a_bad_record_that_nobody_needs_closes_no_group_when_collection_meets_it(void **unused)
 {
     (void)unused;
-    expect_no_damage_of_what_is_dead(false);
-    expect_no_damage_of_what_is_dead(true);
+    expect_no_damage_of_what_is_dead(PLACES_IN_FILE);
+    expect_no_damage_of_what_is_dead(PLACES_IN_MEMORY);
 }
 
 /* A file that is needed is missing: the log says which, and truncates nothing. */
