@@ -294,6 +294,23 @@ static void a_write_of_128_to_256_kib_goes_alone(void **unused)
     assert_int_equal(writes_side_by_side(300 << 10), 2);
 }
 
+/* On a device with little left, so that every block counts. */
+static void what_gathers_is_no_room_for_more(void **unused)
+{
+    (void)unused;
+    struct world *world = world_new(1);
+    sim_disk_set_capacity(world->host, sim_disk_used_bytes(world->host) + (1u << 20));
+    assert_int_equal(world_append(world, 10), 0);
+    log_turn_here(world->log);
+    uint64_t before = hf_log_capacity_bytes(world->log);
+    assert_int_equal(world_append(world, 20000), 0);
+    uint64_t gathering = hf_log_capacity_bytes(world->log);
+    assert_true(gathering <= before - 20000 && before - gathering < 30000);
+    log_turn_here(world->log);
+    assert_int_equal(hf_log_capacity_bytes(world->log), gathering); /* it was counted in whole blocks */
+    world_close(world);
+}
+
 /* Its time stands still while somebody waits. */
 static void in_the_simulator_nothing_waits_and_says_so(void **unused)
 {
@@ -322,6 +339,7 @@ int main(void)
         cmocka_unit_test(a_full_frame_of_another_thread_waits_for_the_turn),
         cmocka_unit_test(a_small_frame_is_held_back_behind_a_large_write),
         cmocka_unit_test(a_write_of_128_to_256_kib_goes_alone),
+        cmocka_unit_test(what_gathers_is_no_room_for_more),
         cmocka_unit_test(in_the_simulator_nothing_waits_and_says_so),
         cmocka_unit_test(H1_L18_a_write_in_the_drivers_thread_that_fails_is_final),
     };

@@ -153,6 +153,69 @@ static void H3_entries_of_a_peer_heal_lost_frames(void **unused)
     specimen_close(specimen);
 }
 
+static void expect_closed(struct hf_log *log, size_t group)
+{
+    struct hf_log_group_state state;
+    uint64_t first = 0;
+    uint64_t last = 0;
+    hf_log_group_state(log, model_group_id(group), &state);
+    assert_true(state.damaged);
+    if (hf_log_missing(log, model_group_id(group), 0, &first, &last) == 0) {
+        struct hf_entry entry = {.index = first, .term = 9, .type = HF_ENTRY_NORMAL, .payload = {"x", 1}};
+        (void)try_repair(log, group, entry);
+        hf_log_group_state(log, model_group_id(group), &state);
+        assert_true(state.damaged);
+    }
+}
+
+/* The group began anew further in front, and the frame that says so is lost: what is read says two things of what was
+ * committed. No entry heals that; a reset does. */
+static void H3_a_group_whose_records_contradict_each_other_is_closed_until_a_reset(void **unused)
+{
+    (void)unused;
+    struct specimen *specimen = specimen_open();
+    specimen_restore(specimen);
+    struct hf_log *log = open_log(specimen, "as it was");
+    struct model_group *model = &specimen->model.groups[0];
+    struct hf_log_batch *batch = NULL;
+    assert_int_equal(hf_log_batch_open(&batch), 0);
+    model_hard_state(model, batch, model_group_id(0), (struct hf_hard_state){10, 1, model_last(model)});
+    append_and_wait(specimen, log, batch);
+    model_reset(model, batch, model_group_id(0), 3, 2);
+    append_and_wait(specimen, log, batch);                     /* this frame will be lost */
+    for (size_t group = 0; group < SPECIMEN_GROUPS; group++) { /* so that it shows who lost something and who did not */
+        struct model_group *each = &specimen->model.groups[group];
+        model_append(each, batch, model_group_id(group), model_last(each) + 1, (struct model_entry){11, 4, 24});
+    }
+    append_and_wait(specimen, log, batch);
+    sim_run_for(specimen->sim, 100 * MS);
+    hf_log_turn(log);
+    settle(specimen, log);
+    hf_log_close(log);
+    overwrite_in(specimen, DIRECTORY "/0000000000000002.log", UINT64_C(3) * LOG_FORMAT_BLOCK_SIZE,
+                 LOG_FORMAT_BLOCK_SIZE, 0x5a);
+    for (unsigned i = 0; i < 2; i++) {
+        log = open_log(specimen, "without the reset");
+        expect_closed(log, 0);
+        expect_group(specimen, log, 1, "a neighbour");
+        if (i == 0) {
+            hf_log_close(log);
+        }
+    }
+    model_reset(model, batch, model_group_id(0), 40, 12);
+    model_hard_state(model, batch, model_group_id(0), (struct hf_hard_state){12, 0, 40});
+    append_and_wait(specimen, log, batch);
+    model_append(model, batch, model_group_id(0), 41, (struct model_entry){12, 4, 24});
+    append_and_wait(specimen, log, batch);
+    expect_group(specimen, log, 0, "after the reset");
+    hf_log_close(log);
+    log = open_log(specimen, "after the reset");
+    expect_group(specimen, log, 0, "after the reset and an open");
+    hf_log_close(log);
+    hf_log_batch_close(batch);
+    specimen_close(specimen);
+}
+
 /* The records that replaced an entry are lost: what is found in its place is not believed. */
 static void H3_an_entry_that_lost_records_replaced_is_not_believed(void **unused)
 {
@@ -525,6 +588,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(H3_entries_of_a_peer_heal_a_flipped_bit_anywhere),
         cmocka_unit_test(H3_entries_of_a_peer_heal_lost_frames),
+        cmocka_unit_test(H3_a_group_whose_records_contradict_each_other_is_closed_until_a_reset),
         cmocka_unit_test(H3_an_entry_that_lost_records_replaced_is_not_believed),
         cmocka_unit_test(H3_an_entry_of_another_term_is_refused),
         cmocka_unit_test(H3_an_entry_of_another_size_is_refused_where_the_own_one_is_known),

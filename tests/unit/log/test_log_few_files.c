@@ -2,6 +2,7 @@
  * taken for damage. */
 #include "unit/log/log_fixture.h"
 
+#include <poll.h>
 #include <sys/resource.h>
 
 #define PAYLOAD (32u << 10)
@@ -158,12 +159,78 @@ static void an_iterator_that_gets_no_queue_reads_by_itself(void **unused)
     fixture_tear_down(&fixture);
 }
 
+/* With as few as it takes it opens; with fewer it says so, and what is there stays as it is. */
+static void an_open_that_may_open_no_more_files_says_so(void **unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    fill(&fixture);
+    unsigned refused = 0;
+    for (rlim_t allowed = 0; allowed < 40; allowed += allowed < 8 ? 1 : 4) {
+        fixture_close(&fixture);
+        allow_files(allowed);
+        int rc = hf_log_open(fixture.directory, &fixture.options, &fixture.log);
+        bool is_told = rc == 0 || strstr(hf_error_text(), "Too many open files") != NULL;
+        allow_files_as_ever();
+        refused += rc != 0;
+        assert_true(rc == 0 || fixture.log == NULL);
+        assert_true(is_told);
+        if (rc != 0) {
+            fixture_open(&fixture);
+        }
+        expect_no_damage(&fixture);
+        assert_int_equal(fixture_state(&fixture, 1).last_index, ENTRIES);
+        assert_int_equal(read_one(&fixture, 1), 0);
+    }
+    assert_true(refused > 3);
+    fixture_tear_down(&fixture);
+}
+
+static void count_good(void *arg, int result)
+{
+    assert_int_equal(result, 0);
+    ++*(unsigned *)arg;
+}
+
+/* No descriptor to wait for: then completions are asked for without, and a later descriptor tells of those there are.
+ */
+static void completions_do_without_a_descriptor(void **unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    struct hf_log_append_options options = {.poll = true, .token = 9};
+    struct hf_log_completion completion = {0};
+    fixture_set_up(&fixture);
+    fixture.options.driver = HF_LOG_DRIVE_CALLER;
+    fixture_open(&fixture);
+    allow_files(0);
+    assert_int_equal(hf_log_poll_descriptor(fixture.log), -1);
+    allow_files_as_ever();
+    struct hf_entry entry = fixture_entry(1, 1, "x");
+    assert_int_equal(hf_log_batch_append(fixture.batch, 1, &entry, 1), 0);
+    assert_int_equal(hf_log_append_with(fixture.log, fixture.batch, &options), 0);
+    unsigned done = 0;
+    hf_log_batch_clear(fixture.batch);
+    assert_int_equal(hf_log_append(fixture.log, fixture.batch, count_good, &done), 0);
+    while (done == 0) {
+        hf_log_turn_wait(fixture.log, UINT64_C(1000000000));
+    }
+    struct pollfd polled = {.fd = hf_log_poll_descriptor(fixture.log), .events = POLLIN};
+    assert_int_equal(poll(&polled, 1, 0), 1);
+    assert_int_equal(hf_log_poll(fixture.log, &completion, 1), 1);
+    assert_int_equal(completion.token, 9);
+    assert_int_equal(poll(&polled, 1, 0), 0);
+    fixture_tear_down(&fixture);
+}
+
 int main(void)
 {
     memset(payload, 0x6b, sizeof(payload));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(L34_a_segment_that_cannot_be_opened_is_an_error_of_the_read_and_no_damage),
         cmocka_unit_test(L33_an_index_file_that_cannot_be_opened_is_no_damage),
+        cmocka_unit_test(an_open_that_may_open_no_more_files_says_so),
+        cmocka_unit_test(completions_do_without_a_descriptor),
         cmocka_unit_test(an_iterator_that_gets_no_queue_reads_by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include "unit/log/log_fixture.h"
 
 #include "base/buffer.h"
+#include "log/log.h"
 
 #define ENTRIES 400u
 
@@ -176,6 +177,8 @@ static void a_log_that_is_only_read_makes_nothing_and_takes_nothing(void **unuse
     assert_int_equal(hf_log_poll_descriptor(log), -1);
     assert_int_equal(hf_log_descriptor(log), -1);
     assert_int_equal(hf_log_turn(log), 0);
+    assert_int_equal(log_turn_here(log), 0);
+    assert_true(log_deadline_ns(log) == UINT64_MAX);
     assert_int_equal(hf_log_turn_wait(log, UINT64_C(1000000000)), 0);
     assert_int_equal(hf_log_capacity_bytes(log), 0);
     hf_log_close(log);
