@@ -98,6 +98,9 @@
     X(LOG_CHUNK_BESIDE_APPENDS, "the cache's next chunk is cleared as urgently as a write")       \
     X(LOG_COLLECT_EAGERLY, "entries are moved that the next compaction would have dropped")       \
     X(LOG_COLLECT_DAMAGE_UNTOLD, "P2: damage that collection meets is told to nobody")            \
+    X(LOG_COLLECT_GUESS_BELIEVED, "collection closes a group for an entry that is whole")         \
+    X(LOG_LOST_LIFE_UNTOLD, "P2: a group that was removed has no later life that may be lost")    \
+    X(LOG_DRIVER_STAYS_AWAKE, "who drives and waited is not woken by others")                     \
     X(EMBED_STATE_NOT_EXCHANGED, "H7: a loaded state does not take the machine's place")          \
     X(LOG_INDEX_SLOT_BELIEVED, "L33: an entry is not verified against its slot")                  \
     X(LOG_INDEX_TABLES_UNCHECKED, "L50: tables are used whatever their checksum")                 \

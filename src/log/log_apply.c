@@ -541,7 +541,7 @@ void log_apply_finish(struct log_apply *apply)
         log_group_settle(group);
         if (!group->bounds.exists) {
             /* What came after its removal may have been a new life of it. */
-            group->state_lost = group->removed && group->holes_cleared < apply->holes;
+            group->state_lost = group->removed && group->holes_cleared < apply->holes && !MUTATED(LOG_LOST_LIFE_UNTOLD);
             continue;
         }
         log_apply_check_whole(apply, group, &place);

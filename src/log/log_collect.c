@@ -493,7 +493,8 @@ static void log_collect_report(struct hf_log *log, struct hf_log_damage damage, 
     bool live =
         group != NULL && group->bounds.exists && log_index_lies_in(&group->index, damage.index, log->collect.victim);
     if (!live || !log_index_find(&group->index, damage.index, &location) ||
-        (!is_read && !log_collect_is_sure(&log->collect, group, &damage, &location))) {
+        (!is_read && !log_collect_is_sure(&log->collect, group, &damage, &location) &&
+         !MUTATED(LOG_COLLECT_GUESS_BELIEVED))) {
         return;
     }
     bool is_placed = location.offset != 0 || damage.size != 0; /* else a read will name it, with its size */

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "base/error.h"
+#include "base/mutation.h"
 #include "base/semaphore.h"
 #include "log/log_alone.h"
 #include "log/log_append.h"
@@ -130,7 +131,7 @@ static int log_append_end_alone(struct hf_log *log, int rc)
     bool drives = log->options.driver == HF_LOG_DRIVE_CALLER;
     bool due = drives && log_drive_is_due(log, io_monotonic_ns(log->io));
     bool wake = log_drive_needs_wake(log);
-    if (drives && !due) {
+    if (drives && !due && !MUTATED(LOG_DRIVER_STAYS_AWAKE)) {
         log_drive_rest(log);
     }
     mutex_unlock(&log->mutex);

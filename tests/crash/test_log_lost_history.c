@@ -5,6 +5,7 @@
 #include "crash/log_specimen.h"
 
 #include "base/trace.h"
+#include "planted.h"
 
 #define SEEDS        5u
 #define BATCHES      24u
@@ -475,6 +476,7 @@ static void say_nothing(void *arg, enum trace_level level, const char *line)
 
 int main(void)
 {
+    planted_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(H3_lost_frames_of_any_history_are_told_or_healed),
         cmocka_unit_test(H3_a_flipped_bit_in_any_history_is_told_or_healed),

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "log/log_state.h"
+#include "planted.h"
 
 #define PATIENCE_MS 60000
 
@@ -396,6 +397,7 @@ static void one_thread_waits_for_its_appends_while_others_have_callbacks(void **
 
 int main(void)
 {
+    planted_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(P1_L17_what_overtakes_a_write_made_alone_is_not_acknowledged_before_it),
         cmocka_unit_test(H1_L18_a_write_made_alone_that_fails_is_told_once_to_everybody),
