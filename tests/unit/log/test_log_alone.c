@@ -275,7 +275,7 @@ static void expect_to_hear(struct fixture *fixture)
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(other.result, 0);
     for (unsigned i = 0; atomic_load(&other.told.count) == 0; i++) {
-        assert_true(i < 100 && is_woken(fixture, 2000));
+        assert_true(i < 100 && is_woken(fixture, PATIENCE_MS / 2));
         hf_log_turn(fixture->log);
     }
 }
