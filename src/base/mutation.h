@@ -62,6 +62,8 @@
     X(LOG_MISSING_IGNORED, "L50: the log begins where its oldest file happens to begin")          \
     X(LOG_RUN_BY_CHECK_ALONE, "records go under the run of another group with the same check")    \
     X(LOG_HOLE_OF_ONE_GROUP, "H3: one group alone is suspected of what an unreadable place held") \
+    X(LOG_OPENING_BELIEVED, "H3: what a bad append says of its run is taken unchecked")           \
+    X(LOG_OPENING_CUT_SHORT, "an entry that opens its run is read without its end")               \
     X(LOG_RUNS_NOT_COUNTED, "L50: nobody notices that records of a group are missing")            \
     X(LOG_SEGMENT_NOT_SYNCED, "L15: a segment gets its name before it is durable")                \
     X(LOG_READ_UNVERIFIED, "L33: a read gives back what fails its checksum")                      \

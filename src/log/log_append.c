@@ -53,38 +53,64 @@ static const struct log_operation *log_append_run_source(const struct hf_log_bat
     return operation;
 }
 
-static void log_append_open_run(struct hf_log *log, struct log_group *group, const struct log_operation *source)
+/* The next run of the group. */
+static struct log_run log_append_run(struct hf_log *log, struct log_group *group, uint64_t term)
 {
     log_append_incarnate(log, group);
     if (!group->bounds.exists) {
         log_group_anchor(group, log->writer.tail);
     }
-    struct log_run run = {
-        .group = group->id, .incarnation = group->incarnation, .number = ++group->run_number, .term = source->term};
+    return (struct log_run){
+        .group = group->id, .incarnation = group->incarnation, .number = ++group->run_number, .term = term};
+}
+
+static void log_append_open_run(struct hf_log *log, struct log_group *group, const struct log_operation *source)
+{
+    struct log_run run = log_append_run(log, group, source->term);
     log_frame_put_run(log_append_builder(log), &run, group->check, group->bounds.last);
 }
 
 /* ---- one operation ---- */
 
-/* The entry goes under the run that is open. */
+/* The entry goes under the run that is open, or opens one. */
 static void log_append_entry(struct hf_log *log, struct log_group *group, const struct hf_log_batch *batch,
-                             const struct log_operation *operation)
+                             const struct log_operation *operation, const struct log_run *opens)
 {
     struct log_frame_builder *builder = log_append_builder(log);
+    struct log_frame_entry entry = {.index = operation->index,
+                                    .timestamp_ms = operation->value,
+                                    .payload = log_batch_body(batch, operation),
+                                    .type = operation->entry_type};
     struct log_location location;
     location.segment = log->writer.tail;
     location.size = operation->body_size + log_record_wide_size(operation->value);
     location.term = operation->term;
     bool sampled = log_stages_samples(&log->stages);
     uint64_t began_ns = sampled ? io_monotonic_ns(log->io) : 0;
-    location.offset = builder->place.offset + log_frame_put_entry(builder, operation->index, operation->entry_type,
-                                                                  operation->value, log_batch_body(batch, operation));
+    size_t at = opens != NULL ? log_frame_put_opening(builder, opens, group->check, &entry)
+                              : log_frame_put_entry(builder, &entry);
+    location.offset = builder->place.offset + at;
     uint64_t encoded_ns = sampled ? io_monotonic_ns(log->io) : 0;
     log_group_append(group, operation->index, &location);
     if (sampled) {
         uint64_t ended_ns = io_monotonic_ns(log->io);
         log_stages_note(&log->stages, HF_LOG_STAGE_ENCODE, began_ns, encoded_ns, 1, operation->body_size);
         log_stages_note(&log->stages, HF_LOG_STAGE_INDEX, encoded_ns, ended_ns, 1, operation->body_size);
+    }
+}
+
+/* An entry may open its run if its index says what the group's last was. */
+static void log_append_next_entry(struct hf_log *log, struct log_group *group, const struct hf_log_batch *batch,
+                                  const struct log_operation *operation)
+{
+    if (log_append_fits_run(log, group, operation)) {
+        log_append_entry(log, group, batch, operation, NULL);
+    } else if (operation->index == group->bounds.last + 1) {
+        struct log_run run = log_append_run(log, group, operation->term);
+        log_append_entry(log, group, batch, operation, &run);
+    } else {
+        log_append_open_run(log, group, operation);
+        log_append_entry(log, group, batch, operation, NULL);
     }
 }
 
@@ -159,7 +185,7 @@ static void log_append_operation(struct hf_log *log, struct log_group *group, co
     struct log_record record = {.kind = operation->kind, .index = operation->index};
     switch (operation->kind) {
     case LOG_RECORD_APPEND:
-        log_append_entry(log, group, batch, operation);
+        log_append_next_entry(log, group, batch, operation);
         log_writer_note_ack(&log->writer, group, operation->index);
         return;
     case LOG_RECORD_MOVED:
@@ -202,7 +228,7 @@ static void log_append_operations(struct hf_log *log, const struct hf_log_batch 
         if (log_check_is_noop(&group->bounds, operation)) {
             continue;
         }
-        if (!log_append_fits_run(log, group, operation)) {
+        if (operation->kind != LOG_RECORD_APPEND && !log_append_fits_run(log, group, operation)) {
             log_append_open_run(log, group, log_append_run_source(batch, i));
         }
         log_append_operation(log, group, batch, operation);
@@ -214,11 +240,7 @@ static void log_append_plain(struct hf_log *log, const struct hf_log_batch *batc
 {
     struct log_group *group = log_groups_find(&log->groups, batch->operations[0].group);
     for (size_t i = 0; i < batch->count; i++) {
-        const struct log_operation *operation = &batch->operations[i];
-        if (!log_append_fits_run(log, group, operation)) {
-            log_append_open_run(log, group, operation);
-        }
-        log_append_entry(log, group, batch, operation);
+        log_append_next_entry(log, group, batch, &batch->operations[i]);
     }
     log_writer_note_ack(&log->writer, group, batch->operations[batch->count - 1].index);
 }

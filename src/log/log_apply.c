@@ -442,6 +442,31 @@ static bool log_salvage_hole(struct log_salvage *salvage, const struct log_apply
     return is_known;
 }
 
+/* A bad append that opened its run: the run is believed if the check of its group and half of its term, which stand in
+ * the header, agree with it, and it is the next one of a group that is known, with its next entry, or the first one of
+ * a group with its first entry. The other half of a term hardly ever changes: it has to be that of the entry before. */
+static void log_salvage_bad_opening(struct log_salvage *salvage, const struct log_record *claimed,
+                                    const struct log_apply_place *place)
+{
+    struct log_run run;
+    if (log_record_get_run(claimed->run, &run) != 0 || claimed->index == 0 ||
+        claimed->group_check != log_format_group_check(run.group, run.incarnation) ||
+        claimed->term_low != (uint32_t)run.term) {
+        return;
+    }
+    struct log_group *group = log_groups_find(salvage->apply->groups, run.group);
+    uint64_t before = group != NULL ? group->bounds.term_last : 0;
+    bool is_first = (group == NULL || (group->incarnation == 0 && group->tombstone == 0)) && run.number == 1 &&
+                    claimed->index == 1 && !salvage->apply->front_missing;
+    bool is_next = group != NULL && group->incarnation == run.incarnation && run.number == group->run_number + 1 &&
+                   claimed->index == log_apply_next_index(group) && run.term >= before;
+    if (((is_first || is_next) && run.term >> 32 == before >> 32) || MUTATED(LOG_OPENING_BELIEVED)) {
+        log_runs_put(&salvage->cursor.runs, &run, claimed->group_check);
+        salvage->groups[log_runs_slot(claimed->group_check)] =
+            log_apply_run(salvage->apply, &run, claimed->index - 1, place);
+    }
+}
+
 /* The record at `at` is bad; the next good one is at `end`. Whose was it? Its own header is believed where independent
  * facts agree with it: it ends where the next good record begins, and its group has a run in the frame. */
 static void log_salvage_bad(struct log_salvage *salvage, size_t at, size_t end)
@@ -453,6 +478,9 @@ static void log_salvage_bad(struct log_salvage *salvage, size_t at, size_t end)
     enum log_record_result result =
         log_record_get(bytes_of(bytes + at, salvage->cursor.frame.size - at), 0, &claimed, &size);
     bool ends_right = result != LOG_RECORD_SHORT && at + size == end;
+    if (ends_right && claimed.run.size > 0) {
+        log_salvage_bad_opening(salvage, &claimed, &place);
+    }
     const struct log_run *run = ends_right ? log_runs_find(&salvage->cursor.runs, claimed.group_check) : NULL;
     struct log_group *group = run != NULL ? salvage->groups[log_runs_slot(claimed.group_check)] : NULL;
     salvage->reported = true;

@@ -179,7 +179,8 @@ static int log_collect_read_work(void *arg)
     for (size_t at = 0; at < collect->item_count && rc == 0;) {
         size_t end = log_collect_item_span(collect->items, at, collect->item_count);
         uint64_t begin = collect->items[at].location.offset & ~(uint64_t)(LOG_FORMAT_BLOCK_SIZE - 1);
-        uint64_t stop = log_collect_item_end(&collect->items[end - 1]);
+        const struct log_location *last = &collect->items[end - 1].location;
+        uint64_t stop = last->offset + log_record_entry_size(last->size);
         rc = log_collect_fetch(collect, begin, log_format_align_block(stop - begin));
         for (size_t i = at; i < end && rc == 0; i++) {
             const uint8_t *bytes = collect->bytes + (collect->items[i].location.offset - begin);

@@ -35,10 +35,11 @@ int log_collect_item_take(struct log_collect_item *item, const uint8_t *bytes, u
 {
     struct log_record record;
     size_t size = 0;
-    size_t wanted = log_record_size(item->location.size);
+    size_t most = log_record_entry_size(item->location.size);
     uint32_t seed = log_format_seed(segment_incarnation, item->location.offset);
-    bool right = log_record_get(bytes_of(bytes, wanted), seed, &record, &size) == LOG_RECORD_OK && size == wanted &&
-                 record.index == item->index && (record.kind == LOG_RECORD_APPEND || record.kind == LOG_RECORD_MOVED) &&
+    bool right = log_record_get(bytes_of(bytes, most), seed, &record, &size) == LOG_RECORD_OK &&
+                 size == log_record_size(item->location.size + record.run.size) && record.index == item->index &&
+                 (record.kind == LOG_RECORD_APPEND || record.kind == LOG_RECORD_MOVED) &&
                  record.group_check == log_format_group_check(item->group, item->incarnation);
     if (!right) {
         return error_raise(HF_ECORRUPT, "group %" PRIu64 ", entry %" PRIu64 " at offset %" PRIu64, item->group,
@@ -100,7 +101,7 @@ int log_collect_place_entry(struct hf_log *log, const struct log_collect_item *i
     }
     struct log_record record;
     size_t size = 0;
-    (void)log_record_get(bytes_of(item->record, log_record_size(item->location.size)), 0, &record, &size);
+    (void)log_record_decode(bytes_of(item->record, log_record_entry_size(item->location.size)), &record, &size);
     record.kind = live ? LOG_RECORD_MOVED : LOG_RECORD_APPEND;
     int rc = log_collect_make_room(log, group, item->location.term, item->location.size);
     if (rc != 0) {

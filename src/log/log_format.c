@@ -87,10 +87,10 @@ bool log_format_parse_segment_name(const char *name, uint64_t *number)
 const char *log_format_kind_name(uint8_t kind)
 {
     static const char *const names[] = {
-        [LOG_RECORD_RUN] = "run",           [LOG_RECORD_APPEND] = "append",         [LOG_RECORD_MOVED] = "moved",
-        [LOG_RECORD_TRUNCATE] = "truncate", [LOG_RECORD_HARD_STATE] = "hard_state", [LOG_RECORD_RESET] = "reset",
-        [LOG_RECORD_COMPACT] = "compact",   [LOG_RECORD_REMOVED] = "group_removed", [LOG_RECORD_TRAILER] = "trailer",
-        [LOG_RECORD_PADDING] = "padding",
+        [LOG_RECORD_OPENING] = "opening", [LOG_RECORD_RUN] = "run",           [LOG_RECORD_APPEND] = "append",
+        [LOG_RECORD_MOVED] = "moved",     [LOG_RECORD_TRUNCATE] = "truncate", [LOG_RECORD_HARD_STATE] = "hard_state",
+        [LOG_RECORD_RESET] = "reset",     [LOG_RECORD_COMPACT] = "compact",   [LOG_RECORD_REMOVED] = "group_removed",
+        [LOG_RECORD_TRAILER] = "trailer", [LOG_RECORD_PADDING] = "padding",
     };
     if (kind >= sizeof(names) / sizeof(names[0]) || names[kind] == NULL) {
         return "unknown";

@@ -1,4 +1,4 @@
-/* The on-disk format of the log, version 2. All integers are little-endian. Everything that is written is drawn here.
+/* The on-disk format of the log, version 3. All integers are little-endian. Everything that is written is drawn here.
  *
  * A directory holds `LOCK`, `RESERVE` (blocks set aside, no content) and one file per segment, named by its number:
  * sixteen lower-case hexadecimal digits and ".log". The same with ".tmp" is a segment in preparation, which is worth
@@ -67,12 +67,16 @@
  * frame, not one for every turn. The check and the low half of the term also say whose a record is when its run record
  * is lost.
  *
+ * The first entry of a group in a frame is usually an *opening* append, which saves a record header.
+ *
  * In version 1 every record belonged to the run record before it, which is the same when it is read by these rules. An
  * open for writing begins a segment of its own, so nothing is ever added to one of an older version.
  *
  *   kind            index                body
  *    1 run          the group's last     u64 group, u64 incarnation, u64 run number of the group (from 1, no gaps),
  *                                        u64 term
+ *   11 opening      the entry's          the same, then the payload: an append in front of which stands a run record,
+ *                                        in one; the group's last is the one before the entry. From version 3 on
  *    2 append       the entry's          payload
  *    3 moved        the entry's          payload; rewritten by collection, or put back by a repair: never truncates,
  *                                        never overwrites
@@ -115,14 +119,15 @@
 #include "base/mutation.h"
 #include "holdfast/log.h"
 
-#define LOG_FORMAT_VERSION             2u
+#define LOG_FORMAT_VERSION             3u
 #define LOG_FORMAT_VERSION_MIN         1u /* the oldest that is read */
 #define LOG_FORMAT_RUN_SLOTS           256u
 #define LOG_FORMAT_BLOCK_SIZE          4096u
 #define LOG_FORMAT_SEGMENT_HEADER_SIZE 4096u
 #define LOG_FORMAT_FRAME_HEADER_SIZE   96u
 #define LOG_FORMAT_RECORD_HEADER_SIZE  32u
-#define LOG_FORMAT_RUN_SIZE            (LOG_FORMAT_RECORD_HEADER_SIZE + 32u)
+#define LOG_FORMAT_RUN_BODY_SIZE       32u
+#define LOG_FORMAT_RUN_SIZE            (LOG_FORMAT_RECORD_HEADER_SIZE + LOG_FORMAT_RUN_BODY_SIZE)
 #define LOG_FORMAT_TRAILER_SIZE        (LOG_FORMAT_RECORD_HEADER_SIZE + 40u)
 #define LOG_FORMAT_FRAME_SIZE_MIN      LOG_FORMAT_BLOCK_SIZE
 #define LOG_FORMAT_FRAME_SIZE_MAX      ((uint64_t)HF_LOG_BATCH_SIZE_MAX + (1u << 20))
@@ -145,7 +150,8 @@ enum log_record_kind {
     LOG_RECORD_COMPACT = 7,
     LOG_RECORD_REMOVED = 8,
     LOG_RECORD_TRAILER = 9,
-    LOG_RECORD_PADDING = 10
+    LOG_RECORD_PADDING = 10,
+    LOG_RECORD_OPENING = 11 /* the greatest */
 };
 
 struct log_segment_header {

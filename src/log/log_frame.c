@@ -99,12 +99,16 @@ bool log_frame_is_bare(const struct log_frame_builder *builder)
     return builder->record_count == 0;
 }
 
-static size_t log_frame_put_raw(struct log_frame_builder *builder, const struct log_record *record)
+static uint32_t log_frame_seed(const struct log_frame_builder *builder)
+{
+    return log_format_seed(builder->place.incarnation, builder->place.offset + builder->used);
+}
+
+/* A record of this size was written at the end. Returns its offset in the frame. */
+static size_t log_frame_note(struct log_frame_builder *builder, size_t size)
 {
     size_t at = builder->used;
-    assert(at + log_record_size(record->body.size + log_record_wide_size(record->timestamp_ms)) <= builder->capacity);
-    uint32_t seed = log_format_seed(builder->place.incarnation, builder->place.offset + at);
-    builder->used += log_record_put(builder->data + at, record, seed);
+    builder->used += size;
     builder->record_count++;
     /* The memory was written long ago, or never: without this the next record waits for each of its lines. */
     for (size_t ahead = 0; ahead < LOG_FRAME_AHEAD; ahead += LOG_FRAME_LINE) {
@@ -113,16 +117,32 @@ static size_t log_frame_put_raw(struct log_frame_builder *builder, const struct 
     return at;
 }
 
-void log_frame_put_run(struct log_frame_builder *builder, const struct log_run *run, uint32_t check, uint64_t index)
+static void log_frame_expect_room(const struct log_frame_builder *builder, size_t extra,
+                                  const struct log_record *record)
 {
-    size_t at = builder->used;
-    assert(at + LOG_FORMAT_RUN_SIZE <= builder->capacity);
-    uint32_t seed = log_format_seed(builder->place.incarnation, builder->place.offset + at);
+    assert(builder->used + extra + log_record_size(record->body.size + log_record_wide_size(record->timestamp_ms)) <=
+           builder->capacity);
+}
+
+static size_t log_frame_put_raw(struct log_frame_builder *builder, const struct log_record *record)
+{
+    log_frame_expect_room(builder, 0, record);
+    return log_frame_note(builder, log_record_put(builder->data + builder->used, record, log_frame_seed(builder)));
+}
+
+static void log_frame_take_run(struct log_frame_builder *builder, const struct log_run *run, uint32_t check)
+{
     builder->run = *run;
     builder->run_check = check;
-    builder->used += log_record_put_run(builder->data + at, run, index, builder->run_check, seed);
-    builder->record_count++;
-    log_runs_put(builder->runs, run, builder->run_check);
+    log_runs_put(builder->runs, run, check);
+}
+
+void log_frame_put_run(struct log_frame_builder *builder, const struct log_run *run, uint32_t check, uint64_t index)
+{
+    assert(builder->used + LOG_FORMAT_RUN_SIZE <= builder->capacity);
+    log_frame_take_run(builder, run, check);
+    log_frame_note(builder,
+                   log_record_put_run(builder->data + builder->used, run, index, check, log_frame_seed(builder)));
 }
 
 static bool log_frame_run_fits(const struct log_run *run, uint64_t group, uint64_t incarnation, const uint64_t *term)
@@ -155,20 +175,35 @@ size_t log_frame_put(struct log_frame_builder *builder, struct log_record record
     return log_frame_put_raw(builder, &record);
 }
 
-size_t log_frame_put_entry(struct log_frame_builder *builder, uint64_t index, uint8_t type, uint64_t timestamp_ms,
-                           struct hf_bytes payload)
+/* Under the run that is there. */
+static struct log_record log_frame_entry(const struct log_frame_builder *builder, const struct log_frame_entry *entry)
 {
     assert(builder->run.group != 0);
-    struct log_record record = {
+    return (struct log_record){
         .kind = LOG_RECORD_APPEND,
-        .entry_type = type,
-        .timestamp_ms = timestamp_ms,
-        .index = index,
+        .entry_type = entry->type,
+        .timestamp_ms = entry->timestamp_ms,
+        .index = entry->index,
         .group_check = builder->run_check,
         .term_low = (uint32_t)builder->run.term,
-        .body = payload,
+        .body = entry->payload,
     };
+}
+
+size_t log_frame_put_entry(struct log_frame_builder *builder, const struct log_frame_entry *entry)
+{
+    struct log_record record = log_frame_entry(builder, entry);
     return log_frame_put_raw(builder, &record);
+}
+
+size_t log_frame_put_opening(struct log_frame_builder *builder, const struct log_run *run, uint32_t check,
+                             const struct log_frame_entry *entry)
+{
+    log_frame_take_run(builder, run, check);
+    struct log_record record = log_frame_entry(builder, entry);
+    log_frame_expect_room(builder, LOG_FORMAT_RUN_BODY_SIZE, &record);
+    return log_frame_note(builder,
+                          log_record_put_opening(builder->data + builder->used, run, &record, log_frame_seed(builder)));
 }
 
 size_t log_frame_seal(struct log_frame_builder *builder, const struct log_declaration *declaration)
@@ -207,6 +242,7 @@ void log_frame_cursor_open(struct log_frame_cursor *cursor, struct hf_bytes fram
     cursor->offset = offset;
     cursor->at = LOG_FORMAT_FRAME_HEADER_SIZE;
     cursor->record_count = 0;
+    cursor->opened_at = 0;
     cursor->checked = false;
     cursor->trailer_seen = false;
     log_frame_forget_runs(cursor); /* what is in its slots need not be cleared */
@@ -216,7 +252,7 @@ static enum log_record_result log_frame_record_at(const struct log_frame_cursor 
                                                   struct log_record *out, size_t *size_out)
 {
     struct hf_bytes rest = bytes_of((const uint8_t *)cursor->frame.data + at, cursor->frame.size - at);
-    if (cursor->checked) {
+    if (cursor->checked || at == cursor->opened_at) {
         return log_record_decode(rest, out, size_out);
     }
     return log_record_get(rest, log_format_seed(cursor->incarnation, cursor->offset + at), out, size_out);
@@ -231,7 +267,7 @@ void log_frame_forget_runs(struct log_frame_cursor *cursor)
 static int log_frame_open_run(struct log_frame_cursor *cursor, const struct log_record *record)
 {
     struct log_run run;
-    int rc = log_record_get_run(record->body, &run);
+    int rc = log_record_get_run(record->kind == LOG_RECORD_RUN ? record->body : record->run, &run);
     if (rc != 0) {
         return rc;
     }
@@ -293,6 +329,22 @@ static int log_frame_check_body(struct log_frame_cursor *cursor, const struct lo
     }
 }
 
+/* An append that opens its run is told as a run record, and then as an append. */
+static int log_frame_tell_run(struct log_frame_cursor *cursor, struct log_record *record)
+{
+    int rc = log_frame_open_run(cursor, record);
+    if (rc != 0) {
+        return error_wrap(rc, "record at offset %" PRIu64, cursor->offset + cursor->at);
+    }
+    cursor->opened_at = cursor->at;
+    *record = (struct log_record){.kind = LOG_RECORD_RUN,
+                                  .index = record->index - 1,
+                                  .group_check = record->group_check,
+                                  .term_low = record->term_low,
+                                  .body = record->run};
+    return 0;
+}
+
 int log_frame_next(struct log_frame_cursor *cursor, struct log_record *out, size_t *at)
 {
     if (cursor->trailer_seen) {
@@ -307,10 +359,13 @@ int log_frame_next(struct log_frame_cursor *cursor, struct log_record *out, size
         cursor->trailer_seen = false;
         return error_wrap(rc, "record at offset %" PRIu64, cursor->offset + cursor->at);
     }
+    *at = cursor->at;
+    if (out->run.size > 0 && cursor->opened_at != cursor->at) {
+        return log_frame_tell_run(cursor, out);
+    }
     if (out->kind >= LOG_RECORD_APPEND && out->kind <= LOG_RECORD_REMOVED) {
         log_frame_find_run(cursor, out);
     }
-    *at = cursor->at;
     cursor->at += size;
     cursor->record_count++;
     return 0;
@@ -322,7 +377,7 @@ bool log_frame_resynchronise(struct log_frame_cursor *cursor)
     size_t size = 0;
     for (size_t at = cursor->at + 8; at + LOG_FORMAT_RECORD_HEADER_SIZE <= cursor->frame.size; at += 8) {
         const uint8_t *bytes = cursor->frame.data;
-        if (bytes[at + 8] == 0 || bytes[at + 8] > LOG_RECORD_PADDING) {
+        if (bytes[at + 8] == 0 || bytes[at + 8] > LOG_RECORD_OPENING) {
             continue; /* no kind that we know: saves the checksum of most places */
         }
         if (log_frame_record_at(cursor, at, &record, &size) == LOG_RECORD_OK) {

@@ -57,9 +57,18 @@ bool log_frame_resume_run(struct log_frame_builder *builder, uint64_t group, uin
                           const uint64_t *term);
 /* Adds a record under the run: group check and low term are filled in. Returns its offset in the frame. */
 size_t log_frame_put(struct log_frame_builder *builder, struct log_record record);
+struct log_frame_entry {
+    uint64_t index;
+    uint64_t timestamp_ms;
+    struct hf_bytes payload;
+    uint8_t type;
+};
 /* Adds an entry of the run's group and term; what log_frame_put does, for the many. */
-size_t log_frame_put_entry(struct log_frame_builder *builder, uint64_t index, uint8_t type, uint64_t timestamp_ms,
-                           struct hf_bytes payload);
+size_t log_frame_put_entry(struct log_frame_builder *builder, const struct log_frame_entry *entry);
+/* Starts a run with an entry of its term, whose predecessor is the group's last: what log_frame_put_run and
+ * log_frame_put_entry do, in one record. */
+size_t log_frame_put_opening(struct log_frame_builder *builder, const struct log_run *run, uint32_t check,
+                             const struct log_frame_entry *entry);
 /* What a trailer says of the rest of the log. */
 struct log_declaration {
     uint64_t durable_position;
@@ -83,8 +92,9 @@ bool log_frame_probe_header(const uint8_t *source, uint64_t segment, uint64_t of
 struct log_frame_cursor {
     struct hf_bytes frame;
     uint64_t incarnation;
-    uint64_t offset; /* of the frame in its file */
-    size_t at;       /* of the next record in the frame */
+    uint64_t offset;  /* of the frame in its file */
+    size_t at;        /* of the next record in the frame */
+    size_t opened_at; /* the run that the record there opens was told already; 0: of none */
     uint32_t record_count;
     struct log_run run; /* of the record that was returned last; group 0: none is known */
     uint32_t run_check; /* of its group, when one is known */
@@ -102,8 +112,9 @@ static inline unsigned log_frame_slot(const struct log_frame_cursor *cursor)
 }
 /* No run is known any more: another frame begins, or records before this place are lost. */
 void log_frame_forget_runs(struct log_frame_cursor *cursor);
-/* The next record, run records included. HF_ENOTFOUND after the trailer; HF_ECORRUPT: the record at cursor->at is bad
- * (or impossible) and the cursor stays there; HF_EVERSION: a kind that is not known and may not be skipped. */
+/* The next record, run records included; an append that opens its run comes as two, at one place. HF_ENOTFOUND after
+ * the trailer; HF_ECORRUPT: the record at cursor->at is bad (or impossible) and the cursor stays there; HF_EVERSION: a
+ * kind that is not known and may not be skipped. */
 int log_frame_next(struct log_frame_cursor *cursor, struct log_record *out, size_t *at);
 /* From a bad record on: puts the cursor on the next 8-aligned place that holds a good record; false at the end. What
  * lies between belongs to nobody that is known. */

@@ -124,8 +124,10 @@ static void log_group_start(struct log_group *group, uint64_t index)
 
 void log_group_incarnate(struct log_group *group, uint64_t incarnation)
 {
-    group->incarnation = incarnation;
-    group->check = log_format_group_check(group->id, incarnation);
+    if (group->incarnation != incarnation) {
+        group->incarnation = incarnation;
+        group->check = log_format_group_check(group->id, incarnation);
+    }
 }
 
 void log_group_append(struct log_group *group, uint64_t index, const struct log_location *location)

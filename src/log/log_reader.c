@@ -180,6 +180,7 @@ static int log_reader_plan(struct log_reader *reader, const struct log_group *gr
 
 /* ---- fetching: without the mutex ---- */
 
+/* bytes: at least log_record_entry_size of the item's; where the record is in memory they may end with it. */
 static int log_reader_verify(const struct log_reader *reader, const struct log_reader_item *item, const uint8_t *bytes,
                              struct log_record *record)
 {
@@ -187,11 +188,11 @@ static int log_reader_verify(const struct log_reader *reader, const struct log_r
     uint64_t offset = item->location.offset;
     uint32_t seed = log_format_seed(item->location.segment->header.incarnation, offset);
     enum log_record_result result =
-        log_record_get(bytes_of(bytes, log_record_size(item->location.size)), seed, record, &size);
+        log_record_get(bytes_of(bytes, log_record_entry_size(item->location.size)), seed, record, &size);
     bool right =
         (result == LOG_RECORD_OK || (result == LOG_RECORD_BAD && (!reader->verify || MUTATED(LOG_READ_UNVERIFIED)))) &&
         record->body.size + log_record_wide_size(record->timestamp_ms) == item->location.size &&
-        size == log_record_size(item->location.size) && record->index == item->index &&
+        size == log_record_size(item->location.size + record->run.size) && record->index == item->index &&
         (record->kind == LOG_RECORD_APPEND || record->kind == LOG_RECORD_MOVED) &&
         record->term_low == (uint32_t)item->location.term && record->group_check == reader->group_check;
     if (MUTATED(LOG_INDEX_SLOT_BELIEVED) && item->probed) {
@@ -265,7 +266,7 @@ static int log_reader_read_direct(struct log_reader *reader, const struct log_lo
 {
     struct hf_log *log = reader->log;
     uint64_t begin = location->offset & ~(uint64_t)(LOG_FORMAT_BLOCK_SIZE - 1);
-    uint64_t needed = location->offset + log_record_size(location->size) - begin;
+    uint64_t needed = location->offset + log_record_entry_size(location->size) - begin;
     size_t span = log_format_align_block(needed);
     struct file *file = NULL;
     size_t got = 0;
@@ -368,7 +369,7 @@ static uint64_t log_reader_span_size(const struct log_reader *reader, size_t at,
 {
     const struct log_location *first = &reader->items[at].location;
     const struct log_location *last = &reader->items[end - 1].location;
-    return last->offset + log_record_size(last->size) - first->offset;
+    return last->offset + log_record_entry_size(last->size) - first->offset;
 }
 
 static int log_reader_fetch_span(struct log_reader *reader, size_t at, size_t end)

@@ -13,46 +13,68 @@ static uint64_t log_record_get_timestamp(const uint8_t *source)
     return bytes_get_u32(source) | (uint64_t)bytes_get_u16(source + 4) << 32;
 }
 
+/* All but the checksum, the body and what a wide timestamp needs. Word by word, as the checksum reads it again at once:
+ * see checksum.c. */
+static void log_record_put_header(uint8_t *target, const struct log_record *record, uint8_t kind, size_t body_size)
+{
+    bool wide = log_record_wide_size(record->timestamp_ms) > 0;
+    uint64_t flags = record->entry_type | (wide ? LOG_FORMAT_RECORD_WIDE : 0) |
+                     (record->ignorable ? LOG_FORMAT_RECORD_IGNORABLE : 0);
+    assert(body_size <= UINT32_MAX && record->entry_type <= LOG_FORMAT_RECORD_TYPE_MASK);
+    bytes_put_u64(target, (uint64_t)body_size << 32);
+    bytes_put_u64(target + 8, kind | flags << 8 | (wide ? 0 : record->timestamp_ms) << 16);
+    bytes_put_u64(target + 16, record->index);
+    bytes_put_u64(target + 24, record->group_check | (uint64_t)record->term_low << 32);
+}
+
+static void log_record_put_run_body(uint8_t *target, const struct log_run *run)
+{
+    bytes_put_u64(target, run->group);
+    bytes_put_u64(target + 8, run->incarnation);
+    bytes_put_u64(target + 16, run->number);
+    bytes_put_u64(target + 24, run->term);
+}
+
+/* What stands in front of the payload is written, up to `ahead`; the payload and the padding follow. */
+static size_t log_record_end(uint8_t *target, size_t ahead, struct hf_bytes payload, uint32_t seed)
+{
+    size_t end = ahead + payload.size;
+    size_t size = log_format_align_record(end);
+    uint32_t checksum = checksum_crc32c(seed, target + LOG_RECORD_CHECKSUM_FROM, ahead - LOG_RECORD_CHECKSUM_FROM);
+    if (size != end) {
+        bytes_put_u64(target + size - 8, 0); /* the padding; what of it is payload is written next */
+    }
+    bytes_put_u32(target, checksum_crc32c_copy(checksum, target + ahead, payload.data, payload.size));
+    return size;
+}
+
 size_t log_record_put(uint8_t *target, const struct log_record *record, uint32_t seed)
 {
     size_t wide_size = log_record_wide_size(record->timestamp_ms);
-    size_t body_size = record->body.size + wide_size;
-    assert(body_size <= UINT32_MAX && record->entry_type <= LOG_FORMAT_RECORD_TYPE_MASK);
-    uint8_t *body = target + LOG_FORMAT_RECORD_HEADER_SIZE;
-    uint64_t flags = record->entry_type | (wide_size > 0 ? LOG_FORMAT_RECORD_WIDE : 0) |
-                     (record->ignorable ? LOG_FORMAT_RECORD_IGNORABLE : 0);
-    uint64_t timestamp_ms = wide_size > 0 ? 0 : record->timestamp_ms;
-    /* Word by word, as the checksum reads it again at once: see checksum.c. */
-    bytes_put_u64(target, (uint64_t)body_size << 32);
-    bytes_put_u64(target + 8, record->kind | flags << 8 | timestamp_ms << 16);
-    bytes_put_u64(target + 16, record->index);
-    bytes_put_u64(target + 24, record->group_check | (uint64_t)record->term_low << 32);
-    uint32_t checksum = checksum_crc32c(seed, target + LOG_RECORD_CHECKSUM_FROM,
-                                        LOG_FORMAT_RECORD_HEADER_SIZE - LOG_RECORD_CHECKSUM_FROM);
+    log_record_put_header(target, record, record->kind, record->body.size + wide_size);
     if (wide_size > 0) {
-        bytes_put_u64(body, record->timestamp_ms);
-        checksum = checksum_crc32c(checksum, body, wide_size);
+        bytes_put_u64(target + LOG_FORMAT_RECORD_HEADER_SIZE, record->timestamp_ms);
     }
-    size_t size = log_record_size(body_size);
-    if (body_size % 8 != 0) {
-        bytes_put_u64(target + size - 8, 0); /* the padding; what of it is body is written next */
+    return log_record_end(target, LOG_FORMAT_RECORD_HEADER_SIZE + wide_size, record->body, seed);
+}
+
+size_t log_record_put_opening(uint8_t *target, const struct log_run *run, const struct log_record *entry, uint32_t seed)
+{
+    size_t wide_size = log_record_wide_size(entry->timestamp_ms);
+    uint8_t *body = target + LOG_FORMAT_RECORD_HEADER_SIZE;
+    log_record_put_header(target, entry, LOG_RECORD_OPENING, wide_size + LOG_FORMAT_RUN_BODY_SIZE + entry->body.size);
+    if (wide_size > 0) {
+        bytes_put_u64(body, entry->timestamp_ms);
     }
-    checksum = checksum_crc32c_copy(checksum, body + wide_size, record->body.data, record->body.size);
-    bytes_put_u32(target, checksum);
-    return size;
+    log_record_put_run_body(body + wide_size, run);
+    return log_record_end(target, LOG_FORMAT_RUN_SIZE + wide_size, entry->body, seed);
 }
 
 size_t log_record_put_run(uint8_t *target, const struct log_run *run, uint64_t index, uint32_t check, uint32_t seed)
 {
-    uint8_t *body = target + LOG_FORMAT_RECORD_HEADER_SIZE;
-    bytes_put_u64(target, (uint64_t)LOG_RECORD_RUN_BODY_SIZE << 32);
-    bytes_put_u64(target + 8, LOG_RECORD_RUN);
-    bytes_put_u64(target + 16, index);
-    bytes_put_u64(target + 24, check | (uint64_t)(uint32_t)run->term << 32);
-    bytes_put_u64(body, run->group);
-    bytes_put_u64(body + 8, run->incarnation);
-    bytes_put_u64(body + 16, run->number);
-    bytes_put_u64(body + 24, run->term);
+    struct log_record record = {.index = index, .group_check = check, .term_low = (uint32_t)run->term};
+    log_record_put_header(target, &record, LOG_RECORD_RUN, LOG_FORMAT_RUN_BODY_SIZE);
+    log_record_put_run_body(target + LOG_FORMAT_RECORD_HEADER_SIZE, run);
     log_record_reseal(target, seed);
     return LOG_FORMAT_RUN_SIZE;
 }
@@ -61,6 +83,17 @@ void log_record_reseal(uint8_t *target, uint32_t seed)
 {
     size_t covered = LOG_FORMAT_RECORD_HEADER_SIZE - LOG_RECORD_CHECKSUM_FROM + bytes_get_u32(target + 4);
     bytes_put_u32(target, checksum_crc32c(seed, target + LOG_RECORD_CHECKSUM_FROM, covered));
+}
+
+/* Into the run that it opens and the append that it is. One that is too short stays what it is. */
+static void log_record_split_opening(struct log_record *record)
+{
+    if (record->body.size >= LOG_FORMAT_RUN_BODY_SIZE) {
+        const uint8_t *bytes = record->body.data;
+        record->kind = LOG_RECORD_APPEND;
+        record->run = bytes_of(bytes, LOG_FORMAT_RUN_BODY_SIZE);
+        record->body = bytes_of(bytes + LOG_FORMAT_RUN_BODY_SIZE, record->body.size - LOG_FORMAT_RUN_BODY_SIZE);
+    }
 }
 
 enum log_record_result log_record_decode(struct hf_bytes bytes, struct log_record *out, size_t *size_out)
@@ -91,6 +124,10 @@ enum log_record_result log_record_decode(struct hf_bytes bytes, struct log_recor
         good = body_size >= 8;
         out->timestamp_ms = good ? bytes_get_u64(out->body.data) : 0;
         out->body = good ? bytes_of(source + LOG_FORMAT_RECORD_HEADER_SIZE + 8, body_size - 8) : out->body;
+    }
+    if (out->kind == LOG_RECORD_OPENING && good) {
+        good = out->body.size >= LOG_FORMAT_RUN_BODY_SIZE;
+        log_record_split_opening(out);
     }
     return good ? LOG_RECORD_OK : LOG_RECORD_BAD;
 }
@@ -125,7 +162,7 @@ void log_record_put_hard_state(uint8_t target[LOG_RECORD_HARD_STATE_BODY_SIZE], 
 
 int log_record_get_run(struct hf_bytes body, struct log_run *out)
 {
-    if (body.size != LOG_RECORD_RUN_BODY_SIZE) {
+    if (body.size != LOG_FORMAT_RUN_BODY_SIZE) {
         return error_raise(HF_ECORRUPT, "impossible size of a run record");
     }
     const uint8_t *source = body.data; /* not by a cursor: where groups take turns there is one for every entry */

@@ -18,6 +18,8 @@ struct log_record {
     uint32_t group_check;
     uint32_t term_low;
     struct hf_bytes body; /* lent by the bytes that were decoded */
+    struct hf_bytes run;  /* of an append that opens its run: the body of a run record, likewise; else empty. Such a
+                           * record is decoded as an append, and `body` is its payload */
 };
 
 /* What the timestamp adds to the body. */
@@ -29,6 +31,12 @@ static inline uint32_t log_record_wide_size(uint64_t timestamp_ms)
 static inline uint64_t log_record_size(uint64_t body_size)
 {
     return LOG_FORMAT_RECORD_HEADER_SIZE + log_format_align_record(body_size);
+}
+
+/* The most that a record takes that carries an entry with a body of this size: it may open its run. */
+static inline uint64_t log_record_entry_size(uint64_t body_size)
+{
+    return log_record_size(body_size) + (MUTATED(LOG_OPENING_CUT_SHORT) ? 0 : LOG_FORMAT_RUN_BODY_SIZE);
 }
 
 /* Writes header, body and padding; returns the bytes written. seed: log_format_seed of the record's place. */
@@ -63,7 +71,6 @@ struct log_trailer {
     uint32_t record_count;
 };
 
-#define LOG_RECORD_RUN_BODY_SIZE        32u
 #define LOG_RECORD_TRAILER_BODY_SIZE    40u
 #define LOG_RECORD_HARD_STATE_BODY_SIZE 24u
 #define LOG_RECORD_FLOOR_BODY_SIZE      8u
@@ -71,6 +78,9 @@ struct log_trailer {
 /* A whole run record, LOG_FORMAT_RUN_SIZE bytes; check: log_format_group_check of its group. Where groups take turns
  * there is one for every entry. */
 size_t log_record_put_run(uint8_t *target, const struct log_run *run, uint64_t index, uint32_t check, uint32_t seed);
+/* A whole append that opens the run; entry->group_check and term_low are the run's, its kind is not looked at. */
+size_t log_record_put_opening(uint8_t *target, const struct log_run *run, const struct log_record *entry,
+                              uint32_t seed);
 void log_record_put_trailer(uint8_t target[LOG_RECORD_TRAILER_BODY_SIZE], const struct log_trailer *trailer);
 void log_record_put_hard_state(uint8_t target[LOG_RECORD_HARD_STATE_BODY_SIZE], struct hf_hard_state state);
 /* HF_ECORRUPT when the body has another size or impossible values. */

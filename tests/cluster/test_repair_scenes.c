@@ -21,6 +21,9 @@
 #define WRITES  30u
 #define RECORDS 4096u
 
+/* Bytes from the beginning of a record: its payload begins at 32, or at 64 if the entry opens its run. */
+#define IN_PAYLOAD 66u
+
 /* Every record of a group in a node's log. */
 struct place {
     uint64_t segment;
@@ -146,7 +149,7 @@ static void H3_a_damaged_group_neither_votes_nor_acknowledges_until_it_is_repair
     uint64_t value = 0;
     scene_kill(victim);
     assert_int_equal(walk(victim, VICTIM, &places).damaged, 0);
-    flip(victim, entry_at(&places, 12), 60, 3);
+    flip(victim, entry_at(&places, 12), IN_PAYLOAD, 3);
     /* The damaged member and one other: a majority for every group but the damaged one. */
     scene_kill(&scene->nodes[1]);
     assert_int_equal(scene_start(victim), 0);
@@ -235,7 +238,7 @@ static void H3_damage_that_is_met_while_it_runs_closes_the_group_and_heals(void 
     struct log_walk_summary summary;
     places = (struct places){.group = VICTIM};
     assert_int_equal(log_walk(sim_host_io(leader->host), "/data/log", &callbacks, &places, &summary), 0);
-    flip(leader, entry_at(&places, 20), 60, 3);
+    flip(leader, entry_at(&places, 20), IN_PAYLOAD, 3);
     struct hf_log_view view = {0};
     while (hf_log_read(leader->node->log, VICTIM, 20, 21, 0, 0, &view) == 0) { /* recent entries are cached */
         hf_log_view_close(&view);
@@ -262,7 +265,7 @@ static void H3_an_entry_that_is_damaged_everywhere_keeps_its_group_closed_and_sa
     for (uint32_t i = 0; i < 3; i++) {
         scene_kill(&scene->nodes[i]);
         walk(&scene->nodes[i], VICTIM, &places);
-        flip(&scene->nodes[i], entry_at(&places, 12), 60, 3);
+        flip(&scene->nodes[i], entry_at(&places, 12), IN_PAYLOAD, 3);
     }
     for (uint32_t i = 0; i < 3; i++) {
         assert_int_equal(scene_start(&scene->nodes[i]), 0);
@@ -288,7 +291,7 @@ static void a_node_without_peers_in_reach_waits_with_its_damaged_group(void **st
     scene_kill(victim);
     walk(victim, VICTIM, &places);
     for (uint64_t index = 5; index < 25; index += 3) {
-        flip(victim, entry_at(&places, index), 60, 3);
+        flip(victim, entry_at(&places, index), IN_PAYLOAD, 3);
     }
     cut(scene, victim, true);
     assert_int_equal(scene_start(victim), 0);
@@ -335,7 +338,7 @@ static struct scene *scene_compacted(uint64_t writes, struct scene_node **victim
     scene_kill(*victim);
     walk(*victim, VICTIM, &places);
     *damaged = 4;
-    flip(*victim, entry_at(&places, *damaged), 60, 3);
+    flip(*victim, entry_at(&places, *damaged), IN_PAYLOAD, 3);
     scene_wait_led(scene, 4000);
     for (uint64_t i = 0; i < writes; i++) {
         assert_int_equal(scene_put(&scene->nodes[0], VICTIM, 1, 100 + i), 0);
@@ -396,7 +399,7 @@ static uint64_t damage_behind_a_snapshot(struct scene *scene, struct scene_node 
     assert_true(scene_group(leader, VICTIM)->snapshots.index < before->last_index);
     scene_kill(*victim);
     walk(*victim, VICTIM, &places);
-    flip(*victim, entry_at(&places, 6), 60, 3);
+    flip(*victim, entry_at(&places, 6), IN_PAYLOAD, 3);
     assert_int_equal(scene_start(*victim), 0);
     assert_false(status_of(*victim, VICTIM).is_started);
     return written;

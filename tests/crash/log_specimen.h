@@ -19,7 +19,8 @@
 struct place {
     uint64_t segment;
     uint64_t offset;
-    uint64_t size; /* of the body */
+    uint64_t payload_offset; /* of an entry */
+    uint64_t size;           /* of the payload */
     uint64_t group;
     uint64_t index;
     uint64_t term;
@@ -54,6 +55,23 @@ static inline void append_and_wait(struct specimen *specimen, struct hf_log *log
     hf_log_batch_clear(batch);
 }
 
+/* Where the payload of the entry lies whose record begins there: some open their run, and name it in front. */
+static inline uint64_t find_payload(struct specimen *specimen, uint64_t segment, uint64_t offset)
+{
+    uint8_t header[LOG_FORMAT_RECORD_HEADER_SIZE];
+    char path[64];
+    struct file *file = NULL;
+    size_t got = 0;
+    snprintf(path, sizeof(path), DIRECTORY "/%016llx.log", (unsigned long long)segment);
+    assert_int_equal(file_open(sim_host_io(specimen->host), path, FILE_READ, &file), 0);
+    assert_int_equal(file_read(file, offset, header, sizeof(header), &got), 0);
+    assert_int_equal(got, sizeof(header));
+    file_close(file);
+    uint64_t run_size = header[8] == LOG_RECORD_OPENING ? LOG_FORMAT_RUN_BODY_SIZE : 0;
+    uint64_t wide_size = (header[9] & LOG_FORMAT_RECORD_WIDE) != 0 ? 8 : 0;
+    return offset + LOG_FORMAT_RECORD_HEADER_SIZE + wide_size + run_size;
+}
+
 static inline int note_place(void *arg, const struct log_walk_record *record)
 {
     struct specimen *specimen = arg;
@@ -61,6 +79,7 @@ static inline int note_place(void *arg, const struct log_walk_record *record)
     specimen->places[specimen->place_count++] = (struct place){
         .segment = record->segment,
         .offset = record->offset,
+        .payload_offset = find_payload(specimen, record->segment, record->offset),
         .size = record->payload.size,
         .group = record->group,
         .index = record->index,

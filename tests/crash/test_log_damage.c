@@ -69,7 +69,7 @@ static void H3_damage_in_an_entry_is_named_with_group_index_and_term(void **unus
         snprintf(where, sizeof(where), "group %llu, index %llu", (unsigned long long)place->group,
                  (unsigned long long)place->index);
         specimen_restore(specimen);
-        uint64_t offset = place->offset + LOG_FORMAT_RECORD_HEADER_SIZE + place->size / 2;
+        uint64_t offset = place->payload_offset + place->size / 2;
         assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, offset, (unsigned)i % 8), 0);
         struct hf_log *log = open_log(specimen, where);
         struct hf_log_damage damage;
@@ -171,7 +171,7 @@ static void a_damaged_group_takes_nothing_until_it_is_reset_and_its_neighbours_g
         place = wanted ? &specimen->places[i] : NULL;
     }
     specimen_restore(specimen);
-    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, place->offset + 33, 1), 0);
+    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, place->payload_offset + 1, 1), 0);
     struct hf_log *log = open_log(specimen, "one entry");
     struct hf_log_batch *batch = NULL;
     assert_int_equal(hf_log_batch_open(&batch), 0);
@@ -279,7 +279,7 @@ static void L54_a_newer_version_is_refused_with_its_number(void **unused)
     file_close(file);
     struct hf_log *log = NULL;
     assert_int_equal(log_open(sim_host_io(specimen->host), DIRECTORY, &specimen->options, &log), HF_EVERSION);
-    assert_non_null(strstr(hf_error_text(), "version 3"));
+    assert_non_null(strstr(hf_error_text(), "version 4"));
     specimen_close(specimen);
 }
 

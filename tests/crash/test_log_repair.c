@@ -284,7 +284,7 @@ static void H3_an_entry_of_another_term_is_refused(void **unused)
     struct specimen *specimen = specimen_open();
     specimen_restore(specimen);
     const struct place *place = entry_place(specimen, 1, 7);
-    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, place->offset + 40, 1), 0);
+    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, place->payload_offset + 8, 1), 0);
     struct hf_log *log = open_log(specimen, "one entry");
     struct hf_entry good = peer_entry(specimen, 1, 7);
     struct hf_entry other = good;
@@ -310,7 +310,7 @@ static void H3_an_entry_of_another_size_is_refused_where_the_own_one_is_known(vo
     struct hf_log *log = open_log(specimen, "without damage");
     struct hf_log_view view = {0};
     struct hf_log_group_state state;
-    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, entry_place(specimen, 2, 5)->offset + 40, 1), 0);
+    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, entry_place(specimen, 2, 5)->payload_offset + 8, 1), 0);
     assert_int_equal(hf_log_read(log, model_group_id(2), 5, 6, 0, 0, &view), HF_ECORRUPT); /* its place is known */
     struct hf_entry good = peer_entry(specimen, 2, 5);
     struct hf_entry other = good;
@@ -341,10 +341,10 @@ static void a_repair_ascends_group_by_group_and_stays_above_the_floor(void **unu
     append_and_wait(specimen, log, batch);
     hf_log_close(log);
     for (uint64_t index = 4; index <= 9; index += 5) {
-        assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, entry_place(specimen, 1, index)->offset + 40, 1),
-                         0);
+        assert_int_equal(
+            sim_disk_flip_bit(specimen->host, SEGMENT, entry_place(specimen, 1, index)->payload_offset + 8, 1), 0);
     }
-    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, entry_place(specimen, 2, 6)->offset + 40, 1), 0);
+    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, entry_place(specimen, 2, 6)->payload_offset + 8, 1), 0);
     log = open_log(specimen, "three entries");
     struct hf_entry below = peer_entry(specimen, 1, 4);
     below.index = 2;
@@ -374,7 +374,7 @@ static void a_repair_touches_nothing_but_what_is_missing(void **unused)
     struct specimen *specimen = specimen_open();
     specimen_restore(specimen);
     const struct place *place = entry_place(specimen, 1, 7);
-    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, place->offset + 40, 1), 0);
+    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, place->payload_offset + 8, 1), 0);
     struct hf_log *log = open_log(specimen, "one entry");
     struct hf_entry good = peer_entry(specimen, 1, 7);
     struct hf_entry present = good;
@@ -408,8 +408,8 @@ static void H3_a_group_is_damaged_until_the_last_of_it_is_back(void **unused)
     (void)unused;
     struct specimen *specimen = specimen_open();
     specimen_restore(specimen);
-    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, entry_place(specimen, 1, 3)->offset + 40, 1), 0);
-    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, entry_place(specimen, 1, 9)->offset + 40, 1), 0);
+    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, entry_place(specimen, 1, 3)->payload_offset + 8, 1), 0);
+    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, entry_place(specimen, 1, 9)->payload_offset + 8, 1), 0);
     struct hf_log *log = open_log(specimen, "two entries");
     for (uint64_t index = 3; index <= 9; index += 6) {
         struct hf_log_group_state state;
@@ -451,8 +451,10 @@ static void H3_what_was_not_committed_gives_way_to_what_is(void **unused)
     hf_log_turn(log);
     settle(specimen, log);
     hf_log_close(log);
-    /* segment 2: header, the trailer of the open, the frame: its header, a run, four records of 56 bytes */
-    uint64_t second = UINT64_C(2) * LOG_FORMAT_BLOCK_SIZE + LOG_FORMAT_FRAME_HEADER_SIZE + LOG_FORMAT_RUN_SIZE + 56;
+    /* segment 2: header, the trailer of the open, the frame: its header, four records of 56 bytes, a run in the first
+     */
+    uint64_t second =
+        UINT64_C(2) * LOG_FORMAT_BLOCK_SIZE + LOG_FORMAT_FRAME_HEADER_SIZE + LOG_FORMAT_RUN_BODY_SIZE + 56;
     assert_int_equal(sim_disk_flip_bit(specimen->host, DIRECTORY "/0000000000000002.log", second + 40, 1), 0);
     log = open_log(specimen, "damaged above the commit index");
     uint64_t first = 0;
@@ -487,7 +489,7 @@ static void H3_damage_that_a_read_meets_heals_likewise(void **unused)
     specimen_restore(specimen);
     struct hf_log *log = open_log(specimen, "without damage");
     const struct place *place = entry_place(specimen, 2, 5);
-    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, place->offset + 40, 1), 0);
+    assert_int_equal(sim_disk_flip_bit(specimen->host, SEGMENT, place->payload_offset + 8, 1), 0);
     struct hf_log_view view = {0};
     uint64_t first = 0;
     uint64_t last = 0;

@@ -1,7 +1,7 @@
 /* links: log sim */
 /* A segment file of each format version, as it was written when that version was new: every later program must open it
  * and read exactly this. The files are kept for ever; a new version adds a file. The newest was made by
- * HOLDFAST_GOLDEN_WRITE=log_v2.log ./test_log_golden, and is made again only to add a file;
+ * HOLDFAST_GOLDEN_WRITE=log_v3.log ./test_log_golden, and is made again only to add a file;
  * the index file beside the first one by HOLDFAST_GOLDEN_WRITE_INDEX. */
 #include "golden/golden_log.h"
 
@@ -79,6 +79,29 @@ static void build_v2(struct model *model, struct hf_log_batch **batches, size_t 
     }
 }
 
+/* Entries that open their runs: without a payload, with a timestamp that stands in front of it, in a later term; and
+ * one that cannot, since its index is not the one behind the group's last. */
+static void build_v3(struct model *model, struct hf_log_batch **batches, size_t *count)
+{
+    for (*count = 0; *count < 4; ++*count) {
+        struct hf_log_batch *batch = NULL;
+        assert_int_equal(hf_log_batch_open(&batch), 0);
+        batches[*count] = batch;
+        for (uint32_t turn = 0; turn < 12; turn++) {
+            size_t at = turn % MODEL_GROUPS;
+            struct model_group *group = &model->groups[at];
+            uint64_t seed = turn % 5 == 1 ? UINT64_MAX - turn : UINT64_C(1700000000000) + turn;
+            uint64_t index = *count == 0 && turn == 3 ? 500 : model_last(group) + 1;
+            struct model_entry entry = {3 + *count + turn / 8, seed, turn < MODEL_GROUPS ? turn * 11 : turn * 7};
+            model_append(group, batch, model_group_id(at), index, entry);
+        }
+        if (*count == 2) {
+            model_truncate(&model->groups[1], batch, model_group_id(1), model_last(&model->groups[1]));
+            model_hard_state(&model->groups[2], batch, model_group_id(2), (struct hf_hard_state){9, 2, 3});
+        }
+    }
+}
+
 static void options_v1(struct hf_log_options *options)
 {
     hf_log_options_init(options);
@@ -116,6 +139,11 @@ static void expect_built(struct hf_log *log,
 static void expect_v2(struct hf_log *log)
 {
     expect_built(log, build_v2);
+}
+
+static void expect_v3(struct hf_log *log)
+{
+    expect_built(log, build_v3);
 }
 
 static void expect_v1(struct hf_log *log)
@@ -211,6 +239,46 @@ static void version_2_opens_for_ever(void **unused)
     copy_in(host, "log_v2.log");
     options_v1(&options);
     expect_opens(host, &options, expect_v2);
+    sim_close(sim);
+}
+
+/* Of all frames of a segment: how many records open a run, and are entries too. */
+static unsigned opening_records(const uint8_t *bytes, size_t size)
+{
+    struct log_segment_header header;
+    struct log_frame_header frame;
+    struct log_record record;
+    unsigned opening = 0;
+    assert_int_equal(log_format_get_segment_header(bytes, &header), 0);
+    for (uint64_t offset = LOG_FORMAT_SEGMENT_HEADER_SIZE;
+         log_frame_get_header(bytes + offset, header.incarnation, 1, offset, size - offset, &frame);
+         offset += frame.length) {
+        size_t taken = 0;
+        for (uint64_t at = LOG_FORMAT_FRAME_HEADER_SIZE; at < frame.content_size; at += taken) {
+            assert_int_equal(log_record_decode(bytes_of(bytes + offset + at, frame.content_size - at), &record, &taken),
+                             LOG_RECORD_OK);
+            opening += record.run.size > 0;
+        }
+    }
+    return opening;
+}
+
+static void version_3_opens_for_ever(void **unused)
+{
+    (void)unused;
+    struct sim *sim = NULL;
+    struct sim_host *host = new_host(&sim);
+    struct hf_log_options options;
+    uint8_t *bytes = memory_new(GOLDEN_SIZE_MAX);
+    FILE *source = golden_open("log_v3.log");
+    size_t size = fread(bytes, 1, GOLDEN_SIZE_MAX, source);
+    fclose(source);
+    assert_int_equal(bytes[12], 3);
+    assert_true(opening_records(bytes, size) > 4 * MODEL_GROUPS);
+    free(bytes);
+    copy_in(host, "log_v3.log");
+    options_v1(&options);
+    expect_opens(host, &options, expect_v3);
     sim_close(sim);
 }
 
@@ -401,7 +469,7 @@ static void write_file(const char *path)
     size_t count = 0;
     size_t done = 0;
     options_v1(&options);
-    build_v2(model, batches, &count);
+    build_v3(model, batches, &count);
     assert_int_equal(log_open(sim_host_io(host), DIRECTORY, &options, &log), 0);
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(hf_log_append(log, batches[i], count_done, &done), 0);
@@ -449,6 +517,7 @@ int main(void)
         cmocka_unit_test(version_1_opens_for_ever),
         cmocka_unit_test(version_1_is_continued_by_the_newest),
         cmocka_unit_test(version_2_opens_for_ever),
+        cmocka_unit_test(version_3_opens_for_ever),
         cmocka_unit_test(the_records_of_version_1_are_where_they_were),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,7 +32,7 @@ static void the_segment_header_has_the_drawn_bytes(void **unused)
     log_format_put_segment_header(block, &header_example);
     assert_memory_equal(block, "HFLOGSEG", 8);
     assert_int_equal(bytes_get_u32(block + 8), checksum_crc32c(0, block + 12, sizeof(block) - 12));
-    assert_int_equal(bytes_get_u32(block + 12), 2);
+    assert_int_equal(bytes_get_u32(block + 12), 3);
     assert_int_equal(bytes_get_u64(block + 16), 0x1f3);
     assert_memory_equal(block + 24, "\x88\x77\x66\x55\x44\x33\x22\x11", 8);
     assert_int_equal(bytes_get_u64(block + 32), 1 << 20);
@@ -409,6 +409,146 @@ static void L53_a_header_and_a_trailer_that_disagree_are_damage(void **unused)
     free(built.data);
 }
 
+/* ---- appends that open their run ---- */
+
+static void an_opening_append_has_the_drawn_bytes(void **unused)
+{
+    (void)unused;
+    uint8_t bytes[128];
+    struct log_record entry = {.entry_type = HF_ENTRY_NORMAL,
+                               .timestamp_ms = UINT64_C(0x010203040506),
+                               .index = 12,
+                               .group_check = 0x11223344,
+                               .term_low = 0x55667788,
+                               .body = bytes_of("payload", 7)};
+    struct log_run run = {.group = 3, .incarnation = 0xabcdef, .number = 9, .term = UINT64_C(0x9955667788)};
+    memset(bytes, 0xee, sizeof(bytes));
+    assert_int_equal(log_record_put_opening(bytes, &run, &entry, 5), 72);
+    assert_int_equal(bytes_get_u32(bytes), checksum_crc32c(5, bytes + 4, 28 + 32 + 7));
+    assert_int_equal(bytes_get_u32(bytes + 4), 32 + 7);
+    assert_int_equal(bytes[8], 11);
+    assert_int_equal(bytes[9], HF_ENTRY_NORMAL);
+    assert_memory_equal(bytes + 10, "\x06\x05\x04\x03\x02\x01", 6);
+    assert_int_equal(bytes_get_u64(bytes + 16), 12);
+    assert_int_equal(bytes_get_u32(bytes + 24), 0x11223344);
+    assert_int_equal(bytes_get_u32(bytes + 28), 0x55667788);
+    assert_int_equal(bytes_get_u64(bytes + 32), 3);
+    assert_int_equal(bytes_get_u64(bytes + 40), 0xabcdef);
+    assert_int_equal(bytes_get_u64(bytes + 48), 9);
+    assert_true(bytes_get_u64(bytes + 56) == UINT64_C(0x9955667788));
+    assert_memory_equal(bytes + 64, "payload\0\xee", 9);
+}
+
+static void an_opening_append_is_decoded_as_a_run_and_an_append(void **unused)
+{
+    (void)unused;
+    static const uint64_t timestamps_ms[] = {0, UINT64_C(1) << 47, UINT64_MAX};
+    struct log_run run = {.group = 3, .incarnation = 4, .number = 9, .term = UINT64_C(0x100000002)};
+    for (size_t i = 0; i < 3 * 20; i++) {
+        uint8_t bytes[160];
+        struct log_record entry = {.timestamp_ms = timestamps_ms[i % 3],
+                                   .index = i,
+                                   .term_low = 2,
+                                   .body = bytes_of("0123456789abcdefghi", i / 3)};
+        struct log_record got;
+        struct log_run run_got;
+        size_t size = 0;
+        size_t put = log_record_put_opening(bytes, &run, &entry, 7);
+        assert_true(put <= log_record_entry_size(i / 3 + log_record_wide_size(entry.timestamp_ms)));
+        assert_int_equal(log_record_get(bytes_of(bytes, put), 7, &got, &size), LOG_RECORD_OK);
+        assert_int_equal(size, put);
+        assert_int_equal(got.kind, LOG_RECORD_APPEND);
+        assert_true(got.timestamp_ms == entry.timestamp_ms);
+        assert_int_equal(got.body.size, i / 3);
+        assert_memory_equal(got.body.data, "0123456789abcdefghi", i / 3);
+        assert_int_equal(log_record_get_run(got.run, &run_got), 0);
+        assert_memory_equal(&run_got, &run, sizeof(run));
+        assert_int_equal(log_record_get(bytes_of(bytes, put - 8), 7, &got, &size), LOG_RECORD_SHORT);
+    }
+}
+
+static void an_opening_append_without_room_for_its_run_is_bad(void **unused)
+{
+    (void)unused;
+    uint8_t body[40] = {1};
+    for (size_t size = 0; size < 40; size++) {
+        uint8_t bytes[128];
+        struct log_record record = {.kind = LOG_RECORD_OPENING, .index = 1, .body = bytes_of(body, size)};
+        struct log_record got;
+        size_t taken = 0;
+        size_t put = log_record_put(bytes, &record, 7);
+        bool fits = size >= LOG_FORMAT_RUN_BODY_SIZE;
+        assert_int_equal(log_record_get(bytes_of(bytes, put), 7, &got, &taken), fits ? LOG_RECORD_OK : LOG_RECORD_BAD);
+        assert_int_equal(taken, put);
+    }
+}
+
+/* A frame with one opening append: what its run says is as it should be, or one thing of it is not. */
+static int check_opening(const struct log_run *run, uint32_t check, uint64_t index)
+{
+    uint8_t *data = aligned_alloc(4096, 4096);
+    struct log_frame_builder builder;
+    struct log_frame_header header;
+    struct log_trailer trailer;
+    struct log_frame_entry entry = {.index = index, .type = HF_ENTRY_NORMAL, .payload = bytes_of("p", 1)};
+    struct log_declaration declaration = {0};
+    log_frame_begin(&builder, &place_example, data, 4096, &runs_example);
+    log_frame_put_opening(&builder, run, check, &entry);
+    size_t length = log_frame_seal(&builder, &declaration);
+    assert_true(log_frame_get_header(data, INCARNATION, 3, 8192, 4096, &header));
+    assert_int_equal(header.record_count, 2);
+    int rc = log_frame_check(bytes_of(data, length), &header, &trailer);
+    free(data);
+    return rc;
+}
+
+static void L53_a_run_that_an_append_opens_is_checked_like_any_other(void **unused)
+{
+    (void)unused;
+    struct log_run good = {.group = 3, .incarnation = 4, .number = 9, .term = 2};
+    uint32_t check = log_format_group_check(3, 4);
+    assert_int_equal(check_opening(&good, check, 1), 0);
+    assert_int_equal(check_opening(&good, check + 1, 1), HF_ECORRUPT);
+    assert_int_equal(check_opening(&good, check, 0), HF_ECORRUPT);
+    struct log_run numberless = {.group = 3, .incarnation = 4, .term = 2};
+    assert_int_equal(check_opening(&numberless, check, 1), HF_ECORRUPT);
+}
+
+static void an_opening_append_is_told_twice_at_its_place(void **unused)
+{
+    (void)unused;
+    uint8_t *data = aligned_alloc(4096, 4096);
+    struct log_frame_builder builder;
+    struct log_frame_cursor cursor;
+    struct log_record record;
+    size_t run_at = 0;
+    size_t at = 0;
+    struct log_run run = {.group = 3, .incarnation = 4, .number = 9, .term = 2};
+    struct log_frame_entry entries[2] = {{.index = 41, .type = HF_ENTRY_NORMAL, .payload = bytes_of("one", 3)},
+                                         {.index = 42, .type = HF_ENTRY_NORMAL, .payload = bytes_of("two", 3)}};
+    struct log_declaration declaration = {0};
+    log_frame_begin(&builder, &place_example, data, 4096, &runs_example);
+    log_frame_put_opening(&builder, &run, log_format_group_check(3, 4), &entries[0]);
+    log_frame_put_entry(&builder, &entries[1]);
+    log_frame_cursor_open(&cursor, bytes_of(data, log_frame_seal(&builder, &declaration)), INCARNATION, 8192);
+    assert_int_equal(log_frame_next(&cursor, &record, &run_at), 0);
+    assert_int_equal(record.kind, LOG_RECORD_RUN);
+    assert_int_equal(record.index, 40); /* the group's last before it */
+    assert_int_equal(cursor.run.number, 9);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(log_frame_next(&cursor, &record, &at), 0);
+        assert_int_equal(record.kind, LOG_RECORD_APPEND);
+        assert_int_equal(record.index, entries[i].index);
+        assert_int_equal(cursor.run.group, 3);
+        assert_int_equal(record.body.size, 3);
+        assert_memory_equal(record.body.data, entries[i].payload.data, 3);
+        assert_true(i == 1 || at == run_at);
+    }
+    assert_int_equal(log_frame_next(&cursor, &record, &at), 0);
+    assert_int_equal(record.kind, LOG_RECORD_TRAILER);
+    free(data);
+}
+
 /* ---- groups that take turns ---- */
 
 /* Takes the run that is there for the group, or puts a new one; and one entry. */
@@ -420,7 +560,9 @@ static void put_turn(struct log_frame_builder *builder, uint64_t group, uint64_t
         struct log_run run = {.group = group, .incarnation = incarnation, .number = index, .term = term};
         log_frame_put_run(builder, &run, check, index - 1);
     }
-    log_frame_put_entry(builder, index, HF_ENTRY_NORMAL, group, bytes_of("payload", 7));
+    struct log_frame_entry entry = {
+        .index = index, .type = HF_ENTRY_NORMAL, .timestamp_ms = group, .payload = bytes_of("payload", 7)};
+    log_frame_put_entry(builder, &entry);
 }
 
 struct turn {
@@ -594,6 +736,11 @@ int main(void)
         cmocka_unit_test(a_bare_frame_takes_one_block),
         cmocka_unit_test(L53_values_that_nobody_writes_are_damage_although_every_checksum_is_right),
         cmocka_unit_test(L53_a_header_and_a_trailer_that_disagree_are_damage),
+        cmocka_unit_test(an_opening_append_has_the_drawn_bytes),
+        cmocka_unit_test(an_opening_append_is_decoded_as_a_run_and_an_append),
+        cmocka_unit_test(an_opening_append_without_room_for_its_run_is_bad),
+        cmocka_unit_test(L53_a_run_that_an_append_opens_is_checked_like_any_other),
+        cmocka_unit_test(an_opening_append_is_told_twice_at_its_place),
         cmocka_unit_test(groups_that_take_turns_have_one_run_record_each_in_a_frame),
         cmocka_unit_test(another_term_or_life_of_the_group_is_another_run),
         cmocka_unit_test(more_groups_than_slots_are_told_apart),
