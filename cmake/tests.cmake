@@ -24,9 +24,9 @@ endfunction()
 # Seconds, in the build with the sanitizers where there is one: the longest begin first, so that no core is idle while the
 # last one runs. ctest learns it by itself, but a fresh clone has not.
 set(hf_test_seconds test_log_items_durability 50 test_log_items_recovery 40 test_cluster_sim 29 test_log_damage 25
-    test_log_room 20 test_log_items_truncate 20 test_log_repair 18 test_log_items_append 18 test_log_crash 14
+    test_log_lost_history 40 test_log_room 20 test_log_items_truncate 20 test_log_repair 18 test_log_items_append 18 test_log_crash 14
     test_io_contract 13 test_net_contract 12 test_log_collect 12
-    e2e_test_dev 37 e2e_test_snapshot 27 e2e_test_backup 22 e2e_test_pause 19 e2e_test_kill 15 e2e_test_members 15
+    e2e_test_restore 60 e2e_test_dev 37 e2e_test_snapshot 27 e2e_test_backup 22 e2e_test_pause 19 e2e_test_kill 15 e2e_test_members 15
     e2e_test_tools 15 e2e_test_recover 11 e2e_test_repair 11)
 function(hf_test_cost name)
   list(FIND hf_test_seconds ${name} at)

@@ -141,8 +141,7 @@ static struct log_segment *log_seal_next_early(const struct hf_log *log)
     uint64_t offset = begun ? seal->early_build->summary.offset_end : LOG_FORMAT_SEGMENT_HEADER_SIZE;
     uint64_t step = log->options.segment_size_bytes / LOG_SEAL_EARLY_SHARE;
     step = step < LOG_SEAL_STEP_BYTES ? step : LOG_SEAL_STEP_BYTES;
-    bool due = log_seal_durable_end(log, segment) >= offset + step;
-    return due && !log_seal_is_leaving(segment) ? segment : NULL;
+    return log_seal_durable_end(log, segment) >= offset + step ? segment : NULL;
 }
 
 static void log_seal_drop_early(struct log_seal *seal)
