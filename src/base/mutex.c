@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <time.h>
 
+#include "base/pause.h"
+
 #define MUTEX_NS_PER_SECOND UINT64_C(1000000000)
 #define MUTEX_LOOKS         40u /* a pause takes up to 60 ns: some three microseconds */
 
@@ -16,17 +18,10 @@ void mutex_init(struct mutex *mutex)
     mutex_expect_success(pthread_mutexattr_destroy(&attributes));
 }
 
-static void mutex_pause(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-}
-
 void mutex_lock_patiently(struct mutex *mutex)
 {
     for (unsigned i = 0; i < MUTEX_LOOKS; i++) {
-        mutex_pause();
+        pause_briefly();
         if (pthread_mutex_trylock(&mutex->handle) == 0) {
             return;
         }

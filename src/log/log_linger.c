@@ -2,6 +2,8 @@
 
 #include <sched.h>
 
+#include "base/pause.h"
+
 #define LOG_LINGER_LOOKS 64u /* between two looks at the clock */
 
 void log_linger_open(struct log_linger *linger)
@@ -30,13 +32,6 @@ bool log_linger_call(struct log_linger *linger)
     return linger->lingers;
 }
 
-static void log_linger_pause(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-}
-
 bool log_linger_wait(struct log_linger *linger, struct io *io)
 {
     uint64_t until_ns = io_monotonic_ns(io) + LOG_LINGER_NS;
@@ -45,7 +40,7 @@ bool log_linger_wait(struct log_linger *linger, struct io *io)
             if (atomic_load_explicit(&linger->called, memory_order_acquire)) {
                 return true;
             }
-            log_linger_pause();
+            pause_briefly();
         }
     } while (io_monotonic_ns(io) < until_ns);
     return false;
