@@ -431,22 +431,10 @@ void log_drive_rest(struct hf_log *log)
     log->driver_asleep = log->driver_until_ns != 0;
 }
 
-/* A write that the driver makes by itself, if that pays. True: nothing else is to be written, so whoever waited for it
- * may be told before anything else is seen to. */
-static bool log_turn_alone(struct hf_log *log, enum log_turn_kind kind)
-{
-    if (kind == LOG_TURN_POLLS) {
-        return false;
-    }
-    bool alone = log_alone_write(log, kind == LOG_TURN_HERE ? LOG_ALONE_LOOP : LOG_ALONE_DRIVER);
-    return alone && log->writer.queued_bytes == 0;
-}
-
 /* One turn; waits up to timeout_ns for something to reap. */
 unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_kind kind)
 {
     struct list done;
-    bool stepped = false; /* and nothing was appended by callbacks since then */
     list_init(&done);
     log->turning = true;
     io_queue_reap(log->queue, &done, timeout_ns);
@@ -456,9 +444,12 @@ unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_k
     uint64_t now_ns = io_monotonic_ns(log->io);
     log_reap(log, &done, now_ns);
     log_writer_advance(&log->writer, now_ns);
-    if (!log_turn_alone(log, kind)) {
-        log_step(log, io_monotonic_ns(log->io));
-        stepped = true;
+    bool alone =
+        kind != LOG_TURN_POLLS && log_alone_write(log, kind == LOG_TURN_HERE ? LOG_ALONE_LOOP : LOG_ALONE_DRIVER);
+    now_ns = alone ? io_monotonic_ns(log->io) : now_ns;
+    bool later = alone && log->writer.queued_bytes == 0; /* nothing else is to be written: who waited is told first */
+    if (!later) {
+        log_step(log, now_ns);
     }
     log_take_ready(log);
     if (log->changed_waiters > 0) {
@@ -473,16 +464,16 @@ unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_k
     if (ran > 0) {
         log_stages_note(&log->stages, HF_LOG_STAGE_CALLBACK, called_ns, returned_ns, ran, 0);
     }
-    if (ran > 0 || !stepped) { /* what the callbacks appended, too */
-        log_step(log, ran > 0 ? returned_ns : io_monotonic_ns(log->io));
-        stepped = false;
+    bool steps = later || ran > 0; /* what the callbacks appended, too */
+    if (steps) {
+        log_step(log, ran > 0 ? returned_ns : now_ns);
     }
     log_tell_owner(log);
     if (log->options.driver == HF_LOG_DRIVE_CALLER) {
         log_drive_rest(log);
     }
     mutex_unlock(&log->mutex);
-    if (!stepped) {
+    if (steps) {
         io_queue_flush(log->queue);
     }
     log->turning = false;
