@@ -7,6 +7,16 @@
 #include "log/log_state.h"
 #include "planted.h"
 
+/* Segments of 64 KiB from the beginning, which is their full size. */
+static struct world *world_of_small_segments(uint64_t seed)
+{
+    struct world *world = world_new(seed);
+    world->options.segment_size_bytes = 64 << 10;
+    world->options.write_size_max_bytes = 64 << 10;
+    world_reopen(world, "open");
+    return world;
+}
+
 static void world_append(struct world *world)
 {
     world_submit(world);
@@ -438,10 +448,7 @@ static void H19_an_index_file_tells_damage_from_a_torn_end(void **unused)
 {
     (void)unused;
     char path[64];
-    struct world *world = world_new(5);
-    world->options.segment_size_bytes = 64 << 10;
-    world->options.write_size_max_bytes = 64 << 10;
-    world_reopen(world, "open");
+    struct world *world = world_of_small_segments(5);
     for (uint64_t i = 1; i <= 20; i++) {
         world_put(world, 0, i, 10000);
         world_append(world);
@@ -470,10 +477,7 @@ static void H19_an_index_file_tells_damage_from_a_torn_end(void **unused)
 static void an_index_file_is_begun_while_its_segment_is_being_filled(void **unused)
 {
     (void)unused;
-    struct world *world = world_new(6);
-    world->options.segment_size_bytes = 64 << 10;
-    world->options.write_size_max_bytes = 64 << 10;
-    world_reopen(world, "open");
+    struct world *world = world_of_small_segments(6);
     unsigned early = 0;
     for (uint64_t i = 1; i <= 60; i++) {
         world_put(world, i % 3, 1 + (i - 1) / 3, 5000);
@@ -505,10 +509,7 @@ static void an_index_file_is_begun_while_its_segment_is_being_filled(void **unus
 static void no_index_file_is_made_of_segments_that_are_being_emptied(void **unused)
 {
     (void)unused;
-    struct world *world = world_new(7);
-    world->options.segment_size_bytes = 64 << 10;
-    world->options.write_size_max_bytes = 64 << 10;
-    world_reopen(world, "open");
+    struct world *world = world_of_small_segments(7);
     unsigned young = 0;
     for (uint64_t i = 1; i <= 80; i++) {
         for (uint64_t entry = 0; entry < 5; entry++) {
@@ -535,10 +536,7 @@ static void no_index_file_is_made_of_segments_that_are_being_emptied(void **unus
 static void an_index_file_is_made_of_a_segment_that_stays(void **unused)
 {
     (void)unused;
-    struct world *world = world_new(8);
-    world->options.segment_size_bytes = 64 << 10;
-    world->options.write_size_max_bytes = 64 << 10;
-    world_reopen(world, "open");
+    struct world *world = world_of_small_segments(8);
     for (uint64_t i = 1; i <= 40; i++) {
         world_put(world, 0, i, 5000);
         world_append(world);

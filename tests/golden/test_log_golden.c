@@ -108,12 +108,20 @@ static void options_v1(struct hf_log_options *options)
     options->segment_size_bytes = 64 << 10;
 }
 
-static void copy_to(struct sim_host *host, const char *name, const char *target)
+/* The file, in memory that is the caller's to free. */
+static uint8_t *read_golden(const char *name, size_t *size)
 {
     FILE *source = golden_open(name);
-    uint8_t *bytes = malloc(GOLDEN_SIZE_MAX);
-    size_t size = fread(bytes, 1, GOLDEN_SIZE_MAX, source);
+    uint8_t *bytes = memory_new(GOLDEN_SIZE_MAX);
+    *size = fread(bytes, 1, GOLDEN_SIZE_MAX, source);
     fclose(source);
+    return bytes;
+}
+
+static void copy_to(struct sim_host *host, const char *name, const char *target)
+{
+    size_t size = 0;
+    uint8_t *bytes = read_golden(name, &size);
     golden_put(host, target, bytes, size);
     free(bytes);
 }
@@ -229,10 +237,9 @@ static void version_2_opens_for_ever(void **unused)
     struct sim *sim = NULL;
     struct sim_host *host = new_host(&sim);
     struct hf_log_options options;
-    uint8_t *bytes = memory_new(GOLDEN_SIZE_MAX);
-    FILE *source = golden_open("log_v2.log");
-    assert_true(fread(bytes, 1, GOLDEN_SIZE_MAX, source) > 2 * LOG_FORMAT_BLOCK_SIZE);
-    fclose(source);
+    size_t size = 0;
+    uint8_t *bytes = read_golden("log_v2.log", &size);
+    assert_true(size > 2 * LOG_FORMAT_BLOCK_SIZE);
     /* Two groups need a run in each of two terms; the other two share a slot, and need one at every turn. */
     assert_int_equal(run_records(bytes, LOG_FORMAT_SEGMENT_HEADER_SIZE), 2 * 2 + 2 * 6);
     free(bytes);
@@ -269,10 +276,8 @@ static void version_3_opens_for_ever(void **unused)
     struct sim *sim = NULL;
     struct sim_host *host = new_host(&sim);
     struct hf_log_options options;
-    uint8_t *bytes = memory_new(GOLDEN_SIZE_MAX);
-    FILE *source = golden_open("log_v3.log");
-    size_t size = fread(bytes, 1, GOLDEN_SIZE_MAX, source);
-    fclose(source);
+    size_t size = 0;
+    uint8_t *bytes = read_golden("log_v3.log", &size);
     assert_int_equal(bytes[12], 3);
     assert_true(opening_records(bytes, size) > 4 * MODEL_GROUPS);
     free(bytes);
