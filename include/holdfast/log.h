@@ -363,6 +363,10 @@ struct hf_log_group_state {
                              * entries, that nobody here knows of. Entries alone cannot repair it */
     uint64_t segments_held; /* files that hold something live of it */
 };
+/* Bytes of a file that the record of such an entry takes, padding included: for whoever counts how much a log grows.
+ * What an append costs beside it (a run record per group and frame, and the frame's own bytes) is shared by those of a
+ * write, and goes when the entry is moved. Its payload is not read. Never blocks. */
+HF_API uint64_t hf_log_entry_bytes(const struct hf_entry *entry);
 /* An unknown group reads as empty (exists = false). */
 HF_API int hf_log_group_state(struct hf_log *log, uint64_t group, struct hf_log_group_state *out);
 /* The next group with an id > after, in order; HF_ENOTFOUND at the end. */

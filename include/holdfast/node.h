@@ -149,7 +149,7 @@ struct hf_node_options {
     struct hf_snapshot_format snapshot_format;
     uint32_t snapshot_keep_latest; /* 3; at least 2 */
     uint64_t snapshot_entries;     /* 250,000: applied since the last one */
-    uint64_t snapshot_log_bytes;   /* 256 MiB: that the log grew since the last one */
+    uint64_t snapshot_log_bytes;   /* 256 MiB of records that the log grew since the last one */
     uint64_t snapshot_interval_ms; /* 1 h, when anything was applied */
     uint64_t snapshot_trail;       /* 10,000 entries that the log keeps before the second newest snapshot */
 
@@ -322,7 +322,7 @@ struct hf_node_group_status {
     uint64_t applied_index;
     uint64_t snapshot_index; /* 0: none */
     uint64_t lag;            /* commit − applied */
-    uint64_t log_bytes;
+    uint64_t log_bytes;      /* of its entries as they lie on the device, headers included */
     uint64_t proposals_waiting;
     uint64_t digest[2]; /* of the machine */
     bool is_healthy;    /* false: damaged or stopped; text says why */

@@ -132,7 +132,7 @@ static const struct setting settings[] = {
     {"snapshot.entries", SETTING_NUMBER, AT(snapshot.entries, snapshot_entries), 0, UINT64_MAX, "250000", NULL,
      "entries that a group applies between two snapshots; 0: this causes none"},
     {"snapshot.log_size", SETTING_BYTES, AT(snapshot.log_size, snapshot_log_bytes), 0, UINT64_MAX, "256MiB", NULL,
-     "how much a group's log grows between two snapshots; 0: this causes none"},
+     "how much a group's log grows between two snapshots, the records' headers included; 0: this causes none"},
     {"snapshot.interval", SETTING_MS, AT(snapshot.interval, snapshot_interval_ms), 0, UINT64_MAX, "1h", NULL,
      "time between two snapshots of a group that changes; 0: this causes none"},
     {"snapshot.trail", SETTING_NUMBER, AT(snapshot.trail, snapshot_trail), 1, 1000000, "10000", NULL,

@@ -1,8 +1,9 @@
-/* The state of the whole log in numbers. */
+/* The state of the whole log in numbers, and the size of an entry. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buffer.h"
+#include "log/log_record.h"
 #include "log/log_state.h"
 
 static uint64_t log_stat_bytes_on_disk(const struct hf_log *log)
@@ -82,6 +83,11 @@ void hf_log_stat(struct hf_log *log, struct hf_log_stat *out)
     out->dead_bytes = out->dead_bytes > out->live_bytes ? out->dead_bytes - out->live_bytes : 0;
     memcpy(out->failure_text, writer->failure_text, sizeof(out->failure_text));
     mutex_unlock(&log->mutex);
+}
+
+uint64_t hf_log_entry_bytes(const struct hf_entry *entry)
+{
+    return log_record_size(entry->payload.size + log_record_wide_size(entry->timestamp_ms));
 }
 
 void hf_log_stage_stat(struct hf_log *log, enum hf_log_stage stage, struct hf_log_stage_stat *out)

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/mutation.h"
 #include "base/trace.h"
 #include "node/balance.h"
 #include "node/fetch.h"
@@ -102,7 +103,7 @@ static int hosted_group_apply(void *arg, const struct hf_entry *entry)
     }
     stamp_apply(&group->stamp, entry->timestamp_ms);
     group->applied_index = entry->index;
-    group->applied_bytes += entry->payload.size;
+    group->applied_bytes += MUTATED(SNAPSHOT_RECORDS_ARE_FREE) ? entry->payload.size : hf_log_entry_bytes(entry);
     group->node->counters.applied_entries++;
     hosted_group_touch(group);
     return 0;

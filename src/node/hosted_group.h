@@ -60,7 +60,7 @@ struct hosted_group {
     uint64_t term;
     uint64_t leader; /* node id, 0: unknown */
     uint64_t applied_index;
-    uint64_t applied_bytes; /* of entries, since the node was opened */
+    uint64_t applied_bytes; /* of entries as the log has them (hf_log_entry_bytes), since the node was opened */
     struct stamp stamp;
 
     struct proposal_queue queue;

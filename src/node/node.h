@@ -97,7 +97,8 @@ struct node_snapshot_options {
     struct hf_snapshot_format format;
     uint32_t keep_latest; /* 3, at least 2: older ones are removed */
     uint64_t entries;     /* 250,000 applied since the last one */
-    uint64_t log_bytes;   /* 256 MiB that the log has grown since the last one, or twice as much since the one before */
+    uint64_t log_bytes;   /* 256 MiB of records that the log has grown since the last one, or twice that since the one
+                             before */
     uint64_t interval_ms; /* 1 h, when anything was applied */
     uint64_t trail;       /* 10,000 entries that the log keeps before the second newest snapshot */
     uint64_t
@@ -256,8 +257,8 @@ struct node_group_status {
     uint64_t group;
     uint32_t ordinal; /* UINT32_MAX for the system group */
     struct replica_status replica;
-    uint64_t lag; /* commit − applied */
-    uint64_t log_bytes;
+    uint64_t lag;       /* commit − applied */
+    uint64_t log_bytes; /* of its entries as they lie on the device, headers included */
     uint64_t log_entries;
     uint32_t snapshots_failed; /* in a row */
     bool is_log_capped;        /* so many entries that its leader refuses writes (node/log_cap.h) */

@@ -51,7 +51,7 @@ int node_group_status(const struct node *node, uint32_t position, struct node_gr
     }
     out->lag = out->replica.commit_index > group->applied_index ? out->replica.commit_index - group->applied_index : 0;
     if (hf_log_group_state(node->log, group->id, &state) == 0) {
-        out->log_bytes = state.bytes;
+        out->log_bytes = state.bytes_on_disk;
         out->log_entries = state.last_index + 1 > state.first_index ? state.last_index + 1 - state.first_index : 0;
     }
     group->ops->digest(group->machine, out->digest);

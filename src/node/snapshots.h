@@ -5,7 +5,8 @@
  * newest one costs nothing. A snapshot that a member is fetching, and all entries behind it, stay until it has it. A
  * snapshot that failed compacts nothing. One is due when the log grew by `log_bytes` since the newest one was cut, and
  * when it holds twice as much since the one before: a snapshot that took long under load is followed by another one, so
- * that the log is short also when the writes end.
+ * that the log is short also when the writes end. What counts is the entries' records, headers included: of small
+ * entries they are most of what there is.
  *
  * Thread: the loop's. */
 #ifndef NODE_SNAPSHOTS_H

@@ -137,6 +137,31 @@ static void a_log_that_one_snapshot_leaves_long_gets_another_one(void **state)
     scene_close(scene);
 }
 
+/* Most of what an entry of a few bytes holds is its record's header. */
+static void small_entries_ask_for_a_snapshot_when_their_records_are_so_long(void **state)
+{
+    const uint64_t size = 16384;
+    struct hf_log_group_state log;
+    struct node_options options = often;
+    options.snapshot.log_bytes = size;
+    struct scene *scene = scene_open(1, 1, &options);
+    struct scene_node *node = &scene->nodes[0];
+    struct hosted_group *group = scene_group(node, GROUP);
+    scene_wait_led(scene, 5000);
+    while (group->snapshots.index == 0) {
+        must_put(node, 1);
+        scene_run_ms(scene, 500); /* longer than anybody looks away */
+        assert_int_equal(hf_log_group_state(node->node->log, GROUP, &log), 0);
+        assert_true(log.bytes_on_disk < size + size / 8);
+    }
+    assert_true(log.first_index == 1 && log.bytes_on_disk > size - size / 8);
+    assert_true(log.bytes < size / 2 + size / 8);
+    struct node_group_status status;
+    assert_int_equal(node_group_status(node->node, GROUP - 1, &status), 0);
+    assert_true(status.log_bytes == log.bytes_on_disk); /* what is told is what counts */
+    scene_close(scene);
+}
+
 static void a_failed_snapshot_compacts_nothing_and_is_reported(void **state)
 {
     struct scene *scene = scene_open(1, 1, &often);
@@ -561,6 +586,7 @@ int main(void)
         cmocka_unit_test(a_start_loads_the_newest_snapshot_and_replays_only_what_follows),
         cmocka_unit_test(H8_a_damaged_newest_falls_back_and_the_log_still_reaches_it),
         cmocka_unit_test(a_log_that_one_snapshot_leaves_long_gets_another_one),
+        cmocka_unit_test(small_entries_ask_for_a_snapshot_when_their_records_are_so_long),
         cmocka_unit_test(a_failed_snapshot_compacts_nothing_and_is_reported),
         cmocka_unit_test(R4_a_snapshot_of_a_busy_leader_waits_for_its_log_and_not_for_a_pause),
         cmocka_unit_test(R4_a_snapshot_that_waits_for_the_log_for_a_minute_fails_and_says_so),
