@@ -15,8 +15,8 @@
  * Threads: every function may be called from any thread, except where it says "driver". The driver is the one thread
  * that runs the writer's turns: the log's own (HF_LOG_DRIVE_THREAD, the default), or the caller's event loop
  * (HF_LOG_DRIVE_CALLER: call hf_log_turn when the descriptor is readable and after appending). Callbacks run in the
- * driver, inside a turn, and may append again, but neither wait nor close the log: what would wait, and the close,
- * gives them HF_EUNSUPPORTED.
+ * driver, inside a turn, and may append again, but neither wait for a log nor close one, be it this or another, whose
+ * callbacks may just wait for this one: what would wait, and the close, gives them HF_EUNSUPPORTED.
  *
  * Three forms of an append: with a callback (hf_log_append), blocking (hf_log_append_wait, hf_log_sync), and pollable
  * (hf_log_append_with a token, then hf_log_poll when hf_log_poll_descriptor is readable).
@@ -183,8 +183,8 @@ HF_API void hf_log_options_init(struct hf_log_options *options);
  * when the process may have no thread for it. */
 HF_API int hf_log_open(const char *directory, const struct hf_log_options *options, struct hf_log **out);
 
-/* Completes or fails (HF_ECLOSED) everything that is queued, syncs, closes. Accepts NULL. HF_EUNSUPPORTED inside one of
- * the log's callbacks: it stays open. */
+/* Completes or fails (HF_ECLOSED) everything that is queued, syncs, closes. Accepts NULL. HF_EUNSUPPORTED inside a
+ * callback of a log, this or another: it stays open. */
 HF_API int hf_log_close(struct hf_log *log);
 
 /* ---- Writing ---- */

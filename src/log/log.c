@@ -67,6 +67,7 @@ static void log_configure(struct hf_log *log)
 
 static void log_thread_turn(void *arg);
 static void log_stop_thread(struct hf_log *log);
+static void log_close(struct hf_log *log);
 
 static int log_start(struct hf_log *log)
 {
@@ -145,7 +146,7 @@ int log_open(struct io *io, const char *directory, const struct hf_log_options *
     *out = log;
     log = NULL; /* the caller owns it now */
 done:
-    hf_log_close(log);
+    log_close(log);
     return rc;
 }
 
@@ -260,15 +261,10 @@ static void log_fail_rest(struct hf_log *log)
     log_drive_turn(log, 0, LOG_TURN_POLLS);
 }
 
-int hf_log_close(struct hf_log *log)
+static void log_close(struct hf_log *log)
 {
     if (log == NULL) {
-        return 0;
-    }
-    int rc = log_callback_check(log, "close it");
-    if (rc != 0) {
-        TRACE(TRACE_ERROR, "log", "the log stays open: %s", hf_error_text());
-        return rc;
+        return;
     }
     struct io *io = log->io_owned ? log->io : NULL;
     mutex_lock(&log->mutex);
@@ -301,6 +297,16 @@ int hf_log_close(struct hf_log *log)
     mutex_close(&log->mutex);
     free(log);
     io_close(io);
+}
+
+int hf_log_close(struct hf_log *log)
+{
+    int rc = log != NULL ? log_callback_check("close one") : 0;
+    if (rc != 0) {
+        TRACE(TRACE_ERROR, "log", "the log stays open: %s", hf_error_text());
+        return rc;
+    }
+    log_close(log);
     return 0;
 }
 
@@ -379,14 +385,13 @@ static void log_step(struct hf_log *log, uint64_t now_ns)
 static unsigned log_call_ready(struct hf_log *log)
 {
     unsigned ran = 0;
-    struct log_callback callback;
-    log_callback_enter(&callback, log);
+    log_callback_enter();
     for (size_t i = 0; i < log->calling.count; i++) {
         struct log_ready *ready = &log->calling.items[i];
         ready->waiter.done(ready->waiter.arg, ready->result);
         ran++;
     }
-    log_callback_leave(&callback);
+    log_callback_leave();
     log->calling.count = 0;
     return ran;
 }

@@ -4,26 +4,24 @@
 
 #include "base/error.h"
 
-static _Thread_local struct log_callback *log_callback_innermost;
+/* More than one where a callback of one log runs the turns of another. */
+static _Thread_local unsigned log_callback_depth;
 
-void log_callback_enter(struct log_callback *callback, const struct hf_log *log)
+void log_callback_enter(void)
 {
-    *callback = (struct log_callback){.log = log, .outer = log_callback_innermost};
-    log_callback_innermost = callback;
+    log_callback_depth++;
 }
 
-void log_callback_leave(struct log_callback *callback)
+void log_callback_leave(void)
 {
-    assert(log_callback_innermost == callback);
-    log_callback_innermost = callback->outer;
+    assert(log_callback_depth > 0);
+    log_callback_depth--;
 }
 
-int log_callback_check(const struct hf_log *log, const char *what)
+int log_callback_check(const char *what)
 {
-    for (const struct log_callback *each = log_callback_innermost; each != NULL; each = each->outer) {
-        if (each->log == log) {
-            return error_raise(HF_EUNSUPPORTED, "a callback of the log cannot %s: the log would stand still", what);
-        }
+    if (log_callback_depth > 0) {
+        return error_raise(HF_EUNSUPPORTED, "a callback of a log cannot %s: logs would stand still", what);
     }
     return 0;
 }

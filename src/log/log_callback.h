@@ -1,21 +1,11 @@
-/* Who is inside one of the log's callbacks: it must not wait for the log, since the driver that would go on is beneath
- * it. Per thread; a callback of one log may drive another one. */
+/* Whether the calling thread is inside a callback of a log, of any: there nothing waits for a log. Its own could not go
+ * on, since the driver is beneath the callback; another one's callbacks may at that moment wait for this one. */
 #ifndef LOG_LOG_CALLBACK_H
 #define LOG_LOG_CALLBACK_H
 
-#include <stdbool.h>
-
-#include "log/log_state.h"
-
-/* On the stack of whoever calls back. */
-struct log_callback {
-    const struct hf_log *log;
-    struct log_callback *outer;
-};
-
-void log_callback_enter(struct log_callback *callback, const struct hf_log *log);
-void log_callback_leave(struct log_callback *callback);
-/* 0, or HF_EUNSUPPORTED where the calling thread is inside a callback of this log. what: "wait", say. */
-int log_callback_check(const struct hf_log *log, const char *what);
+void log_callback_enter(void);
+void log_callback_leave(void);
+/* 0, or HF_EUNSUPPORTED inside a callback. what: "wait", say. */
+int log_callback_check(const char *what);
 
 #endif

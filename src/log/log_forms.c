@@ -64,7 +64,7 @@ static int log_append_check_options(const struct hf_log *log, const struct hf_lo
     if (options->wait_ms > 0 && log->simulated) {
         return error_raise(HF_EUNSUPPORTED, "in the simulator nothing can wait: append again after turns");
     }
-    return options->wait_ms > 0 ? log_callback_check(log, "wait for space") : 0;
+    return options->wait_ms > 0 ? log_callback_check("wait for space") : 0;
 }
 
 /* The driver hears of what was appended. Gives the mutex back. */
@@ -175,7 +175,7 @@ static int log_append_blocking(struct hf_log *log, const struct hf_log_batch *ba
     if (log->simulated) {
         return error_raise(HF_EUNSUPPORTED, "in the simulator nothing can wait: append, then run turns");
     }
-    int rc = log_callback_check(log, "wait");
+    int rc = log_callback_check("wait");
     if (rc != 0) {
         return rc;
     }

@@ -204,7 +204,7 @@ static int log_iterator_wait(struct hf_log_iterator *iterator, uint32_t timeout_
         if (atomic_load(&iterator->noted)) {
             break;
         }
-        rc = log_callback_check(log, "wait for an entry");
+        rc = log_callback_check("wait for an entry");
         if (rc != 0) {
             break;
         }

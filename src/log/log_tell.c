@@ -22,14 +22,13 @@ void log_tell_owner(struct hf_log *log)
     memcpy(measurements, log->stages.pending, count * sizeof(measurements[0]));
     log->stages.pending_count = 0;
     mutex_unlock(&log->mutex);
-    struct log_callback callback;
-    log_callback_enter(&callback, log);
+    log_callback_enter();
     for (unsigned i = 0; i < count; i++) {
         options->on_measured(options->callback_arg, &measurements[i]);
     }
     if (has_news) {
         options->on_stall(options->callback_arg, age_ns);
     }
-    log_callback_leave(&callback);
+    log_callback_leave();
     mutex_lock(&log->mutex);
 }
