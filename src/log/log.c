@@ -18,6 +18,7 @@
 #include "log/log_space.h"
 #include "log/log_state.h"
 #include "log/log_tell.h"
+#include "log/log_thread.h"
 
 #define LOG_LOCK_NAME "LOCK"
 /* Beside the writes: a sync, a preparation, an index file, an unlinking, collection, a search by time, and the next
@@ -312,8 +313,6 @@ int hf_log_close(struct hf_log *log)
 
 /* ---- turns ---- */
 
-static _Thread_local char log_thread_mark; /* its address tells threads apart */
-
 static void log_reap(struct hf_log *log, struct list *done, uint64_t now_ns)
 {
     list_each_safe (done, item) {
@@ -444,7 +443,7 @@ unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_k
     log->turning = true;
     io_queue_reap(log->queue, &done, timeout_ns);
     mutex_lock(&log->mutex);
-    log->driver_thread = &log_thread_mark;
+    log->driver_thread = log_thread_number();
     log->driver_asleep = false;
     uint64_t now_ns = io_monotonic_ns(log->io);
     log_reap(log, &done, now_ns);
@@ -616,7 +615,7 @@ struct io_queue *log_queue(struct hf_log *log)
  */
 static bool log_drive_is_here(const struct hf_log *log)
 {
-    return log->options.driver == HF_LOG_DRIVE_CALLER && log->driver_thread == &log_thread_mark;
+    return log->options.driver == HF_LOG_DRIVE_CALLER && log->driver_thread == log_thread_number();
 }
 
 bool log_drive_push(struct hf_log *log)

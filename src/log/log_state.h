@@ -68,7 +68,7 @@ struct hf_log {
     struct log_ready_list calling; /* the driver's: waiters whose callbacks run now */
     bool turning;                  /* the driver's */
     uint64_t driver_until_ns;      /* when it wakes by itself */
-    const void *driver_thread;     /* whoever ran the last turn, by the address of something of its own */
+    uint64_t driver_thread;        /* log_thread_number of whoever ran the last turn; 0: nobody */
 
     uint64_t appended_entries;
     uint64_t appended_bytes;

@@ -229,7 +229,7 @@ static void a_full_frame_of_another_thread_waits_for_the_turn(void **unused)
     (void)unused;
     struct world *world = world_new(6);
     uint64_t before = writes_of(world);
-    world->log->driver_thread = NULL; /* whoever ran the last turn, it was not this thread */
+    world->log->driver_thread = 0; /* whoever ran the last turn, it was not this thread */
     for (unsigned i = 0; i < 160; i++) {
         assert_int_equal(world_append(world, 1000), 0);
     }

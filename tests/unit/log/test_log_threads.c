@@ -2,6 +2,7 @@
  * the thread sanitizer says of it is part of the test. */
 #include "unit/log/log_fixture.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -163,11 +164,51 @@ static void a_callback_may_append(void **unused)
     fixture_tear_down(&fixture);
 }
 
+static void *turn_once(void *arg)
+{
+    struct fixture *fixture = arg;
+    while (hf_log_turn(fixture->log) > 0) {
+    }
+    return NULL;
+}
+
+static void *append_once(void *arg)
+{
+    struct fixture *fixture = arg;
+    struct hf_entry entry = fixture_entry(2, 1, "of another thread");
+    hf_log_batch_clear(fixture->batch);
+    bool appended = hf_log_batch_append(fixture->batch, 1, &entry, 1) == 0 &&
+                    hf_log_append(fixture->log, fixture->batch, NULL, NULL) == 0;
+    return appended ? fixture : NULL;
+}
+
+/* A thread that begins after another has ended gets its stack, and with it the address of everything of its own. */
+static void who_inherits_the_stack_of_a_driver_is_not_the_driver(void **unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    pthread_t thread;
+    void *appended = NULL;
+    fixture_set_up(&fixture);
+    fixture.options.driver = HF_LOG_DRIVE_CALLER;
+    fixture_open(&fixture);
+    assert_int_equal(fixture_append(&fixture, 1, 1, 1, "first"), 0);
+    assert_int_equal(pthread_create(&thread, NULL, turn_once, &fixture), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, append_once, &fixture), 0);
+    assert_int_equal(pthread_join(thread, &appended), 0);
+    assert_ptr_equal(appended, &fixture);
+    struct pollfd asked = {.fd = hf_log_descriptor(fixture.log), .events = POLLIN};
+    assert_int_equal(poll(&asked, 1, 10000), 1); /* the loop is woken to run the turn */
+    fixture_tear_down(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_thread_appends_and_reads_while_the_writer_runs),
         cmocka_unit_test(a_callback_may_append),
+        cmocka_unit_test(who_inherits_the_stack_of_a_driver_is_not_the_driver),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
