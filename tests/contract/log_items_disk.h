@@ -7,6 +7,7 @@
 static inline void build_filling(struct items *items)
 {
     items->width = 2;
+    items->options.segment_size_bytes = 1 << 20;
     items->options.reserve_bytes = 2 << 20;
     for (unsigned i = 0; i < 18; i++) {
         items_batch(items);

@@ -70,7 +70,7 @@ static inline void build_segments(struct items *items)
 {
     for (unsigned i = 0; i < 6; i++) {
         items_batch(items);
-        items_append(items, i % 2, 1, 1, 400000);
+        items_append(items, i % 2, 1, 1, 50000);
         items_append(items, 2, 1, 1, 100);
     }
 }

@@ -19,6 +19,8 @@
 #define ITEMS_BATCHES_MAX 24u
 #define ITEMS_ENTRIES_MAX 40u
 #define ITEMS_PAYLOAD_MAX (3u << 20)
+/* Small, so that the thousands of disks of a workload cost little; a payload of half of it makes rotations. */
+#define ITEMS_SEGMENT_SIZE (128u << 10)
 
 /* ---- the model ---- */
 
@@ -87,7 +89,7 @@ static inline void items_begin(struct items *items)
     items->width = 1;
     items->profile = sim_profile_calm();
     hf_log_options_init(&items->options);
-    items->options.segment_size_bytes = 1 << 20;
+    items->options.segment_size_bytes = ITEMS_SEGMENT_SIZE;
     items->options.driver = HF_LOG_DRIVE_CALLER;
 }
 static inline void items_end(struct items *items)

@@ -134,7 +134,7 @@ static void build_large(struct items *items)
     items_batch(items);
     items_append(items, 0, 1, 1, 100);
     items_batch(items);
-    items_append(items, 0, 1, 1, 1200000); /* a segment has 1,048,576 */
+    items_append(items, 0, 1, 1, ITEMS_SEGMENT_SIZE + 20000);
     items_batch(items);
     items_append(items, 0, 1, 1, 50);
     items_hard_state(items, 0, 1, 2, 3);

@@ -23,7 +23,7 @@ static void build_rotation(struct items *items)
     items->options.writes_in_flight_max = 4;
     for (unsigned i = 0; i < 5; i++) {
         items_batch(items);
-        items_append(items, i % 2, 1, 1, i == 3 ? 900000 : 420000);
+        items_append(items, i % 2, 1, 1, i == 3 ? 110000 : 52000);
     }
 }
 ITEMS_THREE_WAYS(L16_a_rotation_syncs_the_old_segment_before_it_acknowledges, build_rotation)
@@ -386,6 +386,7 @@ static void build_asynchronous(struct items *items)
 {
     items->width = 1;
     items->profile.write_ns = (struct sim_span){10000, 3 * ITEMS_MS};
+    items->options.segment_size_bytes = 4 * ITEMS_SEGMENT_SIZE; /* no rotation between */
     items->options.write_size_max_bytes = 65536;
     items->options.writes_in_flight_max = 4;
     for (unsigned i = 0; i < 14; i++) {

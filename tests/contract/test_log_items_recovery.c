@@ -105,13 +105,13 @@ static void build_large_then_small(struct items *items)
 {
     items->width = 4;
     items_batch(items);
-    items_append(items, 0, 1, 1, 1500000);
+    items_append(items, 0, 1, 1, ITEMS_SEGMENT_SIZE + 60000);
     for (unsigned i = 0; i < 3; i++) {
         items_batch(items);
         items_append(items, 1, 1, 1, 30);
     }
     items_batch(items);
-    items_append(items, 2, 2, 1, 700000);
+    items_append(items, 2, 2, 1, 85000);
 }
 ITEMS_THREE_WAYS(L47_a_new_segment_in_any_state_of_birth_is_passed_over, build_large_then_small)
 
@@ -317,7 +317,7 @@ static void L52_junk_behind_the_tail_never_joins_later_writes(void **unused)
         struct items_run run;
         run_and_close(&items, &run, build_little);
         uint64_t end = tail_of(&run, 1);
-        write_file(&run, segment_path(1), end, items_payload(seed, 200000).data, 200000 - seed * 1000);
+        write_file(&run, segment_path(1), end, items_payload(seed, 80000).data, 80000 - seed * 1000);
         items_reopen(&run, items.count, items.count);
         for (unsigned i = 0; i < 3; i++) {
             items_batch(&items);

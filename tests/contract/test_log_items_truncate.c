@@ -36,7 +36,7 @@ static void build_truncate_segments(struct items *items)
 {
     for (unsigned i = 0; i < 4; i++) {
         items_batch(items);
-        items_append(items, 0, 1, 1, 500000);
+        items_append(items, 0, 1, 1, 62000);
         items_append(items, 1, 1, 1, 30);
     }
     items_batch(items);
@@ -70,6 +70,7 @@ ITEMS_THREE_WAYS(L36_truncated_entries_never_return, build_no_return)
 static void build_no_hole(struct items *items)
 {
     items->width = 4;
+    items->options.segment_size_bytes = 4 * ITEMS_SEGMENT_SIZE; /* no rotation between */
     items->options.writes_in_flight_max = 4;
     items->options.write_size_max_bytes = 65536;
     items->profile.write_ns = (struct sim_span){10000, 3 * ITEMS_MS};
@@ -123,10 +124,10 @@ static void build_reset(struct items *items)
 {
     items->width = 2;
     items_batch(items);
-    items_append(items, 0, 1, 1, 700000);
+    items_append(items, 0, 1, 1, 85000);
     items_append(items, 1, 2, 1, 10);
     items_batch(items);
-    items_append(items, 0, 1, 1, 700000); /* the older entries end up in segments of their own */
+    items_append(items, 0, 1, 1, 85000); /* the older entries end up in segments of their own */
     items_batch(items);
     items_hard_state(items, 0, 9, 0, 0);
     items_reset(items, 0, 50, 8, "0123456789012345678901234567890123456789012345678901234567890123");
