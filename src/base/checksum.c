@@ -4,10 +4,14 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 /* crc32_iscsi takes its length as an int. */
 #define CHECKSUM_CHUNK_SIZE_MAX (1u << 30)
 /* Up to here one instruction per word is faster than a call into ISA-L, which pays off over long runs. */
 #define CHECKSUM_SMALL_SIZE_MAX 192u
+/* A copy takes so much at a time: two vectors that every processor with the instruction has. */
+#define CHECKSUM_STRIDE 32u
 /* Longer copies go piece by piece, so that a piece is still in the cache when it is copied. */
 #define CHECKSUM_COPY_SIZE_MAX (16u << 10)
 
@@ -56,6 +60,13 @@ __attribute__((target("sse4.2"))) static uint32_t checksum_small_copy(uint32_t c
                                                                       const uint8_t *source, size_t size)
 {
     uint64_t wide = (uint32_t)~crc;
+    for (; size >= CHECKSUM_STRIDE; size -= CHECKSUM_STRIDE, source += CHECKSUM_STRIDE, target += CHECKSUM_STRIDE) {
+        wide = _mm_crc32_u64(wide, bytes_get_u64(source));
+        wide = _mm_crc32_u64(wide, bytes_get_u64(source + 8));
+        wide = _mm_crc32_u64(wide, bytes_get_u64(source + 16));
+        wide = _mm_crc32_u64(wide, bytes_get_u64(source + 24));
+        memcpy(target, source, CHECKSUM_STRIDE);
+    }
     for (; size >= 8; size -= 8, source += 8, target += 8) {
         uint64_t word = 0;
         memcpy(&word, source, sizeof(word));
