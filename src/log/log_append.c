@@ -235,8 +235,9 @@ static void log_append_operations(struct hf_log *log, const struct hf_log_batch 
     }
 }
 
-/* Nothing but entries of one group: what is the same for all of them is done once. */
-static void log_append_plain(struct hf_log *log, const struct hf_log_batch *batch)
+/* Nothing but entries of one group: what is the same for all of them is done once. Nearly all appends come here, so
+ * what is called is expanded in line where the room is compiled as one unit. */
+__attribute__((flatten)) static void log_append_plain(struct hf_log *log, const struct hf_log_batch *batch)
 {
     struct log_group *group = log_groups_find(&log->groups, batch->operations[0].group);
     for (size_t i = 0; i < batch->count; i++) {

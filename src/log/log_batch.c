@@ -68,6 +68,12 @@ struct hf_bytes log_batch_body(const struct hf_log_batch *batch, const struct lo
     return bytes_of(batch->bodies.data + operation->body_offset, operation->body_size);
 }
 
+static uint64_t log_batch_entry_size(const struct log_operation *entry)
+{
+    return log_record_size(entry->body_size + log_record_wide_size(entry->value));
+}
+
+/* Of one that is no entry. */
 static uint64_t log_batch_operation_size(const struct log_operation *operation)
 {
     uint64_t body = operation->body_size;
@@ -77,13 +83,11 @@ static uint64_t log_batch_operation_size(const struct log_operation *operation)
         body += LOG_RECORD_FLOOR_BODY_SIZE;
     } else if (operation->kind == LOG_RECORD_COMPACT) {
         body = LOG_RECORD_FLOOR_BODY_SIZE + HF_LOG_SNAPSHOT_NAME_SIZE_MAX; /* of the last reset, if it has any */
-    } else if (log_batch_is_entry(operation)) {
-        body += log_record_wide_size(operation->value);
     }
     return log_record_size(body);
 }
 
-/* What the operation adds at most, behind the one before it (NULL: it is the first). */
+/* What an operation that is no entry adds at most, behind the one before it (NULL: it is the first). */
 static uint64_t log_batch_cost(const struct log_operation *before, const struct log_operation *operation)
 {
     bool shares = before != NULL && log_batch_shares_run(before, operation);
@@ -159,14 +163,12 @@ static void log_batch_build_entry(struct hf_log_batch *batch, struct log_operati
     buffer_append_bytes(&batch->bodies, entry->payload);
 }
 
-/* All of them or none. */
-static int log_batch_add_entries(struct hf_log_batch *batch, uint64_t group, enum log_record_kind kind,
-                                 const struct hf_entry *entries, size_t count)
+/* All of them or none. Whoever appends entry by entry comes here each time: what it calls is expanded in line. */
+__attribute__((flatten)) static int log_batch_add_entries(struct hf_log_batch *batch, uint64_t group,
+                                                          enum log_record_kind kind, const struct hf_entry *entries,
+                                                          size_t count)
 {
     int rc = log_batch_check_group(group);
-    for (size_t i = 0; i < count && rc == 0; i++) {
-        rc = log_batch_check_entry(&entries[i]);
-    }
     if (rc != 0 || count == 0) {
         return rc;
     }
@@ -177,8 +179,14 @@ static int log_batch_add_entries(struct hf_log_batch *batch, uint64_t group, enu
     size_t bodies_before = batch->bodies.size;
     uint64_t cost = 0;
     for (size_t i = 0; i < count && cost <= HF_LOG_BATCH_SIZE_MAX; i++) {
+        rc = log_batch_check_entry(&entries[i]);
+        if (rc != 0) {
+            batch->bodies.size = bodies_before;
+            return rc;
+        }
         log_batch_build_entry(batch, operation, group, kind, &entries[i]);
-        cost += log_batch_cost(before, operation);
+        bool shares = before != NULL && log_batch_shares_run(before, operation);
+        cost += log_batch_entry_size(operation) + (shares ? 0 : LOG_FORMAT_RUN_SIZE);
         plain = plain && (before == NULL || log_batch_continues(before, operation));
         before = operation++;
     }

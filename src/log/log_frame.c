@@ -104,16 +104,22 @@ static uint32_t log_frame_seed(const struct log_frame_builder *builder)
     return log_format_seed(builder->place.incarnation, builder->place.offset + builder->used);
 }
 
+/* The memory was written long ago, or never: without this the next record waits for each of its lines. */
+static inline void log_frame_fetch(const uint8_t *lines)
+{
+    __builtin_prefetch(lines, 1);
+    __builtin_prefetch(lines + LOG_FRAME_LINE, 1);
+    __builtin_prefetch(lines + LOG_FRAME_LINE * 2, 1);
+    __builtin_prefetch(lines + LOG_FRAME_LINE * 3, 1);
+}
+
 /* A record of this size was written at the end. Returns its offset in the frame. */
 static size_t log_frame_note(struct log_frame_builder *builder, size_t size)
 {
     size_t at = builder->used;
     builder->used += size;
     builder->record_count++;
-    /* The memory was written long ago, or never: without this the next record waits for each of its lines. */
-    for (size_t ahead = 0; ahead < LOG_FRAME_AHEAD; ahead += LOG_FRAME_LINE) {
-        __builtin_prefetch(builder->data + builder->used + LOG_FRAME_AHEAD + ahead, 1);
-    }
+    log_frame_fetch(builder->data + builder->used + LOG_FRAME_AHEAD);
     return at;
 }
 
