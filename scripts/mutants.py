@@ -114,6 +114,7 @@ TESTS = {
     'SNAPSHOT_TAKES_NO_TURNS': [Kill('test_node_snapshots', '^groups_take_turns')],
     'SNAPSHOT_SPAN_FORGOTTEN': [Kill('test_node_snapshots', '^a_log_that_one_snapshot')],
     'SNAPSHOT_RECORDS_ARE_FREE': [Kill('test_node_snapshots', '^small_entries')],
+    'SNAPSHOT_OLDER_HANDED_OUT': [Kill('test_node_handout', '^P2_')],
     'SNAPSHOTS_LOST_FOR_GOOD': [Kill('test_snapshot_damage', '^H8_'), Simulate(1, 40)],
     'SNAPSHOT_BEYOND_DURABLE': [Kill(INSTALL, '^R4_')],
     'SNAPSHOT_OF_AN_OLDER_LEADER': [Kill(INSTALL, '^an_install_waits_for_a_leader')],

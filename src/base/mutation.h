@@ -27,6 +27,7 @@
     X(SNAPSHOT_TAKES_NO_TURNS, "the first group that is due is always the next one")              \
     X(SNAPSHOT_SPAN_FORGOTTEN, "the log between two snapshots counts for nothing")                \
     X(SNAPSHOT_RECORDS_ARE_FREE, "what a record takes beside its payload counts for nothing")     \
+    X(SNAPSHOT_OLDER_HANDED_OUT, "P2: an older one is copied when the newest is damaged")         \
     X(SNAPSHOTS_LOST_FOR_GOOD, "H8: a group whose snapshots are damaged waits for nobody")        \
     X(SNAPSHOT_BEYOND_DURABLE, "rule 4: a snapshot covers what is not durable here")              \
     X(SNAPSHOT_OF_AN_OLDER_LEADER, "an install is fed in a term before its offer")                \

@@ -136,7 +136,7 @@ static int source_choose(struct state_sources *sources, const struct hf_snapshot
             return error_wrap(rc, "group %" PRIu64 ", snapshot at index %" PRIu64, out->group, manifest->index);
         }
     }
-    if (out->damaged_count == 0) {
+    if (out->damaged_count == 0 || out->index == out->index_wanted) { /* a node takes another one at the same index */
         out->index_wanted = out->index;
         return 0;
     }

@@ -49,7 +49,8 @@ static int handout_open(struct node *node, uint64_t group, struct hf_snapshot_id
     struct hf_snapshot_info info;
     uint32_t open;
     *out = handout_find(node, group, id, &open);
-    if (*out != NULL) {
+    /* One that was found damaged on the way is as good as gone: who asks again looks for another one. */
+    if (*out != NULL && hf_snapshot_find(node->snapshots.store, id, &info) == 0 && !info.damaged) {
         return 0;
     }
     if (hf_snapshot_find(node->snapshots.store, id, &info) != 0 || info.manifest.group != group || info.damaged ||
@@ -169,26 +170,19 @@ void node_snapshot_read(struct node *node, uint64_t group, struct hf_snapshot_id
 int node_snapshot_find(struct node *node, uint64_t group_id, struct hf_snapshot_manifest *out)
 {
     struct hosted_group *group = node_hosted_group(node, group_id);
-    struct hf_snapshot_info *list;
-    size_t count;
     if (group == NULL || group->ops->cut == NULL) {
         return error_raise(HF_ENOTFOUND, "group %" PRIu64 " has no snapshots", group_id);
     }
-    int rc = hf_snapshot_list(node->snapshots.store, group_id, &list, &count);
-    if (rc != 0) {
-        return rc;
+    if (group->snapshots.index == 0) {
+        return error_raise(HF_ENOTFOUND, "group %" PRIu64 " has no good snapshot on this node yet", group_id);
     }
-    rc = HF_ENOTFOUND;
-    for (size_t i = 0; i < count && rc != 0; i++) {
-        const struct hf_snapshot_manifest *manifest = &list[i].manifest;
-        if (!list[i].damaged && list[i].origin == HF_SNAPSHOT_LOCAL && manifest->index <= group->snapshots.index &&
-            manifest->group_incarnation == group->incarnation) {
-            *out = *manifest;
-            rc = 0;
-        }
-    }
-    hf_snapshot_list_free(list);
-    return rc == 0 ? 0 : error_raise(rc, "group %" PRIu64 " has no good snapshot on this node yet", group_id);
+    /* An older one lacks what was acknowledged since: whoever copies it away would not know. */
+    return snapshots_find(group, out)
+               ? 0
+               : error_raise(HF_ECORRUPT,
+                             "the newest snapshot of group %" PRIu64 " on this node, at index %" PRIu64
+                             ", is damaged; another one will be taken",
+                             group_id, group->snapshots.index);
 }
 
 /* ---- Forgetting ---- */

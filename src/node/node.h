@@ -197,9 +197,12 @@ void *node_machine(struct node *node, uint64_t group); /* NULL: no routed group 
 
 /* Takes a snapshot of a group, or of every one (0), on this node; one after the other. Answers when all are
  * published and durable: 0, or the first error; HF_EUNSUPPORTED for the system group, whose log is kept whole. A group
- * of which nothing new was applied is done already. */
+ * of which nothing new was applied is done already, unless its newest one turned out to be damaged. */
 void node_snapshot(struct node *node, uint64_t group, node_done *done, void *arg);
-/* What a copy of a group's state is made from: the newest good snapshot here. Never blocks. HF_ENOTFOUND. */
+/* What a copy of a group's state is made from: the newest snapshot that the state here includes. Never blocks.
+ * HF_ENOTFOUND; HF_ECORRUPT: that one is damaged, as far as is known by now, and an older one is not what was asked
+ * for.
+ */
 int node_snapshot_find(struct node *node, uint64_t group, struct hf_snapshot_manifest *out);
 /* Reads one chunk as it is stored; the answer's reply is it. HF_ENOTFOUND: no such snapshot here (any more);
  * HF_EINVALID: no such chunk; HF_EBUSY: too many at a time; HF_ECORRUPT. A snapshot of which chunks are read stays for

@@ -226,7 +226,7 @@ static int job_compact(struct snapshot_job *job)
     uint64_t trailing = job->point.index - (floor < job->point.index ? floor : job->point.index);
     int rc = replica_snapshot_taken(group->replica, &job->point, trailing);
     if (rc == HF_ECONFLICT) {
-        return 0; /* a newer one was installed meanwhile */
+        return 0; /* a newer one was installed meanwhile; or it takes the place of one that was lost */
     }
     if (rc == 0 && floor > 0) {
         rc = replica_compact(group->replica, floor);
@@ -354,7 +354,8 @@ int snapshot_job_start(struct hosted_group *group, uint64_t sequence, struct sna
     struct node *node = group->node;
     struct replica_snapshot point;
     uint64_t started_ns = io_monotonic_ns(node->io);
-    int rc = replica_snapshot_point(group->replica, &point);
+    int rc = group->snapshots.is_lost ? replica_snapshot_point_again(group->replica, &point)
+                                      : replica_snapshot_point(group->replica, &point);
     if (rc != 0) {
         return rc;
     }

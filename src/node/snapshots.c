@@ -51,7 +51,11 @@ static void snapshots_set_defaults(struct node_snapshot_options *options)
 
 static void snapshots_report(void *arg, const struct hf_snapshot_event *event)
 {
+    struct snapshots *snapshots = arg;
     bool is_bad = event->kind != HF_SNAPSHOT_EVENT_LEFT_OVER;
+    if (event->kind == HF_SNAPSHOT_EVENT_DAMAGED) {
+        atomic_store(&snapshots->is_damage_new, true);
+    }
     TRACE(is_bad ? TRACE_ERROR : TRACE_INFO, "node", "group %" PRIu64 ", snapshot at index %" PRIu64 ": %s",
           event->group, event->index, event->text);
 }
@@ -63,7 +67,8 @@ int snapshots_open(struct node *node, const char *data_directory)
     snapshots_set_defaults(&snapshots->options);
     struct hf_snapshot_options options = {.format = snapshots->options.format,
                                           .sync_every_bytes = snapshots->options.sync_bytes,
-                                          .report = snapshots_report};
+                                          .report = snapshots_report,
+                                          .report_arg = snapshots};
     char *own = text_format("%s/snapshots", data_directory);
     const char *path = snapshots->options.directory != NULL ? snapshots->options.directory : own;
     int rc = snapshot_open(node->io, path, &options, &snapshots->store);
@@ -164,6 +169,7 @@ void snapshots_note(struct hosted_group *group, uint64_t index, uint64_t created
     own->span_bytes = 0;
     own->failures = 0;
     own->retry_ms = 0;
+    own->is_lost = false;
     if (created_ms > node->snapshots.status.last_wall_ms) {
         node->snapshots.status.last_wall_ms = created_ms;
     }
@@ -196,6 +202,9 @@ static bool snapshots_is_due(const struct hosted_group *group, uint64_t now_ms)
     const struct group_snapshots *own = &group->snapshots;
     const struct node_snapshot_options *options = &group->node->snapshots.options;
     uint64_t grown = group->applied_bytes - own->cut_bytes;
+    if (own->is_lost) {
+        return true;
+    }
     if (group->applied_index <= own->index) {
         return false;
     }
@@ -226,9 +235,50 @@ static bool snapshots_can(const struct hosted_group *group)
 static void snapshots_settle(struct hosted_group *group)
 {
     struct group_snapshots *own = &group->snapshots;
-    if (own->wanted > own->answered && (!snapshots_can(group) || group->applied_index <= own->index)) {
+    if (own->wanted > own->answered &&
+        (!snapshots_can(group) || (group->applied_index <= own->index && !own->is_lost))) {
         own->answered = own->wanted;
         own->result = snapshots_is_started(group) ? 0 : HF_ECLOSED;
+    }
+}
+
+bool snapshots_find(struct hosted_group *group, struct hf_snapshot_manifest *out)
+{
+    struct hf_snapshot_info *list;
+    size_t count;
+    bool is_found = false;
+    if (hf_snapshot_list(group->node->snapshots.store, group->id, &list, &count) != 0) {
+        return false;
+    }
+    for (size_t i = 0; i < count && !is_found; i++) {
+        const struct hf_snapshot_manifest *manifest = &list[i].manifest;
+        bool is_it = MUTATED(SNAPSHOT_OLDER_HANDED_OUT) ? manifest->index <= group->snapshots.index
+                                                        : manifest->index == group->snapshots.index;
+        if (is_it && !list[i].damaged && list[i].origin == HF_SNAPSHOT_LOCAL &&
+            manifest->group_incarnation == group->incarnation) {
+            *out = *manifest;
+            is_found = true;
+        }
+    }
+    hf_snapshot_list_free(list);
+    return is_found;
+}
+
+/* Somebody read a snapshot and found it damaged. */
+static void snapshots_look_for_damage(struct node *node)
+{
+    struct hf_snapshot_manifest manifest;
+    if (!atomic_exchange(&node->snapshots.is_damage_new, false)) {
+        return;
+    }
+    for (uint32_t i = 0; i < node->groups_open; i++) {
+        struct hosted_group *group = &node->groups[i];
+        if (snapshots_is_started(group) && group->snapshots.index > 0 && !snapshots_find(group, &manifest)) {
+            group->snapshots.is_lost = true;
+            TRACE(TRACE_WARN, "node",
+                  "group %" PRIu64 ": another snapshot takes the place of the damaged one at index %" PRIu64, group->id,
+                  group->snapshots.index);
+        }
     }
 }
 
@@ -305,6 +355,7 @@ void snapshots_run(struct node *node)
         return;
     }
     log_cap_measure(node);
+    snapshots_look_for_damage(node);
     if (snapshots->job == NULL) {
         snapshots_start(node);
     } else {
@@ -333,6 +384,7 @@ void snapshots_job_ended(struct hosted_group *group, uint64_t sequence, int resu
     if (result == 0) {
         snapshots->status.taken++;
         snapshots->status.last_result = 0;
+        own->is_lost = false; /* also when it has the index of the one that was lost */
         snapshots->status.text[0] = '\0';
     } else {
         snapshots->status.failed++;

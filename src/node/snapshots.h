@@ -3,14 +3,17 @@
  *
  * The log of a group reaches back to its second newest verified snapshot and `trail` entries more, so that a damaged
  * newest one costs nothing. A snapshot that a member is fetching, and all entries behind it, stay until it has it. A
- * snapshot that failed compacts nothing. One is due when the log grew by `log_bytes` since the newest one was cut, and
- * when it holds twice as much since the one before: a snapshot that took long under load is followed by another one, so
- * that the log is short also when the writes end. What counts is the entries' records, headers included: of small
- * entries they are most of what there is.
+ * snapshot that failed compacts nothing. A newest one that turns out to be damaged while the node runs is replaced by
+ * another one at once, also at the same index, and is nobody's newest meanwhile. One is due when the log grew by
+ * `log_bytes` since the newest one was cut, and when it holds twice as much since the one before: a snapshot that took
+ * long under load is followed by another one, so that the log is short also when the writes end. What counts is the
+ * entries' records, headers included: of small entries they are most of what there is.
  *
  * Thread: the loop's. */
 #ifndef NODE_SNAPSHOTS_H
 #define NODE_SNAPSHOTS_H
+
+#include <stdatomic.h>
 
 #include "base/list.h"
 #include "holdfast/snapshot.h"
@@ -43,6 +46,7 @@ struct group_snapshots {
     int result;           /* of that */
     uint64_t retry_ms;    /* after a failure: not before */
     uint32_t failures;    /* in a row */
+    bool is_lost;         /* the newest one was good, and is damaged now: another one is taken */
     uint64_t log_entries; /* what log_cap_measure found */
     bool is_cap_reached;
 };
@@ -56,6 +60,7 @@ struct snapshots {
     struct list requests;
     uint32_t request_count;
     struct node_snapshot_status status;
+    atomic_bool is_damage_new; /* the store found some, in any thread: snapshots_run looks whose it is */
 };
 
 int snapshots_open(struct node *node, const char *data_directory);
@@ -76,6 +81,8 @@ void snapshots_note(struct hosted_group *group, uint64_t index, uint64_t created
 /* The same of a snapshot taken here, cut when group->applied_bytes was so much: the log reaches back to the one before.
  */
 void snapshots_note_taken(struct hosted_group *group, uint64_t index, uint64_t created_ms, uint64_t cut_bytes);
+/* The newest one that the state here includes. False: there is none, or it is damaged. */
+bool snapshots_find(struct hosted_group *group, struct hf_snapshot_manifest *out);
 /* Asks for one, without waiting for it. */
 void snapshots_want(struct hosted_group *group);
 /* Up to where the log may be dropped, given the newest two verified snapshots. */

@@ -506,7 +506,8 @@ void replica_flush_reads(struct replica *replica)
 
 /* ---- snapshots ---- */
 
-int replica_snapshot_point(const struct replica *replica, struct replica_snapshot *out)
+/* A snapshot at `least` or behind it would be something new. */
+static int replica_point_from(const struct replica *replica, uint64_t least, struct replica_snapshot *out)
 {
     const struct raft *raft = &replica->engine.raft;
     uint64_t index = replica->apply.cursor;
@@ -517,7 +518,7 @@ int replica_snapshot_point(const struct replica *replica, struct replica_snapsho
         return error_raise(HF_EBUSY, "group %" PRIu64 " takes a snapshot in, or has applied up to %" PRIu64 " only",
                            replica->options.group, index);
     }
-    if (index <= raft->trail.snapshot.index || engine_term(&replica->engine, index) == 0) {
+    if (index < least || engine_term(&replica->engine, index) == 0) {
         return error_raise(HF_ECONFLICT, "group %" PRIu64 " has a snapshot at %llu, and applied up to %" PRIu64,
                            replica->options.group, raft->trail.snapshot.index, index);
     }
@@ -526,6 +527,16 @@ int replica_snapshot_point(const struct replica *replica, struct replica_snapsho
                                      .configuration_index = raft->configuration_committed_index};
     out->member_count = replica_configuration_from_raft(&raft->configuration_committed, out->members);
     return 0;
+}
+
+int replica_snapshot_point(const struct replica *replica, struct replica_snapshot *out)
+{
+    return replica_point_from(replica, replica->engine.raft.trail.snapshot.index + 1, out);
+}
+
+int replica_snapshot_point_again(const struct replica *replica, struct replica_snapshot *out)
+{
+    return replica_point_from(replica, replica->engine.raft.trail.snapshot.index, out);
 }
 
 bool replica_snapshot_is_durable(const struct replica *replica, const struct replica_snapshot *snapshot)

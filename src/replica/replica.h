@@ -150,6 +150,9 @@ void replica_tick(struct replica *replica);
  * replica_snapshot_is_durable (rule 4). HF_EBUSY: an install is under way, or not all of a configuration's past is
  * applied; HF_ECONFLICT: there is one at this index; HF_ECLOSED. */
 int replica_snapshot_point(const struct replica *replica, struct replica_snapshot *out);
+/* The same when the newest one was lost: another one at its index will do, for which replica_snapshot_taken gives
+ * HF_ECONFLICT, since the engine knows of it. */
+int replica_snapshot_point_again(const struct replica *replica, struct replica_snapshot *out);
 /* Whether the log here has everything that the snapshot covers on disk, so that it may be published. */
 bool replica_snapshot_is_durable(const struct replica *replica, const struct replica_snapshot *snapshot);
 /* A snapshot taken at such a point is published (rule 15): the engine forgets all but `trailing` entries before it. The

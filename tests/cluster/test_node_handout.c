@@ -129,6 +129,48 @@ static void chunks_are_handed_out_as_they_are_stored(void **state)
     scene_close(scene);
 }
 
+/* One bit of its chunks: what is read of it then says so. */
+static void damage(struct scene_node *node, const struct hf_snapshot_manifest *manifest)
+{
+    char id[HF_SNAPSHOT_ID_TEXT_SIZE];
+    char path[SIM_PATH_SIZE_MAX];
+    struct hf_snapshot_info info;
+    hf_snapshot_id_format(manifest->id, id);
+    assert_int_equal(hf_snapshot_find(node->node->snapshots.store, manifest->id, &info), 0);
+    assert_int_equal(sim_disk_flip_random_bit(node->host, id, path, NULL), 0);
+    assert_int_equal(hf_snapshot_verify(node->node->snapshots.store, manifest->id, NULL, NULL), HF_ECORRUPT);
+}
+
+static void P2_an_older_one_is_not_handed_out_for_a_newest_that_is_damaged_and_another_is_taken(void **state)
+{
+    struct scene *scene = scene_open(1, 1, &options);
+    struct scene_node *node = &scene->nodes[0];
+    struct hf_snapshot_manifest found;
+    scene_wait_led(scene, 5000);
+    (void)take(node);
+    for (unsigned round = 0; round < 3; round++) { /* also of one that took another's place */
+        struct hf_snapshot_manifest newest = round == 0 ? take(node) : found;
+        damage(node, &newest);
+        assert_int_equal(node_snapshot_find(node->node, GROUP, &found), HF_ECORRUPT);
+        if (round == 1) { /* asked for, or by itself */
+            struct question question = {.node = node, .group = GROUP, .takes = true};
+            question_post(&question);
+            assert_int_equal(question_await(&question), 0);
+        } else {
+            scene_run_ms(scene, 3000);
+        }
+        assert_int_equal(node_snapshot_find(node->node, GROUP, &found), 0);
+        assert_true(found.index == newest.index && !hf_snapshot_id_equal(found.id, newest.id));
+        assert_memory_equal(found.digest, newest.digest, sizeof(found.digest));
+    }
+    struct node_snapshot_status status;
+    node_snapshot_status(node->node, &status);
+    assert_true(status.taken == 5 && status.failed == 0);
+    assert_int_equal(scene_put(node, GROUP, 1, 8), 0); /* and all goes on as ever */
+    assert_true(take(node).index > found.index);
+    scene_close(scene);
+}
+
 static void what_is_not_there_is_refused(void **state)
 {
     struct scene *scene = scene_open(1, 2, &options);
@@ -208,6 +250,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chunks_are_handed_out_as_they_are_stored),
+        cmocka_unit_test(P2_an_older_one_is_not_handed_out_for_a_newest_that_is_damaged_and_another_is_taken),
         cmocka_unit_test(what_is_not_there_is_refused),
         cmocka_unit_test(more_questions_than_the_limit_are_refused_and_the_rest_is_answered),
         cmocka_unit_test(a_snapshot_stays_while_it_is_read_and_goes_when_it_is_not),

@@ -131,6 +131,30 @@ class SnapshotFallback(cluster.TestCase):
         self.assertIn(f'key:{ROUND + 1}', keys)
         self.assertNotIn(f'key:{ROUND}', keys)
 
+    def test_P2_a_backup_never_has_an_older_state_where_the_newest_snapshot_is_damaged(self):
+        node = self.serve(self.data)
+        for number in (1, 2, 3):
+            self.write(number * ROUND)
+            done = run('snapshot', 'take', '--address', self.address)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        good, _ = self.export(self.data)
+        damage(self.snapshots(self.data)[0])
+        backup = self.at / 'backup.hfb'
+        done = run('snapshot', 'save', backup, '--address', self.address)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn('ECORRUPT', done.stderr)
+        self.assertFalse(backup.exists())
+        done = run('snapshot', 'save', backup, '--address', self.address, '--resume')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.export(backup), (good, ''))
+        again = self.at / 'again.hfb'
+        done = run('snapshot', 'save', again, '--address', self.address)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.export(again), (good, ''))
+        self.assertEqual(self.export(self.data), (good, ''))  # the node has taken another one
+        self.assertIn('takes the place of the damaged one', node.log())
+        self.assertEqual(node.stop(), 0)
+
     def test_P2_a_log_that_is_damaged_where_it_is_needed_does_not_stand_in(self):
         self.take(2)
         damage(self.snapshots(self.data)[0])
