@@ -44,7 +44,8 @@ void sim_block_free(struct sim_block *block)
     for (unsigned sector = 0; sector < SIM_BLOCK_SECTORS; sector++) {
         sim_block_free_versions(block->versions[sector]);
     }
-    free(block->device);
+    sim_page_release(block->cache);
+    sim_page_release(block->device);
     free(block);
 }
 
@@ -67,10 +68,8 @@ struct sim_block *sim_block_copy(const struct sim_block *block)
     struct sim_block *copy = memory_new(sizeof(*copy));
     *copy = *block;
     list_init(&copy->link);
-    if (block->device != NULL) {
-        copy->device = memory_new(IO_BLOCK_SIZE);
-        memcpy(copy->device, block->device, IO_BLOCK_SIZE);
-    }
+    sim_page_share(copy->cache);
+    sim_page_share(copy->device);
     for (unsigned sector = 0; sector < SIM_BLOCK_SECTORS; sector++) {
         struct sim_version **tail = &copy->versions[sector];
         for (const struct sim_version *at = block->versions[sector]; at != NULL; at = at->older) {
@@ -82,10 +81,14 @@ struct sim_block *sim_block_copy(const struct sim_block *block)
     return copy;
 }
 
+const uint8_t *sim_block_cache(const struct sim_block *block, unsigned sector)
+{
+    return sim_page_bytes(block->cache) + (size_t)sector * SIM_SECTOR_SIZE;
+}
+
 const uint8_t *sim_block_device(const struct sim_block *block, unsigned sector)
 {
-    const uint8_t *base = block->device != NULL ? block->device : block->cache;
-    return base + (size_t)sector * SIM_SECTOR_SIZE;
+    return sim_page_bytes(block->device) + (size_t)sector * SIM_SECTOR_SIZE;
 }
 
 static void sim_block_forget_oldest(struct sim_block *block, unsigned sector)
@@ -105,16 +108,14 @@ void sim_block_put(struct sim_block *block, unsigned sector, uint64_t write, uns
                    unsigned size)
 {
     assert(sector < SIM_BLOCK_SECTORS && at + size <= SIM_SECTOR_SIZE);
-    if (block->device == NULL) {
-        block->device = memory_new(IO_BLOCK_SIZE);
-        memcpy(block->device, block->cache, IO_BLOCK_SIZE);
+    const uint8_t *source = data != NULL ? data : sim_block_zeros;
+    const uint8_t *old = sim_block_cache(block, sector);
+    if (block->versions[sector] == NULL && memcmp(old + at, source, size) == 0 &&
+        memcmp(old, sim_block_device(block, sector), SIM_SECTOR_SIZE) == 0) {
+        return;
     }
-    uint8_t *cache = block->cache + (size_t)sector * SIM_SECTOR_SIZE;
-    if (data != NULL) {
-        memcpy(cache + at, data, size);
-    } else {
-        memset(cache + at, 0, size);
-    }
+    uint8_t *cache = sim_page_own(&block->cache) + (size_t)sector * SIM_SECTOR_SIZE;
+    memcpy(cache + at, source, size);
     struct sim_version *version = sim_block_new_version(write, cache);
     version->older = block->versions[sector];
     block->versions[sector] = version;
@@ -123,8 +124,9 @@ void sim_block_put(struct sim_block *block, unsigned sector, uint64_t write, uns
 
 static void sim_block_set_device(struct sim_block *block, unsigned sector, const uint8_t *data)
 {
-    assert(block->device != NULL);
-    memmove(block->device + (size_t)sector * SIM_SECTOR_SIZE, data, SIM_SECTOR_SIZE);
+    if (memcmp(sim_block_device(block, sector), data, SIM_SECTOR_SIZE) != 0) {
+        memcpy(sim_page_own(&block->device) + (size_t)sector * SIM_SECTOR_SIZE, data, SIM_SECTOR_SIZE);
+    }
 }
 
 /* The first version that a sync up to `write` covers. */
@@ -144,6 +146,42 @@ void sim_block_commit(struct sim_block *block, unsigned sector, uint64_t write)
         sim_block_set_device(block, sector, (*covered)->data);
         sim_block_free_versions(*covered);
         *covered = NULL;
+    }
+}
+
+/* True when the device is to be what readers see: everything newer than it is covered. */
+static bool sim_block_commits_whole(const struct sim_block *block, uint64_t write)
+{
+    for (unsigned sector = 0; sector < SIM_BLOCK_SECTORS; sector++) {
+        const struct sim_version *newest = block->versions[sector];
+        if (newest != NULL
+                ? newest->write > write
+                : memcmp(sim_block_cache(block, sector), sim_block_device(block, sector), SIM_SECTOR_SIZE) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void sim_block_device_is_cache(struct sim_block *block)
+{
+    sim_page_release(block->device);
+    block->device = sim_page_share(block->cache);
+}
+
+void sim_block_commit_all(struct sim_block *block, uint64_t write)
+{
+    bool whole = sim_block_commits_whole(block, write);
+    for (unsigned sector = 0; sector < SIM_BLOCK_SECTORS; sector++) {
+        if (!whole) {
+            sim_block_commit(block, sector, write);
+            continue;
+        }
+        sim_block_free_versions(block->versions[sector]);
+        block->versions[sector] = NULL;
+    }
+    if (whole) {
+        sim_block_device_is_cache(block);
     }
 }
 
@@ -228,7 +266,7 @@ static bool sim_block_settle_sector(struct sim_block *block, unsigned sector, st
     }
     sim_block_set_device(block, sector, alternatives.data[pick]);
     if (alternatives.count > 1 && sim_crash_garbles(decider)) {
-        rng_fill(&sim->rng, block->device + (size_t)sector * SIM_SECTOR_SIZE, SIM_SECTOR_SIZE);
+        rng_fill(&sim->rng, sim_page_own(&block->device) + (size_t)sector * SIM_SECTOR_SIZE, SIM_SECTOR_SIZE);
         sim_fault_happened(sim, SIM_FAULT_SECTOR_GARBLED);
         pick = 1;
     }
@@ -239,6 +277,9 @@ static bool sim_block_settle_sector(struct sim_block *block, unsigned sector, st
 
 static bool sim_block_is_zero(const struct sim_block *block)
 {
+    if (block->device == NULL) {
+        return true;
+    }
     for (unsigned sector = 0; sector < SIM_BLOCK_SECTORS; sector++) {
         if (memcmp(sim_block_device(block, sector), sim_block_zeros, SIM_SECTOR_SIZE) != 0) {
             return false;
@@ -258,11 +299,8 @@ bool sim_block_settle(struct sim_block *block, struct sim_decider *decider, cons
         sim_block_free_versions(block->versions[sector]);
         block->versions[sector] = NULL;
     }
-    if (block->device != NULL) {
-        memcpy(block->cache, block->device, IO_BLOCK_SIZE);
-        free(block->device);
-        block->device = NULL;
-    }
+    sim_page_release(block->cache);
+    block->cache = sim_page_share(block->device);
     return kept || !sim_block_is_zero(block);
 }
 
@@ -273,9 +311,30 @@ bool sim_block_tidy(struct sim_block *block)
             return false;
         }
     }
-    if (block->device != NULL && memcmp(block->device, block->cache, IO_BLOCK_SIZE) == 0) {
-        free(block->device);
-        block->device = NULL;
+    if (block->device != block->cache &&
+        memcmp(sim_page_bytes(block->device), sim_page_bytes(block->cache), IO_BLOCK_SIZE) == 0) {
+        sim_block_device_is_cache(block);
     }
     return true;
+}
+
+void sim_block_clear_behind(struct sim_block *block, unsigned size)
+{
+    assert(block->device == block->cache && size <= IO_BLOCK_SIZE);
+    if (block->cache != NULL) {
+        sim_page_release(block->device);
+        block->device = NULL;
+        memset(sim_page_own(&block->cache) + size, 0, IO_BLOCK_SIZE - size);
+        sim_block_device_is_cache(block);
+    }
+}
+
+void sim_block_flip(struct sim_block *block, unsigned at, uint8_t bits)
+{
+    bool same = block->device == block->cache;
+    sim_page_own(&block->device)[at] ^= bits;
+    if (same) {
+        sim_page_release(block->cache);
+        block->cache = sim_page_share(block->device);
+    }
 }

@@ -126,7 +126,7 @@ static const uint8_t *sim_inode_sector(const struct sim_block *block, enum sim_v
     if (view == SIM_VIEW_DIRECT && block->versions[sector] == NULL) {
         return sim_block_device(block, sector);
     }
-    return block->cache + (size_t)sector * SIM_SECTOR_SIZE;
+    return sim_block_cache(block, sector);
 }
 
 size_t sim_inode_read(const struct sim_inode *inode, enum sim_view view, uint64_t offset, void *target, size_t size)
@@ -291,7 +291,7 @@ static void sim_inode_tidy_block(struct sim_inode *inode, struct sim_block *bloc
     if (!sim_block_tidy(block)) {
         return;
     }
-    if (block->released && block->device == NULL) {
+    if (block->released && block->device == block->cache) {
         sim_inode_free_block(inode, block);
     } else if (block->allocation_durable || block->allocated_at == SIM_WRITE_NEVER) {
         list_remove(&block->link);
@@ -302,9 +302,7 @@ void sim_inode_commit(struct sim_inode *inode, uint64_t write)
 {
     list_each_safe (&inode->dirty, item) {
         struct sim_block *block = list_entry(item, struct sim_block, link);
-        for (unsigned sector = 0; sector < SIM_BLOCK_SECTORS; sector++) {
-            sim_block_commit(block, sector, write);
-        }
+        sim_block_commit_all(block, write);
         block->allocation_durable = block->allocation_durable || (!block->released && block->allocated_at <= write);
         sim_inode_tidy_block(inode, block);
     }
@@ -401,7 +399,7 @@ void sim_inode_settle(struct sim_inode *inode, struct sim_decider *decider)
         block->released = false;
         uint64_t left = inode->size - i * IO_BLOCK_SIZE;
         if (left < IO_BLOCK_SIZE) { /* growing the file again must show zeros here */
-            memset(block->cache + left, 0, (size_t)(IO_BLOCK_SIZE - left));
+            sim_block_clear_behind(block, (unsigned)left);
         }
     }
     inode->block_charged = sim_inode_charge(inode);
@@ -428,7 +426,6 @@ int sim_inode_flip(struct sim_inode *inode, uint64_t offset, unsigned bit)
     if (block == NULL) {
         block = sim_inode_allocate(inode, number, sim_disk_next_write(inode->disk));
     }
-    uint8_t *bytes = block->device != NULL ? block->device : block->cache;
-    bytes[offset % IO_BLOCK_SIZE] ^= (uint8_t)(1u << bit);
+    sim_block_flip(block, (unsigned)(offset % IO_BLOCK_SIZE), (uint8_t)(1u << bit));
     return 0;
 }
