@@ -9,11 +9,12 @@
 #include "log/log_format.h"
 #include "sim/sim.h"
 
-#define DIRECTORY       "/data/log"
-#define SEGMENT         DIRECTORY "/0000000000000001.log"
-#define MS              UINT64_C(1000000)
-#define RECORDS_MAX     2048u
-#define SPECIMEN_GROUPS 3u
+#define DIRECTORY             "/data/log"
+#define SEGMENT               DIRECTORY "/0000000000000001.log"
+#define MS                    UINT64_C(1000000)
+#define RECORDS_MAX           2048u
+#define SPECIMEN_GROUPS       3u
+#define SPECIMEN_SEGMENT_SIZE (256u << 10) /* all fits into the first one, and a copy costs little */
 
 /* A log of three groups in some frames, declared durable to its end, on a powered-off disk. */
 struct place {
@@ -142,6 +143,7 @@ static inline struct specimen *specimen_open_with(uint64_t seed, const struct hf
     specimen->sim = sim_open(seed, NULL);
     specimen->host = sim_host_add(specimen->sim, NULL, NULL);
     hf_log_options_init(&specimen->options);
+    specimen->options.segment_size_bytes = SPECIMEN_SEGMENT_SIZE;
     specimen->options = options != NULL ? *options : specimen->options;
     assert_int_equal(log_open(sim_host_io(specimen->host), DIRECTORY, &specimen->options, &log), 0);
     fill(specimen, log);

@@ -255,7 +255,7 @@ static void L50_a_segment_that_is_too_short_or_too_long_is_an_error(void **unuse
         make_segments(specimen);
         struct file *file = NULL;
         assert_int_equal(file_open(sim_host_io(specimen->host), SEGMENT, FILE_WRITE, &file), 0);
-        assert_int_equal(file_truncate(file, (1u << 20) + (longer != 0 ? 4096 : -4096)), 0);
+        assert_int_equal(file_truncate(file, SPECIMEN_SEGMENT_SIZE + (longer != 0 ? 4096 : -4096)), 0);
         file_close(file);
         expect_refused(specimen, "0000000000000001.log");
     }
@@ -267,7 +267,8 @@ static void L54_a_newer_version_is_refused_with_its_number(void **unused)
     (void)unused;
     struct specimen *specimen = specimen_open();
     specimen_restore(specimen);
-    struct log_segment_header header = {.number = 1, .incarnation = 5, .size_bytes = 1 << 20, .log_id = 6, .epoch = 1};
+    struct log_segment_header header = {
+        .number = 1, .incarnation = 5, .size_bytes = SPECIMEN_SEGMENT_SIZE, .log_id = 6, .epoch = 1};
     uint8_t block[LOG_FORMAT_SEGMENT_HEADER_SIZE];
     log_format_put_segment_header(block, &header);
     block[12] = LOG_FORMAT_VERSION + 1;
@@ -314,7 +315,8 @@ static void L47_an_empty_or_half_headed_newest_segment_is_passed_over(void **unu
         (void)path_unlink(io, DIRECTORY "/0000000000000002.log");
         assert_int_equal(file_open(io, DIRECTORY "/0000000000000002.log", FILE_WRITE | FILE_CREATE, &file), 0);
         uint8_t block[4096] = {0};
-        struct log_segment_header header = {.number = 2, .incarnation = 5, .size_bytes = 1 << 20, .log_id = 6};
+        struct log_segment_header header = {
+            .number = 2, .incarnation = 5, .size_bytes = SPECIMEN_SEGMENT_SIZE, .log_id = 6};
         log_format_put_segment_header(block, &header);
         if (size > 0) {
             assert_int_equal(file_write(file, 0, block, size), 0);
