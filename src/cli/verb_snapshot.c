@@ -355,7 +355,8 @@ static int verify_run(const struct verb_common *common)
         return verb_fail(rc, "give a data directory, its snapshots folder, or a file of snapshot export");
     }
     if (damaged > 0) {
-        fprintf(stderr, "  next: keep the files; a node passes damaged snapshots by and uses older ones\n");
+        fprintf(stderr,
+                "  next: keep the files; a node passes damaged snapshots by, uses older ones and takes another\n");
         return VERB_EXIT_CORRUPTION;
     }
     return VERB_EXIT_OK;

@@ -206,14 +206,19 @@ static void repair_refused(struct hosted_group *group, uint64_t from, int result
                  from, repair->has_no_state ? "it" : "them");
         return;
     case HF_ECORRUPT:
-        text = "they are damaged there, too";
+        text = repair->has_no_state ? "the group is damaged there, too" : "they are damaged there, too";
         break;
     }
     snprintf(repair->reason, sizeof(repair->reason), "node %" PRIu64 ": %s", from, text);
     if (repair->told != result) {
         repair->told = result;
-        TRACE(TRACE_ERROR, "node", "group %" PRIu64 ": entries %" PRIu64 " … %" PRIu64 " cannot be repaired: %s",
-              group->id, repair->request.first, repair->request.last, repair->reason);
+        if (repair->has_no_state) {
+            TRACE(TRACE_ERROR, "node", "group %" PRIu64 ": there is no state to begin with: %s", group->id,
+                  repair->reason);
+        } else {
+            TRACE(TRACE_ERROR, "node", "group %" PRIu64 ": entries %" PRIu64 " … %" PRIu64 " cannot be repaired: %s",
+                  group->id, repair->request.first, repair->request.last, repair->reason);
+        }
     }
 }
 

@@ -170,6 +170,7 @@ void snapshots_note(struct hosted_group *group, uint64_t index, uint64_t created
     own->failures = 0;
     own->retry_ms = 0;
     own->is_lost = false;
+    own->is_passed_by = false;
     if (created_ms > node->snapshots.status.last_wall_ms) {
         node->snapshots.status.last_wall_ms = created_ms;
     }
@@ -208,7 +209,8 @@ static bool snapshots_is_due(const struct hosted_group *group, uint64_t now_ms)
     if (group->applied_index <= own->index) {
         return false;
     }
-    if (now_ms - own->taken_ms >= options->interval_ms || group->applied_index - own->index >= options->entries) {
+    if (own->is_passed_by || now_ms - own->taken_ms >= options->interval_ms ||
+        group->applied_index - own->index >= options->entries) {
         return true;
     }
     return grown >= options->log_bytes || (grown + own->span_bytes) / 2 >= options->log_bytes;
@@ -264,7 +266,24 @@ bool snapshots_find(struct hosted_group *group, struct hf_snapshot_manifest *out
     return is_found;
 }
 
-/* Somebody read a snapshot and found it damaged. */
+/* Whether one behind the newest that the state includes is damaged: a start passed it by. */
+static bool snapshots_is_passed_by(const struct hosted_group *group)
+{
+    struct hf_snapshot_info *list;
+    size_t count;
+    bool is_found = false;
+    if (hf_snapshot_list(group->node->snapshots.store, group->id, &list, &count) != 0) {
+        return false;
+    }
+    for (size_t i = 0; i < count && !is_found; i++) {
+        is_found =
+            list[i].damaged && list[i].origin == HF_SNAPSHOT_LOCAL && list[i].manifest.index > group->snapshots.index;
+    }
+    hf_snapshot_list_free(list);
+    return is_found;
+}
+
+/* Somebody read a snapshot and found it damaged; or the store did when it was opened. */
 static void snapshots_look_for_damage(struct node *node)
 {
     struct hf_snapshot_manifest manifest;
@@ -273,6 +292,7 @@ static void snapshots_look_for_damage(struct node *node)
     }
     for (uint32_t i = 0; i < node->groups_open; i++) {
         struct hosted_group *group = &node->groups[i];
+        group->snapshots.is_passed_by = snapshots_is_started(group) && snapshots_is_passed_by(group);
         if (snapshots_is_started(group) && group->snapshots.index > 0 && !snapshots_find(group, &manifest)) {
             group->snapshots.is_lost = true;
             TRACE(TRACE_WARN, "node",

@@ -4,10 +4,11 @@
  * The log of a group reaches back to its second newest verified snapshot and `trail` entries more, so that a damaged
  * newest one costs nothing. A snapshot that a member is fetching, and all entries behind it, stay until it has it. A
  * snapshot that failed compacts nothing. A newest one that turns out to be damaged while the node runs is replaced by
- * another one at once, also at the same index, and is nobody's newest meanwhile. One is due when the log grew by
- * `log_bytes` since the newest one was cut, and when it holds twice as much since the one before: a snapshot that took
- * long under load is followed by another one, so that the log is short also when the writes end. What counts is the
- * entries' records, headers included: of small entries they are most of what there is.
+ * another one at once, also at the same index, and is nobody's newest meanwhile; where a start passes it by, another
+ * one is taken once more than the older one has is applied. One is due when the log grew by `log_bytes` since the
+ * newest one was cut, and when it holds twice as much since the one before: a snapshot that took long under load is
+ * followed by another one, so that the log is short also when the writes end. What counts is the entries' records,
+ * headers included: of small entries they are most of what there is.
  *
  * Thread: the loop's. */
 #ifndef NODE_SNAPSHOTS_H
@@ -46,7 +47,8 @@ struct group_snapshots {
     int result;           /* of that */
     uint64_t retry_ms;    /* after a failure: not before */
     uint32_t failures;    /* in a row */
-    bool is_lost;         /* the newest one was good, and is damaged now: another one is taken */
+    bool is_lost;         /* the newest one was good, and is damaged now: another one is taken … */
+    bool is_passed_by;    /* … or was found damaged by a start: likewise, once more than it has is applied */
     uint64_t log_entries; /* what log_cap_measure found */
     bool is_cap_reached;
 };

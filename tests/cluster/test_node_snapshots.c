@@ -105,6 +105,11 @@ static void H8_a_damaged_newest_falls_back_and_the_log_still_reaches_it(void **s
         scene_wait_led(scene, 5000);
         assert_int_equal(scene_get(node, GROUP, 3, &value), 0);
         assert_int_equal(value, 1009);
+        must_put(node, 1);
+        scene_run_ms(scene, 2000); /* so few entries ask for none, but the damaged one does */
+        struct hf_snapshot_manifest manifest;
+        assert_true(scene_group(node, GROUP)->snapshots.index > one + 9);
+        assert_true(snapshots_find(scene_group(node, GROUP), &manifest));
         scene_close(scene);
     }
 }
