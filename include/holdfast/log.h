@@ -175,12 +175,13 @@ struct hf_log_options {
 
 HF_API void hf_log_options_init(struct hf_log_options *options);
 
-/* Opens or creates the log in a directory (or in memory: options->backend). Recovers: reads the tail past the page
- * cache, rewrites what was never declared durable into a new segment and syncs it before reporting it. On HF_ECORRUPT
- * for the whole log (not for one group: see hf_log_damage_next) the error text names file, offset, group and index.
- * Errors: HF_EBUSY somebody else has it open; HF_EVERSION; HF_ECORRUPT; HF_ENOSPACE; HF_EINVALID options or no
- * directory; HF_EEXISTS it is something else than a directory; HF_EUNSUPPORTED (direct, io); HF_EIO; HF_ENOMEM, also
- * when the process may have no thread for it. */
+/* Opens or creates the log in a directory (or in memory: options->backend). A relative path is looked up from where the
+ * process is now: it may go elsewhere while the log is open. Recovers: reads the tail past the page cache, rewrites
+ * what was never declared durable into a new segment and syncs it before reporting it. On HF_ECORRUPT for the whole log
+ * (not for one group: see hf_log_damage_next) the error text names file, offset, group and index. Errors: HF_EBUSY
+ * somebody else has it open; HF_EVERSION; HF_ECORRUPT; HF_ENOSPACE; HF_EINVALID options or no directory; HF_EEXISTS it
+ * is something else than a directory; HF_EUNSUPPORTED (direct, io); HF_EIO; HF_ENOMEM, also when the process may have
+ * no thread for it. */
 HF_API int hf_log_open(const char *directory, const struct hf_log_options *options, struct hf_log **out);
 
 /* Completes or fails (HF_ECLOSED) everything that is queued, syncs, closes. Accepts NULL. HF_EUNSUPPORTED inside a

@@ -28,6 +28,7 @@
 
 struct kernel_io {
     struct io io;
+    int origin;         /* the folder that relative paths begin in */
     struct mutex mutex; /* of the generator; a leaf lock */
     bool seeded;        /* io_kernel_seed; set before threads use the io */
     struct rng rng;
@@ -40,6 +41,11 @@ static struct kernel_io *kernel_io_of(struct io *io)
 {
     assert(io->ops == &kernel_uring_ops || io->ops == &kernel_threads_ops);
     return (struct kernel_io *)io;
+}
+
+int kernel_origin(struct io *io)
+{
+    return kernel_io_of(io)->origin;
 }
 
 int kernel_error(int error_number, const char *format, ...)
@@ -58,6 +64,9 @@ int kernel_error(int error_number, const char *format, ...)
 static void kernel_close(struct io *base)
 {
     struct kernel_io *io = kernel_io_of(base);
+    if (io->origin != AT_FDCWD) {
+        close(io->origin);
+    }
     mutex_close(&io->mutex);
     free(io);
 }
@@ -136,7 +145,7 @@ void io_kernel_seed(struct io *base, uint64_t seed)
 
 static int kernel_directory_sync(struct io *io, const char *path)
 {
-    int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int descriptor = openat(kernel_origin(io), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0) {
         return kernel_error(errno, "open directory %.600s", path);
     }
@@ -150,7 +159,7 @@ static int kernel_directory_sync(struct io *io, const char *path)
 }
 
 /* Syncs the folder that holds the name path[0 … end). */
-static int kernel_sync_parent(const char *path, size_t end)
+static int kernel_sync_parent(struct io *io, const char *path, size_t end)
 {
     while (end > 0 && path[end - 1] != '/') {
         end--;
@@ -159,15 +168,15 @@ static int kernel_sync_parent(const char *path, size_t end)
         end--;
     }
     char *parent = end == 0 ? text_copy(".") : text_format("%.*s", (int)end, path);
-    int rc = kernel_directory_sync(NULL, parent);
+    int rc = kernel_directory_sync(io, parent);
     free(parent);
     return rc;
 }
 
-static int kernel_check_directory(const char *path)
+static int kernel_check_directory(struct io *io, const char *path)
 {
     struct stat status;
-    if (stat(path, &status) != 0) {
+    if (fstatat(kernel_origin(io), path, &status, 0) != 0) {
         return kernel_error(errno, "create directory %.600s", path);
     }
     if (!S_ISDIR(status.st_mode)) {
@@ -186,8 +195,8 @@ static int kernel_directory_create(struct io *io, const char *path)
         end += strspn(path + end, "/");
         end += strcspn(path + end, "/");
         prefix[end] = '\0';
-        if (mkdir(prefix, 0755) == 0) {
-            rc = kernel_sync_parent(path, end);
+        if (mkdirat(kernel_origin(io), prefix, 0755) == 0) {
+            rc = kernel_sync_parent(io, path, end);
         } else if (errno == EEXIST) {
             existing = path[end - 1] != '/' ? end : existing;
         } else {
@@ -196,12 +205,12 @@ static int kernel_directory_create(struct io *io, const char *path)
         prefix[end] = path[end];
     }
     if (rc == 0) {
-        rc = kernel_check_directory(path);
+        rc = kernel_check_directory(io, path);
     }
     if (rc == 0 && existing > 0) {
         /* It may be what a killed process made and did not sync. Its parent may be closed to us: then it is not ours.
          */
-        (void)kernel_sync_parent(path, existing);
+        (void)kernel_sync_parent(io, path, existing);
     }
     free(prefix);
     return rc;
@@ -252,7 +261,7 @@ static int kernel_directory_list(struct io *io, const char *path, directory_visi
     struct kernel_entries entries = {0};
     int rc = 0;
     /* Not opendir, which the thread sanitizer does not see open a file: it would take it for what had that number. */
-    int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int descriptor = openat(kernel_origin(io), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *directory = descriptor >= 0 ? fdopendir(descriptor) : NULL;
     if (directory == NULL) {
         rc = kernel_error(errno, "list directory %.600s", path);
@@ -290,9 +299,15 @@ done:
 static int kernel_directory_free_bytes(struct io *io, const char *path, uint64_t *out)
 {
     struct statvfs status;
-    if (statvfs(path, &status) != 0) {
-        return kernel_error(errno, "free space of %.600s", path);
+    int descriptor = openat(kernel_origin(io), path, O_PATH | O_CLOEXEC);
+    if (descriptor < 0 || fstatvfs(descriptor, &status) != 0) {
+        int rc = kernel_error(errno, "free space of %.600s", path);
+        if (descriptor >= 0) {
+            close(descriptor);
+        }
+        return rc;
     }
+    close(descriptor);
     *out = (uint64_t)status.f_bavail * status.f_frsize; /* what an ordinary user may still take */
     return 0;
 }
@@ -306,19 +321,20 @@ static uint64_t kernel_directory_mount(struct io *io, const char *path)
 {
     struct statx status = {0};
     unsigned mask = STATX_MNT_ID | STATX_MNT_ID_UNIQUE;
-    return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, mask, &status) == 0 && (status.stx_mask & mask) != 0
+    return statx(kernel_origin(io), path, AT_STATX_DONT_SYNC, mask, &status) == 0 && (status.stx_mask & mask) != 0
                ? status.stx_mnt_id
                : 0;
 }
 
 static int kernel_path_rename(struct io *io, const char *from, const char *to)
 {
-    return rename(from, to) == 0 ? 0 : kernel_error(errno, "rename %.400s to %.400s", from, to);
+    int origin = kernel_origin(io);
+    return renameat(origin, from, origin, to) == 0 ? 0 : kernel_error(errno, "rename %.400s to %.400s", from, to);
 }
 
 static int kernel_path_unlink(struct io *io, const char *path)
 {
-    return unlink(path) == 0 ? 0 : kernel_error(errno, "unlink %.600s", path);
+    return unlinkat(kernel_origin(io), path, 0) == 0 ? 0 : kernel_error(errno, "unlink %.600s", path);
 }
 
 /* ---- the two backends ---- */
@@ -341,20 +357,40 @@ static const struct io_ops kernel_threads_ops = {
     .queue_open = threads_queue_open,
 };
 
+/* The process may go elsewhere; what was opened with a relative path stays where it is. */
+static int kernel_open_origin(int *out)
+{
+    int descriptor = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0 && (errno == EACCES || errno == ENOENT)) {
+        descriptor = AT_FDCWD; /* closed to us: only absolute paths lead anywhere */
+    } else if (descriptor < 0) {
+        return kernel_error(errno, "open the working directory");
+    }
+    *out = descriptor;
+    return 0;
+}
+
 int io_open_kernel(enum io_backend backend, struct io **out)
 {
     *out = NULL;
     int rc = backend == IO_BACKEND_THREADS ? HF_EUNSUPPORTED : uring_queue_probe();
-    if (rc != 0 && backend == IO_BACKEND_URING) {
+    bool rings = rc == 0;
+    if (!rings && backend == IO_BACKEND_URING) {
         return rc;
     }
     /* Writing beyond RLIMIT_FSIZE kills the process by default; it has to be an error like a full device. */
     signal(SIGXFSZ, SIG_IGN);
     /* The same for writing to a connection that the other side has closed: libuv does not suppress it. */
     signal(SIGPIPE, SIG_IGN);
+    int origin = AT_FDCWD;
+    rc = kernel_open_origin(&origin);
+    if (rc != 0) {
+        return rc;
+    }
     struct kernel_io *io = memory_new(sizeof(*io));
     mutex_init(&io->mutex);
-    io->io.ops = rc == 0 ? &kernel_uring_ops : &kernel_threads_ops;
+    io->origin = origin;
+    io->io.ops = rings ? &kernel_uring_ops : &kernel_threads_ops;
     *out = &io->io;
     return 0;
 }

@@ -9,6 +9,9 @@
 /* error_from_errno, except that a file-size limit (EFBIG) counts as a full device. */
 int kernel_error(int error_number, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The folder that was the process's working directory when the io was opened: relative paths begin there. */
+int kernel_origin(struct io *io);
+
 /* The clock without a handle, for the threads that stamp completions. */
 uint64_t kernel_monotonic_ns(void);
 

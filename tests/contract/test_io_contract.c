@@ -2,6 +2,7 @@
 /* Both backends of the kernel pass one suite: the cases every implementation passes, and those that only a kernel can
  * (processes, descriptors, threads that wait). Where io_uring is forbidden its half says so and is skipped. */
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
 #include <pthread.h>
@@ -501,6 +502,47 @@ static void a_seed_makes_randomness_replay(void **state)
     assert_memory_not_equal(draws[0], draws[2], sizeof(draws[0]));
 }
 
+static int count_entries(void *arg, const char *name, bool is_directory)
+{
+    unsigned *count = arg;
+    (*count)++;
+    return 0;
+}
+
+/* A daemon goes to the root folder once it has opened its files. */
+static void relative_paths_stay_where_they_are_when_the_process_goes_elsewhere(void **state)
+{
+    struct io_fixture *fixture = io_cases_fixture(state);
+    struct io *io = fixture->io;
+    struct file *file = NULL;
+    unsigned count = 0;
+    uint64_t bytes = 0;
+    int origin = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_true(origin >= 0);
+    assert_false(fixture->dir[0] == '/');
+    const char *folder = io_cases_path(fixture, "new/folder");
+    const char *from = io_cases_path(fixture, "new/folder/from");
+    const char *to = io_cases_path(fixture, "new/folder/to");
+    uint64_t mount = directory_mount(io, fixture->dir);
+    assert_int_equal(chdir("/"), 0);
+    io_cases_assert_ok(directory_create(io, folder));
+    io_cases_assert_ok(file_open(io, from, FILE_READ | FILE_WRITE | FILE_CREATE, &file));
+    file_close(file);
+    io_cases_assert_ok(path_rename(io, from, to));
+    io_cases_assert_ok(directory_sync(io, folder));
+    io_cases_assert_ok(directory_free_bytes(io, folder, &bytes));
+    io_cases_assert_ok(directory_list(io, folder, count_entries, &count));
+    assert_int_equal(directory_mount(io, folder), mount);
+    int made = faccessat(origin, to, F_OK, 0);
+    io_cases_assert_ok(path_unlink(io, to));
+    int left = faccessat(origin, to, F_OK, 0);
+    assert_int_equal(fchdir(origin), 0);
+    close(origin);
+    assert_int_equal(count, 1);
+    assert_int_equal(made, 0);
+    assert_int_equal(left, -1);
+}
+
 #define KERNEL_CASES(X)                                                             \
     X(the_backend_that_was_asked_for_is_there)                                      \
     X(work_in_the_background_runs_below_other_threads)                              \
@@ -517,7 +559,8 @@ static void a_seed_makes_randomness_replay(void **state)
     X(the_descriptor_is_readable_while_there_is_something_to_reap)                  \
     X(the_descriptor_hears_wakes_from_the_first_moment_and_after_reaps_that_waited) \
     X(a_queue_may_pass_from_thread_to_thread)                                       \
-    X(a_seed_makes_randomness_replay)
+    X(a_seed_makes_randomness_replay)                                               \
+    X(relative_paths_stay_where_they_are_when_the_process_goes_elsewhere)
 
 /* Each case in a coat that skips it where the backend is forbidden. */
 #define COAT(name)                                       \

@@ -1,5 +1,6 @@
 /* What seldom happens to a log: reads of more entries than are planned at once, a compaction in the middle of entries
  * whose places are only in an index file, and calls that make no sense. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -244,6 +245,42 @@ static void an_iterator_ends_at_the_last_possible_index(void **unused)
     fixture_tear_down(&fixture);
 }
 
+/* Segments are made, read again and given up long after the open. */
+static void a_log_in_a_relative_directory_stays_when_the_process_goes_elsewhere(void **unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    struct hf_log_view view = {0};
+    fixture_set_up(&fixture);
+    char *absolute = strdup(fixture.directory);
+    int origin = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(chdir("/tmp"), 0);
+    strcpy(fixture.directory, strrchr(absolute, '/') + 1);
+    fixture.options.segment_size_bytes = 1 << 20;
+    fixture.options.tail_cache_bytes = 1;
+    fixture_open(&fixture);
+    assert_int_equal(chdir("/"), 0);
+    uint8_t bytes[100000] = {7};
+    for (uint64_t i = 1; i <= 60; i++) {
+        struct hf_entry entry = {
+            .index = i, .term = 1, .type = HF_ENTRY_NORMAL, .payload = bytes_of(bytes, sizeof(bytes))};
+        hf_log_batch_clear(fixture.batch);
+        assert_int_equal(hf_log_batch_append(fixture.batch, 1, &entry, 1), 0);
+        assert_int_equal(hf_log_append_wait(fixture.log, fixture.batch), 0);
+    }
+    assert_int_equal(hf_log_read(fixture.log, 1, 1, 0, 0, 0, &view), 0);
+    assert_int_equal(view.count, 60);
+    hf_log_view_close(&view);
+    fixture_close(&fixture);
+    strcpy(fixture.directory, absolute);
+    fixture_open(&fixture);
+    assert_int_equal(fixture_state(&fixture, 1).last_index, 60);
+    assert_int_equal(fchdir(origin), 0);
+    close(origin);
+    free(absolute);
+    fixture_tear_down(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +290,7 @@ int main(void)
         cmocka_unit_test(installations_and_groups_that_make_no_sense_are_refused),
         cmocka_unit_test(a_memory_log_says_what_it_could_still_take),
         cmocka_unit_test(an_iterator_ends_at_the_last_possible_index),
+        cmocka_unit_test(a_log_in_a_relative_directory_stays_when_the_process_goes_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
