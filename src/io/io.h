@@ -39,8 +39,8 @@ struct io_queue {
 enum io_backend { IO_BACKEND_AUTO, IO_BACKEND_URING, IO_BACKEND_THREADS };
 
 /* The real kernel. AUTO takes io_uring where the kernel and its sandbox allow it, else pwritev2 threads.
- * URING fails with HF_EUNSUPPORTED where it is forbidden. Relative paths begin where the process is now, wherever it goes
- * later. */
+ * URING fails with HF_EUNSUPPORTED where it is forbidden. Relative paths begin where the process is now, wherever it
+ * goes later. SIGXFSZ and SIGPIPE are ignored from now on unless the program handles them. */
 int io_open_kernel(enum io_backend backend, struct io **out);
 /* From here on io_random of a kernel io draws from a seeded generator instead of the kernel's: for runs that replay.
  * Before other threads use the io. */

@@ -370,6 +370,15 @@ static int kernel_open_origin(int *out)
     return 0;
 }
 
+/* Who handles the signal, or ignores it, survives it: that is the program's own choice. */
+static void kernel_survive(int number)
+{
+    struct sigaction action;
+    if (sigaction(number, NULL, &action) == 0 && (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_DFL) {
+        signal(number, SIG_IGN);
+    }
+}
+
 int io_open_kernel(enum io_backend backend, struct io **out)
 {
     *out = NULL;
@@ -379,9 +388,9 @@ int io_open_kernel(enum io_backend backend, struct io **out)
         return rc;
     }
     /* Writing beyond RLIMIT_FSIZE kills the process by default; it has to be an error like a full device. */
-    signal(SIGXFSZ, SIG_IGN);
+    kernel_survive(SIGXFSZ);
     /* The same for writing to a connection that the other side has closed: libuv does not suppress it. */
-    signal(SIGPIPE, SIG_IGN);
+    kernel_survive(SIGPIPE);
     int origin = AT_FDCWD;
     rc = kernel_open_origin(&origin);
     if (rc != 0) {

@@ -543,6 +543,28 @@ static void relative_paths_stay_where_they_are_when_the_process_goes_elsewhere(v
     assert_int_equal(left, -1);
 }
 
+static void note_signal(int number)
+{
+    (void)number;
+}
+
+/* An embedding program's handlers are its own. */
+static void signals_that_would_kill_are_ignored_but_handlers_stay(void **state)
+{
+    (void)io_cases_fixture(state);
+    static const int numbers[] = {SIGXFSZ, SIGPIPE};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        struct io *io = NULL;
+        signal(numbers[i], SIG_DFL);
+        io_cases_assert_ok(io_open_kernel(backend_now->kind, &io));
+        io_close(io);
+        assert_true(signal(numbers[i], note_signal) == SIG_IGN);
+        io_cases_assert_ok(io_open_kernel(backend_now->kind, &io));
+        io_close(io);
+        assert_true(signal(numbers[i], SIG_IGN) == note_signal);
+    }
+}
+
 #define KERNEL_CASES(X)                                                             \
     X(the_backend_that_was_asked_for_is_there)                                      \
     X(work_in_the_background_runs_below_other_threads)                              \
@@ -560,7 +582,8 @@ static void relative_paths_stay_where_they_are_when_the_process_goes_elsewhere(v
     X(the_descriptor_hears_wakes_from_the_first_moment_and_after_reaps_that_waited) \
     X(a_queue_may_pass_from_thread_to_thread)                                       \
     X(a_seed_makes_randomness_replay)                                               \
-    X(relative_paths_stay_where_they_are_when_the_process_goes_elsewhere)
+    X(relative_paths_stay_where_they_are_when_the_process_goes_elsewhere)           \
+    X(signals_that_would_kill_are_ignored_but_handlers_stay)
 
 /* Each case in a coat that skips it where the backend is forbidden. */
 #define COAT(name)                                       \
