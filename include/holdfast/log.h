@@ -20,7 +20,7 @@
  *
  * In the process: SIGXFSZ and SIGPIPE are ignored from the first open on where they would kill it; handlers stay. The
  * threads of a log block every signal. Descriptors are closed on exec. After fork a log belongs to the parent: the child
- * calls nothing of it, also not the close, and as long as it lives without exec it keeps the lock that the parent had.
+ * calls nothing of it, also not the close. A child that outlives a parent that was killed, without exec, keeps the lock.
  *
  * Three forms of an append: with a callback (hf_log_append), blocking (hf_log_append_wait, hf_log_sync), and pollable
  * (hf_log_append_with a token, then hf_log_poll when hf_log_poll_descriptor is readable).

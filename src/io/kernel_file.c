@@ -26,6 +26,7 @@ struct kernel_file {
     int descriptor;
     bool direct_asked;
     bool direct;
+    bool locked;
     atomic_bool rwf_refused; /* this kernel or sandbox has no pwritev2(RWF_DSYNC): write, then sync */
     char *path;
 };
@@ -67,6 +68,10 @@ static void kernel_file_close(struct file *base)
 {
     struct kernel_file *file = kernel_file_of(base);
     if (file->descriptor >= 0) {
+        if (file->locked) {
+            /* A process that was forked off has the same lock, and would keep it. */
+            (void)flock(file->descriptor, LOCK_UN);
+        }
         close(file->descriptor);
     }
     free(file->path);
@@ -89,6 +94,7 @@ static int kernel_file_lock(struct file *base)
         }
         nanosleep(&pause, NULL);
     }
+    file->locked = true;
     return 0;
 }
 

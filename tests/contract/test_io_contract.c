@@ -95,6 +95,26 @@ static void a_lock_refuses_another_process(void **state)
     file_close(file);
 }
 
+static void a_lock_ends_with_its_file_also_when_a_child_was_forked_meanwhile(void **state)
+{
+    struct io_fixture *fixture = io_cases_fixture(state);
+    struct file *file = io_cases_create(fixture, "lock");
+    io_cases_assert_ok(file_lock(file));
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        pause();
+        _exit(1);
+    }
+    file_close(file);
+    file = io_cases_open(fixture, "lock", FILE_READ | FILE_WRITE);
+    int rc = file_lock(file);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    io_cases_assert_ok(rc);
+    file_close(file);
+}
+
 static void a_lock_ends_with_the_process_that_was_killed(void **state)
 {
     struct io_fixture *fixture = io_cases_fixture(state);
@@ -572,6 +592,7 @@ static void signals_that_would_kill_are_ignored_but_handlers_stay(void **state)
     X(only_work_in_the_background_gives_way)                                        \
     X(a_lock_refuses_another_process)                                               \
     X(a_lock_ends_with_the_process_that_was_killed)                                 \
+    X(a_lock_ends_with_its_file_also_when_a_child_was_forked_meanwhile)             \
     X(a_queued_write_to_a_read_only_file_fails_with_a_text)                         \
     X(a_reap_waits_as_long_as_it_was_told)                                          \
     X(a_reap_returns_with_the_first_completion)                                     \
