@@ -19,8 +19,9 @@
  * callbacks may just wait for this one: what would wait, and the close, gives them HF_EUNSUPPORTED.
  *
  * In the process: SIGXFSZ and SIGPIPE are ignored from the first open on where they would kill it; handlers stay. The
- * threads of a log block every signal. Descriptors are closed on exec. After fork a log belongs to the parent: the child
- * calls nothing of it, also not the close. A child that outlives a parent that was killed, without exec, keeps the lock.
+ * threads of a log block every signal. Descriptors are closed on exec. After fork a log belongs to the parent: the
+ * child calls nothing of it, also not the close. A child that outlives a parent that was killed, without exec, keeps
+ * the lock.
  *
  * Three forms of an append: with a callback (hf_log_append), blocking (hf_log_append_wait, hf_log_sync), and pollable
  * (hf_log_append_with a token, then hf_log_poll when hf_log_poll_descriptor is readable).
@@ -336,6 +337,7 @@ HF_API void hf_log_hold_move(struct hf_log_hold *hold, uint64_t index);
 HF_API void hf_log_hold_close(struct hf_log_hold *hold); /* accepts NULL */
 
 /* ---- Driving (HF_LOG_DRIVE_CALLER; driver thread only) ----
+ * On a log with a thread of its own, on one that is read only, and in a callback of the same log turns do nothing.
  * A thread that drives must not end while something is outstanding: io_uring cancels what it has submitted. */
 
 /* One turn: reaps completed writes, runs their callbacks, starts the next write. Never blocks. Returns how many
@@ -344,7 +346,8 @@ HF_API unsigned hf_log_turn(struct hf_log *log);
 /* The same, for a thread that has nothing else to do: waits up to timeout_ns for something to reap, but no longer than
  * to the next turn that is due by time. */
 HF_API unsigned hf_log_turn_wait(struct hf_log *log, uint64_t timeout_ns);
-HF_API int hf_log_descriptor(struct hf_log *log); /* readable when a turn has something to reap */
+/* Readable when a turn has something to reap; for poll, select or epoll only. -1: there are no turns for the caller. */
+HF_API int hf_log_descriptor(struct hf_log *log);
 
 /* ---- Reading ---- */
 
@@ -408,7 +411,7 @@ HF_API int hf_log_read(struct hf_log *log, uint64_t group, uint64_t low, uint64_
  * had been fetched already. Close iterators before the log. */
 struct hf_log_iterator;
 struct hf_log_iterator_options {
-    uint64_t from;             /* 0: the group's first */
+    uint64_t from;             /* nothing below it is handed out; 0: the group's first */
     uint64_t to;               /* exclusive; 0: no end */
     uint64_t bytes_max;        /* ends before the payloads exceed this, but gives one entry; 0: no limit */
     uint64_t count_max;        /* 0: no limit */
@@ -485,6 +488,7 @@ struct hf_log_stage_stat {
     uint64_t below[HF_LOG_STAGE_BOUND_COUNT]; /* measurements below hf_log_stage_bound_ns(i), exactly */
 };
 HF_API void hf_log_stage_stat(struct hf_log *log, enum hf_log_stage stage, struct hf_log_stage_stat *out);
+/* Beyond the last stage or bound: nothing was measured, "unknown", UINT64_MAX. */
 HF_API const char *hf_log_stage_name(enum hf_log_stage stage); /* "queue", … */
 HF_API uint64_t hf_log_stage_bound_ns(unsigned bound);
 

@@ -484,9 +484,15 @@ unsigned log_drive_turn(struct hf_log *log, uint64_t timeout_ns, enum log_turn_k
     return ran;
 }
 
+/* Not in a callback of a turn, and not beside a thread of the log's own. */
+static bool log_drive_may(const struct hf_log *log)
+{
+    return log->queue != NULL && log->options.driver == HF_LOG_DRIVE_CALLER && !log->turning;
+}
+
 unsigned log_turn_here(struct hf_log *log)
 {
-    if (log->queue == NULL || log->turning) {
+    if (!log_drive_may(log)) {
         return 0;
     }
     return log_drive_turn(log, 0, LOG_TURN_HERE);
@@ -494,7 +500,7 @@ unsigned log_turn_here(struct hf_log *log)
 
 unsigned hf_log_turn(struct hf_log *log)
 {
-    if (log->queue == NULL || log->turning) {
+    if (!log_drive_may(log)) {
         return 0;
     }
     return log_drive_turn(log, 0, LOG_TURN_POLLS);
@@ -590,7 +596,7 @@ static void log_stop_thread(struct hf_log *log)
 
 unsigned hf_log_turn_wait(struct hf_log *log, uint64_t timeout_ns)
 {
-    if (log->queue == NULL || log->turning) {
+    if (!log_drive_may(log)) {
         return 0;
     }
     uint64_t sleep_ns = timeout_ns > 0 ? log_drive_sleep_ns(log) : 0;
@@ -600,7 +606,8 @@ unsigned hf_log_turn_wait(struct hf_log *log, uint64_t timeout_ns)
 
 int hf_log_descriptor(struct hf_log *log)
 {
-    return log->queue != NULL ? io_queue_descriptor(log->queue) : -1;
+    bool drives = log->queue != NULL && log->options.driver == HF_LOG_DRIVE_CALLER;
+    return drives ? io_queue_descriptor(log->queue) : -1;
 }
 
 struct io_queue *log_queue(struct hf_log *log)

@@ -28,8 +28,11 @@ struct hf_log_batch {
     struct buffer bodies;
     uint64_t encoded_size; /* an upper bound: as if no record could share a run that is open already */
     bool plain;            /* nothing but appends to one group, indexes without gaps, terms that do not decrease */
-    bool installs;         /* its reset finishes an installation */
-    bool essential;        /* nothing but hard state, resets, truncations, removals and repairs: may use the headroom */
+    /* What must hold for its one group when it is applied, whatever other threads did meanwhile; 0, false: nothing. */
+    uint64_t installs; /* its reset finishes the installation of this number */
+    uint64_t creates;  /* the group does not exist, and gets this incarnation */
+    bool removes;      /* it exists */
+    bool essential;    /* nothing but hard state, resets, truncations, removals and repairs: may use the headroom */
 };
 
 static inline bool log_batch_is_entry(const struct log_operation *operation)

@@ -165,11 +165,28 @@ static int log_check_health(struct log_group *group, const struct log_operation 
     return 0;
 }
 
+static int log_check_demand(const struct log_group *group, const struct hf_log_batch *batch)
+{
+    if (batch->installs != 0 && (group->install == NULL || group->install->number != batch->installs)) {
+        return error_raise(HF_ENOTFOUND, "group %" PRIu64 ": this installation is over", group->id);
+    }
+    if (batch->creates != 0 && group->bounds.exists) {
+        return error_raise(HF_EEXISTS, "group %" PRIu64 " exists", group->id);
+    }
+    if (batch->creates != 0 && group->incarnation != batch->creates) {
+        return error_raise(HF_EMISMATCH, "group %" PRIu64 " was opened with another incarnation", group->id);
+    }
+    if (batch->removes && !group->bounds.exists) {
+        return error_raise(HF_ENOTFOUND, "there is no group %" PRIu64, group->id);
+    }
+    return 0;
+}
+
 /* A group that a snapshot is being installed into stays as it is until the reset that ends it. */
 static int log_check_install(const struct log_group *group, const struct hf_log_batch *batch,
                              const struct log_operation *operation)
 {
-    bool installs = batch->installs && operation->kind == LOG_RECORD_RESET;
+    bool installs = batch->installs != 0 && operation->kind == LOG_RECORD_RESET;
     if (group->install == NULL || installs || operation->kind == LOG_RECORD_HARD_STATE ||
         operation->kind == LOG_RECORD_REMOVED) {
         return 0;
@@ -194,7 +211,8 @@ int log_check_batch(struct log_groups *groups, const struct log_damages *damages
         if (group->check_turn != turn) {
             group->check_turn = turn;
             group->checked = group->bounds;
-            rc = log_check_health(group, operation);
+            rc = log_check_demand(group, batch);
+            rc = rc == 0 ? log_check_health(group, operation) : rc;
         } else if (group->repairing ? operation->kind != LOG_RECORD_MOVED && operation->kind != LOG_RECORD_HARD_STATE
                                     : operation->kind == LOG_RECORD_MOVED) {
             rc = error_raise(HF_EINVALID, "group %" PRIu64 ": a batch that repairs sets nothing but the hard state",

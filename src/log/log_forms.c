@@ -247,6 +247,7 @@ int hf_log_group_create(struct hf_log *log, uint64_t group_id, uint64_t incarnat
         rc = hf_log_batch_hard_state(batch, group_id, (struct hf_hard_state){0});
     }
     if (rc == 0) {
+        batch->creates = incarnation;
         rc = log_append_result(log, log_append_blocking(log, batch, HF_LOG_ACK_DURABLE));
     }
     hf_log_batch_close(batch);
@@ -266,6 +267,7 @@ int hf_log_group_remove(struct hf_log *log, uint64_t group_id)
         rc = hf_log_batch_remove_group(batch, group_id);
     }
     if (rc == 0) {
+        batch->removes = true;
         rc = log_append_result(log, log_append_blocking(log, batch, HF_LOG_ACK_DURABLE));
     }
     hf_log_batch_close(batch);

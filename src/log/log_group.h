@@ -23,6 +23,7 @@ struct log_group_bounds {
 
 /* A snapshot on its way: where the log restarts. */
 struct log_install {
+    uint64_t number; /* of the log's installations, from 1 on */
     uint64_t index;
     uint64_t term;
     uint32_t name_size;

@@ -60,6 +60,7 @@ int hf_log_install_begin(struct hf_log *log, uint64_t group_id, uint64_t index, 
     }
     if (rc == 0) {
         group->install = memory_new(sizeof(*group->install));
+        group->install->number = ++log->install_count;
         group->install->index = index;
         group->install->term = term;
         group->install->name_size = (uint32_t)snapshot_name.size;
@@ -81,12 +82,12 @@ int hf_log_install_finish(struct hf_log *log, uint64_t group_id)
         install = *group->install;
     }
     mutex_unlock(&log->mutex);
-    if (install.index == 0) {
+    if (install.number == 0) {
         return error_raise(HF_ENOTFOUND, "group %" PRIu64 ": no snapshot is being installed", group_id);
     }
     int rc = hf_log_batch_open(&batch);
     if (rc == 0) {
-        batch->installs = true; /* applying it ends the installation, in the same step */
+        batch->installs = install.number; /* applying it ends the installation, in the same step */
         rc =
             hf_log_batch_reset(batch, group_id, install.index, install.term, bytes_of(install.name, install.name_size));
     }

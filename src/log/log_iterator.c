@@ -39,6 +39,7 @@ struct hf_log_iterator {
     uint64_t truncated_from; /* likewise; UINT64_MAX: nothing was */
 
     /* The iterator's thread's. */
+    uint64_t from;     /* nothing below is handed out; 0: no bound */
     uint64_t position; /* handed out next */
     uint64_t end;      /* exclusive; 0: none */
     uint64_t bytes_left;
@@ -70,6 +71,7 @@ int hf_log_iterator_open(struct hf_log *log, uint64_t group, const struct hf_log
     struct hf_log_iterator *iterator = memory_new(sizeof(*iterator));
     iterator->log = log;
     iterator->group = group;
+    iterator->from = options->from;
     iterator->position = options->from;
     iterator->end = options->to;
     iterator->bytes_left = options->bytes_max != 0 ? options->bytes_max : UINT64_MAX;
@@ -164,10 +166,11 @@ static int log_iterator_hear(struct hf_log_iterator *iterator)
     if (!MUTATED(LOG_READ_AHEAD_KEPT)) {
         log_read_ahead_forget(&iterator->ahead);
     }
-    if (from >= iterator->position) {
+    if (from >= iterator->position || (from != 0 && iterator->position == iterator->from)) {
         return 0; /* nothing of it was handed out */
     }
-    iterator->position = from != 0 ? from : first;
+    uint64_t next = from != 0 ? from : first;
+    iterator->position = next > iterator->from ? next : iterator->from;
     return error_raise(HF_ECONFLICT, "group %" PRIu64 ": entries from index %" PRIu64 " on were replaced",
                        iterator->group, iterator->position);
 }

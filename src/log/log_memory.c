@@ -296,6 +296,7 @@ int log_memory_append(struct hf_log *log, const struct hf_log_batch *batch)
     if (rc != 0) {
         return rc;
     }
+    uint64_t rest = log_memory_rest(memory);
     for (size_t i = 0; i < batch->count; i++) {
         const struct log_operation *operation = &batch->operations[i];
         struct log_group *group = log_groups_find(&log->groups, operation->group);
@@ -307,6 +308,8 @@ int log_memory_append(struct hf_log *log, const struct hf_log_batch *batch)
         log_memory_apply(log, group, batch, operation);
         memory->entries += group->bounds.last - group->bounds.floor - before;
     }
+    uint64_t bytes = rest - log_memory_rest(memory);
+    log->reserved_bytes -= bytes < log->reserved_bytes ? bytes : log->reserved_bytes;
     log->appended_entries += batch->entry_count;
     log->appended_bytes += batch->bodies.size;
     return 0;

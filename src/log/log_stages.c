@@ -18,6 +18,10 @@ void log_stages_note(struct log_stages *stages, enum hf_log_stage stage, uint64_
 
 void log_stages_describe(const struct log_stages *stages, enum hf_log_stage stage, struct hf_log_stage_stat *out)
 {
+    if ((unsigned)stage >= HF_LOG_STAGE_COUNT) {
+        *out = (struct hf_log_stage_stat){0};
+        return;
+    }
     const struct histogram *histogram = &stages->histograms[stage];
     *out = (struct hf_log_stage_stat){
         .count = histogram->count,
@@ -38,8 +42,7 @@ void log_stages_describe(const struct log_stages *stages, enum hf_log_stage stag
 
 uint64_t hf_log_stage_bound_ns(unsigned bound)
 {
-    assert(bound < HF_LOG_STAGE_BOUND_COUNT);
-    return UINT64_C(128) << bound;
+    return bound < HF_LOG_STAGE_BOUND_COUNT ? UINT64_C(128) << bound : UINT64_MAX;
 }
 
 const char *hf_log_stage_name(enum hf_log_stage stage)
@@ -48,6 +51,5 @@ const char *hf_log_stage_name(enum hf_log_stage stage)
         [HF_LOG_STAGE_QUEUE] = "queue", [HF_LOG_STAGE_ENCODE] = "encode", [HF_LOG_STAGE_WRITE] = "write",
         [HF_LOG_STAGE_SYNC] = "sync",   [HF_LOG_STAGE_INDEX] = "index",   [HF_LOG_STAGE_CALLBACK] = "callback",
     };
-    assert((unsigned)stage < HF_LOG_STAGE_COUNT);
-    return names[stage];
+    return (unsigned)stage < HF_LOG_STAGE_COUNT ? names[stage] : "unknown";
 }

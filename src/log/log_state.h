@@ -54,6 +54,7 @@ struct hf_log {
     struct log_linger linger;
     struct log_pace pace; /* of the writes made alone */
     uint64_t check_turn;
+    uint64_t install_count; /* that were begun */
     uint64_t reserved_bytes;
     struct condition changed; /* told of every append and turn while somebody waits: for space, or for entries */
     unsigned changed_waiters;

@@ -22,6 +22,7 @@ struct model {
     uint8_t bytes[SIZE_MAX_OF + 256];
 
     /* What the iterator may still hand out. */
+    uint64_t from; /* of the iterator */
     uint64_t position;
     uint64_t bytes_left;
     uint64_t count_left;
@@ -124,11 +125,11 @@ static bool model_truncate(struct model *model, unsigned kind)
     model->last = from - 1;
     model->term++;
     model_append(model, kind, last < ENTRIES_MAX ? last : ENTRIES_MAX);
-    if (from < model->position) {
-        model->position = from;
-        return true;
+    if (from >= model->position || model->position == model->from) {
+        return false;
     }
-    return false;
+    model->position = from > model->from ? from : model->from;
+    return true;
 }
 
 static struct hf_log_iterator_options model_draw_options(struct model *model)
@@ -150,6 +151,7 @@ static void model_iterate(struct model *model, unsigned kind, bool truncates)
     struct hf_log_iterator *iterator = NULL;
     struct hf_entry entry;
     int expected = 0;
+    model->from = options.from;
     model->position = options.from;
     model->bytes_left = options.bytes_max != 0 ? options.bytes_max : UINT64_MAX;
     model->count_left = options.count_max != 0 ? options.count_max : UINT64_MAX;

@@ -174,6 +174,15 @@ static void stages_and_bounds_have_names_and_order(void **unused)
     }
     assert_int_equal(hf_log_stage_bound_ns(0), 128);
     assert_true(hf_log_stage_bound_ns(HF_LOG_STAGE_BOUND_COUNT - 1) > 4000000000);
+    assert_string_equal(hf_log_stage_name((enum hf_log_stage)HF_LOG_STAGE_COUNT), "unknown");
+    assert_int_equal(hf_log_stage_bound_ns(HF_LOG_STAGE_BOUND_COUNT), UINT64_MAX);
+    struct hf_log_stage_stat stat = {.count = 1};
+    struct fixture fixture;
+    fixture_set_up(&fixture);
+    fixture_open(&fixture);
+    hf_log_stage_stat(fixture.log, (enum hf_log_stage)HF_LOG_STAGE_COUNT, &stat);
+    assert_int_equal(stat.count, 0);
+    fixture_tear_down(&fixture);
 }
 
 /* With a thread that sleeps, who waits writes by himself; the idle trailer still comes from the thread. */
