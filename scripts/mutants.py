@@ -104,6 +104,7 @@ TESTS = {
     'GUARD_M': [Kill(MEMBERS, '^GM_')],
     'GUARD_L': [Kill(RULES, '^GL_')],
     'REJOIN_VOTES': [Kill('test_relaxed_scenes', '^P1_a_member')],
+    'RELAXED_OPEN_BELIEVED': [Kill('test_relaxed_scenes', '^P1_an_open')],
     'REJOIN_ANSWER_UNASKED': [Kill('test_replica_rejoin', '^P1_an_answer_to_an_earlier')],
     'REJOIN_NOT_SENT_AGAIN': [Kill('test_relaxed_scenes', '^P1_what_a_member_lost')],
     'RULE_1_MESSAGE_BEFORE_VOTE': [Kill(RULES, '^R1_')],

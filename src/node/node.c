@@ -504,6 +504,7 @@ int node_open(struct io *io, struct loop *loop, const struct node_options *optio
     }
     rc = node_open_log(node);
     if (rc != 0) {
+        relaxed_open_failed(node, rc);
         goto done;
     }
     rc = work_open(io, loop, &node->work);

@@ -1,6 +1,7 @@
 #include "node/relaxed.h"
 
 #include "base/error.h"
+#include "base/mutation.h"
 #include "base/trace.h"
 #include "node/node_state.h"
 
@@ -46,7 +47,8 @@ int relaxed_open(struct node *node)
     struct relaxed *relaxed = &node->relaxed;
     enum directory_relaxed found = directory_relaxed(node->directory);
     relaxed->has_mark = found != DIRECTORY_STRICT;
-    relaxed->was_marked = relaxed->is_open = found == DIRECTORY_RELAXED_BEFORE;
+    relaxed->was_marked = found == DIRECTORY_RELAXED_BEFORE;
+    relaxed->is_open = relaxed->was_marked;
     relaxed->must_rejoin = relaxed->was_marked && !node->options.accept_lost_writes;
     relaxed->is_alone = relaxed_is_alone(node);
     if (relaxed->was_marked) {
@@ -131,6 +133,13 @@ void relaxed_fail(struct node *node)
     if (node->relaxed.has_mark && directory_set_relaxed(node->directory, false) != 0) {
         TRACE(TRACE_WARN, "node", "the mark of a log that may have lost its end could not be written: %s",
               hf_error_text());
+    }
+}
+
+void relaxed_open_failed(struct node *node, int result)
+{
+    if ((result == HF_EIO || result == HF_EPOISONED) && !MUTATED(RELAXED_OPEN_BELIEVED)) {
+        relaxed_fail(node);
     }
 }
 

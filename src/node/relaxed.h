@@ -42,6 +42,10 @@ void relaxed_tell(const struct hosted_group *group, struct replica_options *opti
 void relaxed_run(struct node *node);
 /* A write or a sync of the log failed: what the kernel had it may have dropped, though it lives. */
 void relaxed_fail(struct node *node);
+/* The log could not be opened. An open reads past the kernel's cache and syncs, so that it loses as much when that
+ * fails.
+ */
+void relaxed_open_failed(struct node *node, int result);
 /* A clean stop, in two steps: before the groups are closed, and when the log was synced (result). */
 bool relaxed_may_end(const struct node *node);
 void relaxed_end(struct node *node, int result);

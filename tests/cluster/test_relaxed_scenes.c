@@ -356,6 +356,25 @@ static void a_process_that_was_killed_lost_nothing_unless_a_sync_had_failed(void
     scene_close(scene);
 }
 
+/* The first process left with the kernel what the second one's open could not write: the third must not trust it. */
+static void P1_an_open_that_failed_may_have_lost_what_a_killed_process_left_with_the_kernel(void **state)
+{
+    struct scene *scene = scene_with_data(3, &lazy);
+    struct scene_node *victim = scene_follower(scene, GROUP);
+    struct sim_disk_failure failure = {SIM_DISK_SYNC, 0, 1, HF_EIO, "/data/log"};
+    name_the_kernel(scene, victim);
+    put_all(scene_leader(scene, GROUP), WRITES + 1, 5);
+    scene_kill(victim);
+    sim_disk_fail(victim->host, &failure);
+    assert_int_equal(scene_start(victim), HF_EIO);
+    scene_kill(victim);
+    assert_int_equal(scene_start(victim), 0);
+    assert_true(is_rejoining(victim));
+    wait_rejoined(scene, victim, 3000);
+    must_hold(victim, WRITES + 5);
+    scene_close(scene);
+}
+
 /* A machine that was restored, a disk that was pulled out and put back: the kernel lives, and has nothing of it. */
 static void P1_a_device_that_was_detached_meanwhile_may_have_lost_what_the_kernel_had(void **state)
 {
@@ -459,6 +478,7 @@ int main(void)
         cmocka_unit_test(a_node_alone_opens_with_what_is_left),
         cmocka_unit_test(where_all_lost_their_power_nobody_leads_until_it_is_accepted),
         cmocka_unit_test(a_process_that_was_killed_lost_nothing_unless_a_sync_had_failed),
+        cmocka_unit_test(P1_an_open_that_failed_may_have_lost_what_a_killed_process_left_with_the_kernel),
         cmocka_unit_test(P1_a_device_that_was_detached_meanwhile_may_have_lost_what_the_kernel_had),
         cmocka_unit_test(P1_who_was_alone_gives_nobody_a_vote_before_its_directory_names_them),
         cmocka_unit_test(a_node_hears_while_it_rejoins_that_the_others_have_no_vote_any_more),
