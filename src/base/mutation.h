@@ -83,6 +83,8 @@
     X(LOG_FLOOR_NOT_MOVED, "L40: collection forgets the floor")                                   \
     X(LOG_REMOVAL_NOT_MOVED, "L45: collection forgets that a group was removed")                  \
     X(REJOIN_VOTES, "P1: a member votes though it may have lost what it acknowledged")            \
+    X(REJOIN_ENDS_EARLY, "P1: a member votes again as soon as a leader has answered")             \
+    X(RELAXED_LOSS_OVERLOOKED, "P1: a node whose power went takes itself for whole")              \
     X(RELAXED_OPEN_BELIEVED, "P1: the kernel still has what an open could not write")             \
     X(REJOIN_NOT_SENT_AGAIN, "P1: nobody sends again what a member lost")                         \
     X(REJOIN_ANSWER_UNASKED, "P1: an answer to an earlier process says what a member lacks")      \

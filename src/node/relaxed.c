@@ -47,7 +47,7 @@ int relaxed_open(struct node *node)
     struct relaxed *relaxed = &node->relaxed;
     enum directory_relaxed found = directory_relaxed(node->directory);
     relaxed->has_mark = found != DIRECTORY_STRICT;
-    relaxed->was_marked = found == DIRECTORY_RELAXED_BEFORE;
+    relaxed->was_marked = found == DIRECTORY_RELAXED_BEFORE && !MUTATED(RELAXED_LOSS_OVERLOOKED);
     relaxed->is_open = relaxed->was_marked;
     relaxed->must_rejoin = relaxed->was_marked && !node->options.accept_lost_writes;
     relaxed->is_alone = relaxed_is_alone(node);

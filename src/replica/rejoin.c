@@ -104,7 +104,7 @@ void rejoin_run(struct replica *replica)
     uint64_t now_ms = engine_now_ms(&replica->engine);
     uint64_t known = rejoin_known_index(replica);
     bool is_answered = rejoin->target_term == raft->current_term;
-    if (is_answered && known >= rejoin->target_index) {
+    if (is_answered && (known >= rejoin->target_index || MUTATED(REJOIN_ENDS_EARLY))) {
         rejoin->is_open = false;
         TRACE(TRACE_WARN, "replica", "group %" PRIu64 ": all up to index %" PRIu64 " is here again: this member votes",
               replica->options.group, known);

@@ -125,7 +125,8 @@ void cluster_trouble_damage(struct cluster *cluster, struct cluster_node *victim
     struct cluster_damage *damage = &cluster->damage;
     struct hf_snapshot_info found[CLUSTER_DAMAGE_MAX];
     struct hf_log_group_state state;
-    if (damage->node != NULL || cluster->is_wiping || victim->node == NULL || victim->node->phase != NODE_RUNNING) {
+    if (damage->node != NULL || cluster->is_wiping || victim->node == NULL || victim->node->phase != NODE_RUNNING ||
+        !cluster_relaxed_is_whole(victim) || !cluster_relaxed_may_forget(victim)) {
         return;
     }
     const struct hosted_group *group = &victim->node->groups[rng_below(cluster->rng, victim->node->groups_open)];

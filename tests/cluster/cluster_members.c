@@ -86,6 +86,7 @@ void cluster_node_retire(struct cluster_node *node)
     sim_disk_fail_clear(node->host);
     sim_disk_set_capacity(node->host, 0);
     sim_disk_cut_at(node->host, 0, SIM_CUT_AFTER);
+    cluster_relaxed_wiped(node);
     memset(node->durable, 0, sizeof(node->durable));
     memset(node->durable_term, 0, sizeof(node->durable_term));
     memset(node->seen, 0, sizeof(node->seen));
@@ -161,6 +162,8 @@ static void members_settle(void *arg)
     struct cluster_change *done = arg;
     struct cluster *cluster = done->cluster;
     list_remove(&done->link);
+    cluster->is_change_unsure =
+        cluster->is_change_unsure || (cluster->plan->relaxed_percent > 0 && done->result == HF_EINDETERMINATE);
     members_count_done(cluster, done);
     sim_trace(cluster->sim, NULL, "a change of node %" PRIu64 " (kind %d, role %d) ended: %s, %s %s",
               done->change.node.id, (int)done->change.kind, (int)done->change.role, hf_error_name(done->result),
@@ -267,7 +270,8 @@ bool cluster_members_may_lose(struct cluster *cluster, const struct cluster_node
     }
     for (uint32_t i = 0; i < cluster->machines; i++) {
         const struct cluster_node *node = &cluster->nodes[i];
-        if (node->is_joining || (node->id != 0 && (node->node == NULL || node->node->phase != NODE_RUNNING))) {
+        if (node->is_joining || !cluster_relaxed_is_whole(node) ||
+            (node->id != 0 && (node->node == NULL || node->node->phase != NODE_RUNNING))) {
             return false;
         }
         /* Everybody knows it by its incarnation: before that nobody can tell that it came back empty. */
@@ -369,7 +373,10 @@ void cluster_trouble_wipe(struct cluster *cluster, struct cluster_node *victim)
     sim_disk_fail_clear(victim->host);
     sim_disk_set_capacity(victim->host, 0);
     sim_disk_cut_at(victim->host, 0, SIM_CUT_AFTER);
-    memcpy(victim->held, victim->durable, sizeof(victim->held));
+    for (uint32_t g = 0; g < CLUSTER_ALL_GROUPS_MAX; g++) {
+        victim->held[g] = victim->durable[g] > victim->claimed[g] ? victim->durable[g] : victim->claimed[g];
+    }
+    cluster_relaxed_wiped(victim);
     memset(victim->durable, 0, sizeof(victim->durable));
     memset(victim->durable_term, 0, sizeof(victim->durable_term));
     sim_host_start(victim->host);
@@ -386,7 +393,8 @@ void cluster_trouble_members(struct cluster *cluster, struct cluster_node *subje
 {
     struct cluster_node *through = members_pick_running(cluster);
     struct membership_change change = {.kind = MEMBERSHIP_ROLE, .node = {.id = subject->id}};
-    if (through == NULL || cluster->is_wiping || cluster_damage_needs_others(cluster)) {
+    if (through == NULL || cluster->is_wiping || cluster_damage_needs_others(cluster) ||
+        !cluster_relaxed_may_change_members(cluster)) {
         return;
     }
     uint64_t dice = rng_below(cluster->rng, 10);

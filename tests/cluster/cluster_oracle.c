@@ -22,6 +22,26 @@ static struct cluster_entry *oracle_entry(struct cluster_log *log, uint64_t inde
     return &log->entries[index];
 }
 
+/* Whether a node under a relaxed policy said that it has an entry: as long as its process or its kernel lives it has
+ * it, and after that its leader goes by it until they have met again. */
+static bool oracle_claims(struct cluster_node *node, uint64_t group, uint64_t index, uint64_t term)
+{
+    struct replica *replica = node->node != NULL ? node->node->groups[group - 1].replica : NULL;
+    struct replica_status status;
+    uint64_t own = 0;
+    if (!node->is_relaxed && !node->is_forgetful) {
+        return false;
+    }
+    if (replica != NULL) {
+        replica_status(replica, &status);
+        if (status.durable_index >= index && hf_log_term(node->node->log, group, index, &own) == 0 && own == term) {
+            return true;
+        }
+    }
+    return (replica == NULL || replica_is_rejoining(replica)) && node->claimed[group - 1] >= index &&
+           node->claimed_term[group - 1] >= term;
+}
+
 /* Whether a node holds an entry durably. */
 static bool oracle_holds(struct cluster_node *node, uint64_t group, uint64_t index, uint64_t term)
 {
@@ -29,6 +49,9 @@ static bool oracle_holds(struct cluster_node *node, uint64_t group, uint64_t ind
     uint64_t own = 0;
     if (node->is_wiped) {
         return node->held[group - 1] >= index;
+    }
+    if (oracle_claims(node, group, index, term)) {
+        return true;
     }
     if (node->node == NULL) {
         return node->durable[group - 1] >= index;
@@ -212,7 +235,8 @@ static void oracle_check_belief(struct cluster *cluster, struct cluster_node *no
         return;
     }
     replica_status(hosted->replica, &status);
-    if (hf_log_group_state(node->node->log, group, &state) == 0 && status.durable_index > state.durable_index) {
+    if (hf_log_group_state(node->node->log, group, &state) == 0 &&
+        status.durable_index > (node->is_relaxed ? state.last_index : state.durable_index)) {
         cluster_violate(cluster,
                         "group %" PRIu64 ": node %u believes that index %" PRIu64 " is durable, its log says %" PRIu64,
                         group, node->position + 1, status.durable_index, state.durable_index);
@@ -277,6 +301,22 @@ void cluster_oracle_look(struct cluster *cluster)
     }
 }
 
+/* What a node of a relaxed policy said that it has. While it still asks for what it lost, what it said before counts.
+ */
+static void oracle_keep_claim(struct cluster_node *node, uint32_t g, uint64_t index)
+{
+    uint64_t term = 0;
+    if (node->cluster->plan->relaxed_percent == 0) {
+        return;
+    }
+    (void)hf_log_term(node->node->log, g + 1, index, &term);
+    bool is_less = term < node->claimed_term[g] || (term == node->claimed_term[g] && index < node->claimed[g]);
+    if (!replica_is_rejoining(node->node->groups[g].replica) || !is_less) {
+        node->claimed[g] = index;
+        node->claimed_term[g] = term;
+    }
+}
+
 void cluster_oracle_node_stops(struct cluster_node *node)
 {
     for (uint32_t g = 0; g < CLUSTER_ALL_GROUPS_MAX; g++) {
@@ -294,10 +334,30 @@ void cluster_oracle_node_stops(struct cluster_node *node)
         if (node->node != NULL && g <= node->cluster->plan->groups && node->node->groups[g].replica != NULL) {
             struct replica_status status;
             replica_status(node->node->groups[g].replica, &status);
+            oracle_keep_claim(node, g, status.durable_index);
             node->member_count[g] = status.member_count;
             memcpy(node->members[g], status.members, sizeof(status.members));
         }
     }
+}
+
+/* P1: what a process under a relaxed policy acknowledged is there for the next one, unless the power went. */
+static void oracle_check_claim(struct cluster_node *node, uint32_t g, uint64_t first_index)
+{
+    uint64_t term = 0;
+    if (node->cluster->plan->relaxed_percent == 0 || node->claimed_term[g] == 0 || node->claimed[g] + 1 < first_index ||
+        node->node->groups[g].is_failed ||
+        (hf_log_term(node->node->log, g + 1, node->claimed[g], &term) == 0 && term == node->claimed_term[g])) {
+        return;
+    }
+    if (node->has_lost || node->is_forgetful) {
+        cluster_count(node->cluster, CLUSTER_EVENT_RELAXED_LOST);
+        return;
+    }
+    cluster_violate(node->cluster,
+                    "group %u index %" PRIu64 ": node %u acknowledged it in term %" PRIu64
+                    ", its kernel lives, and after its restart it has term %" PRIu64 " there",
+                    g + 1, node->claimed[g], node->position + 1, node->claimed_term[g], term);
 }
 
 /* P1: what the last process was told to be durable is there for the next one. */
@@ -310,6 +370,7 @@ void cluster_oracle_node_started(struct cluster_node *node)
         if (node->node->groups[g].applied_index > 0) {
             cluster_count(node->cluster, CLUSTER_EVENT_STARTED_FROM_SNAPSHOT);
         }
+        oracle_check_claim(node, g, state.first_index);
         if (node->durable[g] > 0 && node->durable[g] + 1 >= state.first_index && !node->node->groups[g].is_failed &&
             (hf_log_term(node->node->log, g + 1, node->durable[g], &term) != 0 || term != node->durable_term[g])) {
             cluster_violate(node->cluster,

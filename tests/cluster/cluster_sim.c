@@ -59,6 +59,10 @@ const char *cluster_event_name(enum cluster_event event)
         "change_refused",
         "removed_node_stopped",
         "wiped",
+        "relaxed_power_loss",
+        "relaxed_kill",
+        "relaxed_lost",
+        "rejoined",
     };
     return names[event];
 }
@@ -153,10 +157,11 @@ static void cluster_node_count(struct cluster_node *node)
 }
 
 /* The host is stopped already; what the process had taken in is answered as a closing node answers. */
-void cluster_node_bury(struct cluster_node *node)
+static void cluster_node_bury_with(struct cluster_node *node, bool has_power)
 {
     struct cluster *cluster = node->cluster;
     struct node *dead = node->node;
+    cluster_relaxed_stops(node, has_power);
     cluster_oracle_node_stops(node);
     if (dead != NULL) {
         cluster_node_count(node);
@@ -170,16 +175,31 @@ void cluster_node_bury(struct cluster_node *node)
     cluster_node_restart_after(node, down_ms);
 }
 
+void cluster_node_bury(struct cluster_node *node)
+{
+    cluster_node_bury_with(node, false);
+}
+
 void cluster_node_kill(struct cluster_node *node)
 {
     sim_host_kill(node->host);
-    cluster_node_bury(node);
+    cluster_node_bury_with(node, true);
 }
 
 void cluster_node_power_off(struct cluster_node *node)
 {
     sim_host_power_off(node->host);
     cluster_node_bury(node);
+}
+
+/* The power goes, or only the process where that would be one too many. */
+void cluster_node_cut_down(struct cluster_node *node)
+{
+    if (cluster_relaxed_may_forget(node)) {
+        cluster_node_power_off(node);
+    } else if (cluster_relaxed_may_kill(node)) {
+        cluster_node_kill(node);
+    }
 }
 
 static void cluster_exit_due(void *arg)
@@ -228,6 +248,7 @@ void cluster_node_start(struct cluster_node *node)
     if (!sim_host_is_running(node->host)) {
         sim_host_start(node->host);
     }
+    cluster_relaxed_prepare(node, &options.log);
     node->life++;
     node->owner = (struct cluster_machine_owner){cluster_oracle_applied, node};
     node->ops = cluster_machine_ops(&node->owner);
@@ -237,6 +258,7 @@ void cluster_node_start(struct cluster_node *node)
               rc != 0 ? hf_error_text() : "");
     if (rc == 0) {
         cluster_oracle_node_started(node);
+        cluster_relaxed_started(node);
         cluster_damage_started(node);
         return;
     }
@@ -249,6 +271,7 @@ void cluster_node_start(struct cluster_node *node)
         cluster_violate(cluster, "node %u does not start: %s: %s", node->position + 1, hf_error_name(rc),
                         hf_error_text());
     }
+    cluster_relaxed_start_failed(node);
     sim_host_kill(node->host);
     node->life++;
     cluster_node_restart_after(node, 100);
@@ -330,6 +353,10 @@ void cluster_plan_from_seed(uint64_t seed, struct cluster_plan *plan)
     plan->member_gap_ms = plan->member_gap_ms > 0 ? plan->member_gap_ms : 5000; /* in every schedule */
     plan->wipe_gap_ms = cluster_pick(&rng, 4000, 1500);
     plan->damage_gap_ms = plan->snapshot_entries > 0 ? cluster_pick(&rng, 2000, 600) : 0;
+    if (seed % 4 == 3) {
+        plan->relaxed_percent = rng_chance(&rng, 1, 2) ? 100 : 60;
+        plan->sync_interval_ms = 5u << rng_below(&rng, 9);
+    }
 }
 
 /* ---- Running ---- */
@@ -359,6 +386,7 @@ static bool cluster_run_until(struct cluster *cluster, bool (*condition)(struct 
         cluster_oracle_look(cluster);
         cluster_trouble_look(cluster);
         cluster_damage_look(cluster);
+        cluster_relaxed_look(cluster);
         if (sim_now_ns(cluster->sim) >= match_ns) {
             match_ns = sim_now_ns(cluster->sim) + CLUSTER_MATCH_GAP_MS * CLUSTER_MS;
             cluster_oracle_match_logs(cluster, CLUSTER_MATCH_DEPTH);
@@ -383,8 +411,7 @@ static bool cluster_clients_are_done(struct cluster *cluster)
     return true;
 }
 
-/* A group's configuration names the members, each in its role, and is committed. */
-static bool cluster_is_reconciled(const struct membership *membership, const struct hosted_group *group)
+bool cluster_is_reconciled(const struct membership *membership, const struct hosted_group *group)
 {
     struct replica_status status;
     replica_status(group->replica, &status);
@@ -461,6 +488,7 @@ static void cluster_heal(struct cluster *cluster)
         sim_disk_fail_clear(node->host);
         sim_disk_set_capacity(node->host, 0);
         sim_disk_cut_at(node->host, 0, SIM_CUT_AFTER);
+        node->is_cut_planned = node->is_error_planned = false;
         if (node->node == NULL && node->id != 0) {
             cluster_node_start(node);
         }

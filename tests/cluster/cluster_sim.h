@@ -51,8 +51,10 @@ struct cluster_plan {
     bool log_here;             /* the loop waits for small writes itself */
     uint64_t snapshot_entries; /* between two snapshots of a group; 0: none are taken */
     uint64_t snapshot_trail;
-    uint32_t lag_gap_ms;       /* a follower hears nothing for so long that it needs a snapshot */
-    uint32_t damage_gap_ms;    /* snapshots on a disk are damaged */
+    uint32_t lag_gap_ms;      /* a follower hears nothing for so long that it needs a snapshot */
+    uint32_t damage_gap_ms;   /* snapshots on a disk are damaged */
+    uint32_t relaxed_percent; /* of nodes that acknowledge before the device has the bytes: interval or none */
+    uint32_t sync_interval_ms;
     uint32_t interrupt_events; /* of so many, one interrupts an install that is under way; 0: none does */
 };
 void cluster_plan_from_seed(uint64_t seed, struct cluster_plan *plan);
@@ -99,6 +101,10 @@ enum cluster_event {
     CLUSTER_EVENT_CHANGE_REFUSED,
     CLUSTER_EVENT_REMOVED_NODE_STOPPED,
     CLUSTER_EVENT_WIPED,
+    CLUSTER_EVENT_RELAXED_POWER_LOSS, /* or a failed sync, of a node under a relaxed policy */
+    CLUSTER_EVENT_RELAXED_KILL,       /* that lost nothing, and is known to */
+    CLUSTER_EVENT_RELAXED_LOST,       /* entries that it had acknowledged were gone */
+    CLUSTER_EVENT_REJOINED,
     CLUSTER_EVENT_COUNT
 };
 const char *cluster_event_name(enum cluster_event event);

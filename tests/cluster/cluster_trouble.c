@@ -26,7 +26,7 @@ static void trouble_schedule_next(struct cluster_schedule *schedule)
 
 static void trouble_kill(struct cluster *cluster, struct cluster_node *node)
 {
-    if (node->node != NULL) {
+    if (node->node != NULL && cluster_relaxed_may_kill(node)) {
         cluster_count(cluster, CLUSTER_EVENT_KILL);
         cluster_node_kill(node);
     }
@@ -34,7 +34,7 @@ static void trouble_kill(struct cluster *cluster, struct cluster_node *node)
 
 static void trouble_power(struct cluster *cluster, struct cluster_node *node)
 {
-    if (node->node != NULL) {
+    if (node->node != NULL && cluster_relaxed_may_forget(node)) {
         cluster_count(cluster, CLUSTER_EVENT_POWER_LOSS);
         cluster_node_power_off(node);
     }
@@ -42,7 +42,8 @@ static void trouble_power(struct cluster *cluster, struct cluster_node *node)
 
 static void trouble_cut(struct cluster *cluster, struct cluster_node *node)
 {
-    if (node->node != NULL) {
+    if (node->node != NULL && cluster_relaxed_may_forget(node)) {
+        node->is_cut_planned = node->is_relaxed;
         sim_disk_cut_at(node->host, 1 + rng_below(cluster->rng, 30),
                         rng_chance(cluster->rng, 1, 2) ? SIM_CUT_DURING : SIM_CUT_AFTER);
     }
@@ -53,7 +54,7 @@ static void trouble_blackout(struct cluster *cluster, struct cluster_node *ignor
     cluster_count(cluster, CLUSTER_EVENT_BLACKOUT);
     for (uint32_t i = 0; i < cluster->machines; i++) {
         if (cluster->nodes[i].node != NULL) {
-            cluster_node_power_off(&cluster->nodes[i]);
+            cluster_node_cut_down(&cluster->nodes[i]);
         }
     }
 }
@@ -64,9 +65,10 @@ static void trouble_io_error(struct cluster *cluster, struct cluster_node *node)
                                                SIM_DISK_DIRECTORY_SYNC};
     struct sim_disk_failure failure = {kinds[rng_below(cluster->rng, 4)], rng_below(cluster->rng, 20), 1, HF_EIO,
                                        "log"};
-    if (node->id == 0) {
+    if (node->id == 0 || !cluster_relaxed_may_forget(node)) {
         return;
     }
+    node->is_error_planned = true;
     sim_disk_fail_clear(node->host);
     sim_disk_fail(node->host, &failure);
 }
@@ -124,7 +126,7 @@ static void trouble_ticket_power_off(void *arg)
 {
     struct cluster_node *node = cluster_ticket_take(arg);
     if (node != NULL && node->node != NULL) {
-        cluster_node_power_off(node);
+        cluster_node_cut_down(node);
     }
 }
 
@@ -200,7 +202,7 @@ static void trouble_flap_voter(struct cluster *cluster)
     sim_link_cut(a, b);
     sim_link_cut(b, a);
     voter->is_flapping = true;
-    cluster_node_power_off(voter);
+    cluster_node_cut_down(voter);
     sim_call_after(cluster->sim, (1200 + rng_below(cluster->rng, 800)) * CLUSTER_MS, trouble_flap_ends, voter);
 }
 
@@ -273,7 +275,7 @@ static void trouble_kill_twice(struct cluster *cluster)
 {
     for (uint32_t i = 0; i < cluster->machines; i++) {
         struct cluster_node *node = &cluster->nodes[i];
-        if (node->node == NULL) {
+        if (node->node == NULL || !cluster_relaxed_may_kill(node)) {
             continue;
         }
         cluster_count(cluster, CLUSTER_EVENT_KILLED_TWICE);
@@ -344,17 +346,22 @@ static void trouble_interrupt_one(struct cluster *cluster, struct cluster_node *
         sim_link_reset(node->host, source->host);
         break;
     case 2:
-        cluster_node_kill(node);
+        if (cluster_relaxed_may_kill(node)) {
+            cluster_node_kill(node);
+        }
         break;
     case 3:
-        cluster_node_power_off(node);
+        cluster_node_cut_down(node);
         break;
     case 4:
-        sim_disk_cut_at(node->host, 1 + rng_below(cluster->rng, 20),
-                        rng_chance(cluster->rng, 1, 2) ? SIM_CUT_DURING : SIM_CUT_AFTER);
+        if (cluster_relaxed_may_forget(node)) {
+            node->is_cut_planned = node->is_relaxed;
+            sim_disk_cut_at(node->host, 1 + rng_below(cluster->rng, 20),
+                            rng_chance(cluster->rng, 1, 2) ? SIM_CUT_DURING : SIM_CUT_AFTER);
+        }
         break;
     default:
-        if (source->node != NULL) {
+        if (source->node != NULL && cluster_relaxed_may_kill(source)) {
             cluster_node_kill(source);
         }
         break;

@@ -1,5 +1,5 @@
 /* The inside of the cluster simulation, shared by its files: cluster_sim.c (nodes, plan, end), cluster_clients.c,
- * cluster_trouble.c, cluster_members.c, cluster_damage.c and cluster_oracle.c. */
+ * cluster_trouble.c, cluster_members.c, cluster_damage.c, cluster_relaxed.c and cluster_oracle.c. */
 #ifndef CLUSTER_CLUSTER_WORLD_H
 #define CLUSTER_CLUSTER_WORLD_H
 
@@ -50,6 +50,18 @@ struct cluster_node {
     struct replica_member members[CLUSTER_ALL_GROUPS_MAX][REPLICA_MEMBERS_MAX]; /* of a node that is down: as it knew */
     unsigned member_count[CLUSTER_ALL_GROUPS_MAX];
     bool is_flapping; /* loses its power whenever its term changes */
+    /* cluster_relaxed.c; all false and 0 in a run with strict policies alone */
+    enum hf_log_sync_policy policy;
+    bool has_policy;
+    bool wants_boot; /* its kernel tells its lives apart … */
+    bool has_boot;   /* … by now */
+    bool is_relaxed;
+    bool is_forgetful;
+    bool has_lost; /* when it stopped: what it acknowledged may really be gone */
+    bool is_cut_planned;
+    bool is_error_planned;
+    uint64_t claimed[CLUSTER_ALL_GROUPS_MAX]; /* what it said that it has when it stopped, and the last entry's term */
+    uint64_t claimed_term[CLUSTER_ALL_GROUPS_MAX];
 };
 
 /* A committed entry, as the first node that applied it saw it. */
@@ -138,9 +150,10 @@ struct cluster {
     struct description *description;
     struct cluster_node nodes[CLUSTER_MACHINES_MAX];
     uint32_t machines;
-    struct list changes;                                    /* of members, asked for and not answered */
-    bool is_wiping;                                         /* one at a time */
-    struct cluster_damage damage;                           /* one at a time */
+    struct list changes;          /* of members, asked for and not answered */
+    bool is_change_unsure;        /* one was asked for whose outcome is not known: in runs with relaxed policies */
+    bool is_wiping;               /* one at a time */
+    struct cluster_damage damage; /* one at a time */
     struct cluster_client clients[CLUSTER_CLIENTS_MAX + 2]; /* behind them the final one and the prober */
     struct cluster_log logs[CLUSTER_ALL_GROUPS_MAX];
     enum cluster_phase phase;
@@ -159,12 +172,28 @@ struct cluster {
 void cluster_violate(struct cluster *cluster, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool cluster_is_violated(const struct cluster *cluster);
 void cluster_count(struct cluster *cluster, enum cluster_event event);
+/* A group's configuration names the members, each in its role, and is committed. */
+bool cluster_is_reconciled(const struct membership *membership, const struct hosted_group *group);
 
 /* ---- nodes ---- */
 void cluster_node_kill(struct cluster_node *node);      /* and starts it again after a while */
 void cluster_node_power_off(struct cluster_node *node); /* the same */
+void cluster_node_cut_down(struct cluster_node *node);  /* the same, where the power may go (cluster_relaxed.c) */
 void cluster_node_bury(struct cluster_node *node);      /* after its host was stopped */
 void cluster_node_start(struct cluster_node *node);
+
+/* ---- relaxed sync policies ---- */
+void cluster_relaxed_prepare(struct cluster_node *node, struct hf_log_options *log); /* before a start */
+void cluster_relaxed_started(struct cluster_node *node);
+void cluster_relaxed_start_failed(struct cluster_node *node);
+void cluster_relaxed_stops(struct cluster_node *node, bool has_power); /* before its node is closed */
+void cluster_relaxed_wiped(struct cluster_node *node);
+void cluster_relaxed_look(struct cluster *cluster); /* after every event */
+bool cluster_relaxed_is_whole(const struct cluster_node *node);
+/* The node may lose its power now, or will by a plan: a majority of voters is whole without it. */
+bool cluster_relaxed_may_forget(const struct cluster_node *node);
+bool cluster_relaxed_may_kill(const struct cluster_node *node); /* its process */
+bool cluster_relaxed_may_change_members(const struct cluster *cluster);
 
 /* ---- members ---- */
 /* A running node that knows most about the members; NULL: none. */
