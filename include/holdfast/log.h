@@ -496,7 +496,7 @@ HF_API uint64_t hf_log_stage_bound_ns(unsigned bound);
 struct hf_log_damage {
     uint64_t group; /* 0: unknown, the record's header itself is unreadable: every group may be concerned */
     uint64_t index;
-    uint64_t term;
+    uint64_t term;   /* 0: unknown */
     uint64_t commit; /* the group's last persisted commit index */
     uint64_t segment;
     uint64_t offset;

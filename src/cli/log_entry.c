@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buffer.h"
 
@@ -51,23 +52,52 @@ void log_entry_print_json(uint64_t group, const struct hf_entry *entry)
                                   "size", (json_int_t)entry->payload.size, "payload", text));
 }
 
+/* The library has no numbers above 2^63-1. No line of the log has numbers below 0: such a one was above. */
+static void log_entry_put_unsigned(const char *text)
+{
+    bool in_string = false;
+    char before = ' ';
+    for (const char *at = text; *at != '\0'; at++) {
+        if (in_string && *at == '\\') {
+            putchar(*at++);
+        } else if (*at == '"') {
+            in_string = !in_string;
+        } else if (!in_string && *at == '-' && strchr(":,[", before) != NULL) {
+            char *end = NULL;
+            printf("%" PRIu64, (uint64_t)strtoll(at, &end, 10));
+            at = end;
+        }
+        before = *at;
+        putchar(before);
+    }
+    putchar('\n');
+}
+
 void log_entry_json_line(json_t *json)
 {
     char *text = json_dumps(json, JSON_COMPACT);
-    puts(text);
+    log_entry_put_unsigned(text);
     free(text);
     json_decref(json);
 }
 
-static int log_entry_visit_nothing(void *arg, const char *name, bool is_directory)
+static int log_entry_visit(void *arg, const char *name, bool is_directory)
 {
+    bool *found = arg;
+    *found = *found || (is_directory && strcmp(name, "log") == 0);
     return 0;
 }
 
+/* A log/ that is there and closed to us is the log all the same: who opens it hears why he cannot. */
 char *log_entry_folder(struct io *io, const char *directory)
 {
     char *inside = text_format("%s/log", directory);
-    if (directory_list(io, inside, log_entry_visit_nothing, NULL) == 0) {
+    bool found = false;
+    bool ignored = false;
+    if (directory_list(io, directory, log_entry_visit, &found) != 0) {
+        found = directory_list(io, inside, log_entry_visit, &ignored) == 0;
+    }
+    if (found) {
         return inside;
     }
     free(inside);

@@ -49,6 +49,15 @@ int log_selection_open(const struct log_selection *selection, struct hf_log **ou
             break;
         }
     }
+    struct hf_log_stat stat = {0};
+    if (rc == 0) {
+        hf_log_stat(*out, &stat);
+        if (stat.segments == 0) { /* a missing folder is an empty log to the library */
+            hf_log_close(*out);
+            *out = NULL;
+            rc = error_raise(HF_ENOTFOUND, "there is no log in %s", directory);
+        }
+    }
     free(directory);
     io_close(io);
     return rc;
@@ -84,7 +93,24 @@ void log_selection_range(const struct log_selection *selection, const struct hf_
     *high = *high > *low ? *high : *low;
 }
 
+const char *log_selection_next(int rc)
+{
+    switch (rc) {
+    case HF_ENOTFOUND:
+        return "name a node's data directory, or the log folder in it; holdfast log stat DIR lists its groups";
+    case HF_EUNAVAILABLE:
+    case HF_ECOMPACTED:
+        return "holdfast log stat DIR shows which entries each group holds";
+    case HF_ECORRUPT:
+        return "holdfast log verify names every damaged place; nothing was changed";
+    case HF_EVERSION:
+        return "a newer holdfast wrote it: use that one; nothing was changed";
+    default:
+        return "nothing was changed; the log needs a folder and files that this user may read";
+    }
+}
+
 int log_selection_fail(int rc)
 {
-    return verb_fail(rc, "holdfast log verify names every damaged place; nothing was changed");
+    return verb_fail(rc, log_selection_next(rc));
 }

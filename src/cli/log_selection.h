@@ -31,6 +31,7 @@ enum { LOG_SELECTION_GROUP = 'g', LOG_SELECTION_FROM = 0x100, LOG_SELECTION_TO }
 /* Takes the directory and these options; ARGP_ERR_UNKNOWN for others. */
 error_t log_selection_parse(struct log_selection *selection, int key, char *text, struct argp_state *state);
 
+/* HF_ENOTFOUND: there is no log. Otherwise as hf_log_open. */
 int log_selection_open(const struct log_selection *selection, struct hf_log **out);
 /* HF_ENOTFOUND: the group that was asked for is not there. */
 int log_selection_check(const struct log_selection *selection, struct hf_log *log);
@@ -39,6 +40,8 @@ bool log_selection_next_group(const struct log_selection *selection, struct hf_l
 /* The range [low, high) of what was asked for that the group has; nothing: low = high. */
 void log_selection_range(const struct log_selection *selection, const struct hf_log_group_state *state, uint64_t *low,
                          uint64_t *high);
+/* The next step that fits a log that could not be read. */
+const char *log_selection_next(int rc);
 /* verb_fail with the next step that fits a log that could not be read. */
 int log_selection_fail(int rc);
 

@@ -1,9 +1,11 @@
 #include "cli/verb.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 
@@ -166,6 +168,24 @@ static int verb_words(const struct verb *verb, int argc, char **argv)
     return argc >= 3 && strcmp(argv[2], space + 1) == 0 ? 2 : 0;
 }
 
+/* Whoever read standard output has had enough, as head(1); or there never was one. */
+static bool verb_reader_is_gone(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&output, 1, 0) == 1 && (output.revents & (POLLERR | POLLNVAL)) != 0;
+}
+
+/* A digest or a list that is not all there must not look like one that is. */
+static int verb_check_output(int status)
+{
+    bool is_short = fflush(stdout) != 0 || ferror(stdout) != 0;
+    if (status != VERB_EXIT_OK || !is_short || verb_reader_is_gone()) {
+        return status;
+    }
+    fprintf(stderr, "error: standard output cannot be written\n  next: what was printed is not all; see its disk\n");
+    return VERB_EXIT_FAILED;
+}
+
 static int verb_run(const struct verb *verb, int words, int argc, char **argv)
 {
     static char name[96];
@@ -179,7 +199,7 @@ static int verb_run(const struct verb *verb, int words, int argc, char **argv)
         fprintf(stderr, "error: %s\n", strerror(result));
         return VERB_EXIT_USAGE;
     }
-    return verb->run(&common);
+    return verb_check_output(verb->run(&common));
 }
 
 /* "list, verify, …": what may follow the first word of verbs of two words. Empty when no verb begins with it. */

@@ -113,10 +113,10 @@ static void damage_print(const struct verb_common *common, const struct hf_log_d
     fprintf(stderr, "error: %s in log segment %016" PRIx64 ".log at offset %" PRIu64 "\n", damage->reason,
             damage->segment, damage->offset);
     if (damage->group != 0) {
-        fprintf(stderr,
-                "  group %" PRIu64 ", index %" PRIu64 ", term %" PRIu64 "; committed is %" PRIu64
-                ", so this entry %s\n",
-                damage->group, damage->index, damage->term, damage->commit,
+        char term[32];
+        snprintf(term, sizeof(term), damage->term != 0 ? "%" PRIu64 : "unknown", damage->term);
+        fprintf(stderr, "  group %" PRIu64 ", index %" PRIu64 ", term %s; committed is %" PRIu64 ", so this entry %s\n",
+                damage->group, damage->index, term, damage->commit,
                 damage->index <= damage->commit ? "IS committed" : "may or may not be committed");
     } else {
         fprintf(stderr, "  the record's header is unreadable, so the group is unknown\n");
@@ -196,8 +196,7 @@ static int log_run(const struct verb_common *common, bool prints_records)
     io_close(io);
     free(directory);
     if (rc != 0) {
-        return verb_fail(rc, rc == HF_ENOTFOUND ? "name a node's data directory, or the log folder in it"
-                                                : "holdfast log verify names every damaged place; nothing was changed");
+        return log_selection_fail(rc);
     }
     if (!prints_records || common->json) {
         summary_print(common, &summary);

@@ -10,6 +10,8 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "cli/log_entry.h"
+#include "cli/log_selection.h"
 #include "cli/progress.h"
 #include "cli/quantity.h"
 #include "cli/remote.h"
@@ -88,6 +90,7 @@ struct repair_tally {
     uint64_t missing;  /* entries */
     uint64_t hopeless; /* groups that entries do not heal */
     uint64_t repaired;
+    size_t places; /* that are damaged, whether or not anything is missing */
 };
 
 static void repair_show_range(const struct verb_common *common, const struct hf_log_group_state *state, uint64_t group,
@@ -219,11 +222,6 @@ static int repair_groups(const struct verb_common *common, struct hf_log *log, s
     return rc;
 }
 
-static int repair_nothing(void *arg, const char *name, bool is_directory)
-{
-    return 0;
-}
-
 static int repair_stop(void *arg, const struct log_walk_record *record)
 {
     return HF_ECANCELLED; /* one record is enough */
@@ -238,17 +236,6 @@ static int repair_check_there(struct io *io, const char *directory)
     return rc == HF_ECANCELLED ? 0 : rc;
 }
 
-/* A data directory holds its log in log/; both are accepted. */
-static char *repair_log_directory(struct io *io, const char *directory)
-{
-    char *inside = text_format("%s/log", directory);
-    if (directory_list(io, inside, repair_nothing, NULL) == 0) {
-        return inside;
-    }
-    free(inside);
-    return text_copy(directory);
-}
-
 static void repair_show_end(const struct verb_common *common, const struct repair_tally *tally)
 {
     uint64_t left = tally->missing - tally->repaired;
@@ -259,7 +246,7 @@ static void repair_show_end(const struct verb_common *common, const struct repai
         return;
     }
     if (!common->quiet && tally->groups == 0) {
-        printf("nothing is missing\n");
+        printf("nothing is missing%s\n", tally->places > 0 ? ": what is damaged holds nothing that a group needs" : "");
     } else if (!common->quiet) {
         printf("%" PRIu64 " damaged groups: %" PRIu64 " entries repaired, %" PRIu64 " missing\n", tally->groups,
                tally->repaired, left);
@@ -284,9 +271,13 @@ static int repair_directory(const struct verb_common *common)
     options.scan_all_on_open = true; /* index files would hide what nobody has read yet */
     int rc = io_open_kernel(IO_BACKEND_THREADS, &io);
     if (rc == 0) {
-        directory = repair_log_directory(io, repair.directory);
+        directory = log_entry_folder(io, repair.directory);
         rc = repair_check_there(io, directory);
         rc = rc == 0 ? log_open(io, directory, &options, &log) : rc;
+    }
+    struct hf_log_damage damage;
+    for (size_t position = 0; rc == 0 && hf_log_damage_next(log, &position, &damage) == 0;) {
+        tally.places++;
     }
     for (uint64_t group = 0; rc == 0 && (group = repair_next_group(log, group)) != 0;) {
         repair_plan_group(common, log, group, &tally);
@@ -300,7 +291,8 @@ static int repair_directory(const struct verb_common *common)
     free(directory);
     if (rc != 0) {
         return verb_fail(rc, rc == HF_EBUSY ? "a running node repairs itself: holdfast log repair --address HOST:PORT"
-                                            : "nothing was cut off; what was repaired before stays repaired");
+                             : tally.groups == 0 ? log_selection_next(rc)
+                                                 : "nothing was cut off; what was repaired before stays repaired");
     }
     return tally.missing > tally.repaired || tally.hopeless > 0 ? VERB_EXIT_CORRUPTION : VERB_EXIT_OK;
 }
