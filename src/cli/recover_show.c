@@ -51,6 +51,9 @@ static void recover_show_copy(const struct recover_survey *survey, uint32_t sour
     if (copy->snapshot_index > 0) {
         printf(", snapshot at %" PRIu64, copy->snapshot_index);
     }
+    if (copy->snapshots_damaged > 0) {
+        printf(", %" PRIu32 " newer DAMAGED", copy->snapshots_damaged);
+    }
     printf("%s%s\n", copy->is_there && !copy->is_good ? "; NOT GOOD: " : "", copy->reason);
 }
 
@@ -105,12 +108,12 @@ void recover_show_text(const struct recover_survey *survey)
 static json_t *recover_show_copy_json(const struct recover_survey *survey, uint32_t source,
                                       const struct survivor_copy *copy)
 {
-    json_t *json =
-        json_pack("{s:I, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "node",
-                  (json_int_t)survey->sources[source]->node_id, "is_there", copy->is_there, "is_good", copy->is_good,
-                  "first", (json_int_t)copy->first_index, "last", (json_int_t)copy->last_index, "last_term",
-                  (json_int_t)copy->last_term, "term", (json_int_t)copy->term, "commit", (json_int_t)copy->commit,
-                  "missing", (json_int_t)copy->missing, "snapshot", (json_int_t)copy->snapshot_index);
+    json_t *json = json_pack(
+        "{s:I, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "node", (json_int_t)survey->sources[source]->node_id,
+        "is_there", copy->is_there, "is_good", copy->is_good, "first", (json_int_t)copy->first_index, "last",
+        (json_int_t)copy->last_index, "last_term", (json_int_t)copy->last_term, "term", (json_int_t)copy->term,
+        "commit", (json_int_t)copy->commit, "missing", (json_int_t)copy->missing, "snapshot",
+        (json_int_t)copy->snapshot_index, "snapshots_damaged", (int)copy->snapshots_damaged);
     if (!copy->is_good) {
         json_object_set_new(json, "reason", json_string(copy->reason));
     }

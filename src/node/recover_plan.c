@@ -107,7 +107,7 @@ static bool recover_plan_finds_loss(const struct recover_candidate *candidates, 
     const struct survivor_copy *taken = candidates[out->candidate].copy;
     for (uint32_t i = 0; i < count; i++) {
         const struct survivor_copy *copy = candidates[i].copy;
-        if (!copy->is_there || i == out->candidate) {
+        if (!copy->is_there) {
             continue;
         }
         if (copy->commit > taken->last_index) {

@@ -171,6 +171,22 @@ static int survivor_take_snapshot(const struct hf_snapshot_manifest *manifest, s
     return replica_configuration_decode(configuration, copy->latest.members, &copy->latest.count);
 }
 
+/* What was passed by on the way to the one that is taken. One behind the end of the log, which a power loss under a
+ * relaxed sync policy makes, cannot be used, damaged or not: but what it covers had been committed. */
+static void survivor_pass_by(const struct survivor *survivor, const struct hf_log_group_state *state,
+                             const struct hf_snapshot_info *passed, struct survivor_copy *copy)
+{
+    struct hf_snapshot_info info;
+    uint64_t index = passed->manifest.index;
+    if (!survivor_is_own(passed, state) || hf_snapshot_find(survivor->store, passed->manifest.id, &info) != 0) {
+        return;
+    }
+    copy->snapshots_damaged += info.damaged;
+    if (index > state->last_index && index > copy->commit) {
+        copy->commit = index;
+    }
+}
+
 /* The newest good one; without any the log must be whole. */
 static bool survivor_find_snapshot(const struct survivor *survivor, const struct hf_log_group_state *state,
                                    uint64_t incarnation, struct survivor_copy *copy)
@@ -182,6 +198,9 @@ static bool survivor_find_snapshot(const struct survivor *survivor, const struct
     for (size_t i = 0; rc == 0 && i < count && !is_found; i++) {
         is_found = survivor_snapshot_fits(survivor, state, &list[i], incarnation) &&
                    survivor_take_snapshot(&list[i].manifest, copy) == 0;
+        if (!is_found) {
+            survivor_pass_by(survivor, state, &list[i], copy);
+        }
     }
     hf_snapshot_list_free(list);
     if (is_found || state->first_index == 1) {

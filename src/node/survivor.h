@@ -45,10 +45,11 @@ struct survivor_copy {
     uint64_t last_index;
     uint64_t last_term;      /* of the last entry */
     uint64_t term;           /* of the hard state */
-    uint64_t commit;         /* known to be committed, as the hard state says */
+    uint64_t commit;         /* known to be committed, as the hard state says, or a snapshot behind the log's end */
     uint64_t missing;        /* entries that damage took, as far as they are known */
     uint64_t snapshot_index; /* of the snapshot that it begins with; 0: none is needed */
     struct hf_snapshot_id snapshot_id;
+    uint32_t snapshots_damaged;     /* newer ones than that, which the log stands in for if the copy is good */
     uint64_t snapshot_bytes;        /* application bytes */
     uint64_t log_bytes;             /* payload of the log's entries */
     struct survivor_members latest; /* the configuration at the end, committed or not */

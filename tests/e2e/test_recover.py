@@ -197,6 +197,38 @@ class RecoverTest(cluster.TestCase):
         self.assertTrue(0 < len(kept) < len(held))
         self.assertTrue(all(held[key] == value for key, value in kept.items()))
 
+    def test_P2_a_damaged_snapshot_is_told_of_and_one_behind_the_end_of_the_log_is_known_to_be_lost(self):
+        self.init(nodes=1)
+        old, earlier = self.at / 'old1', self.at / 'earlier'
+
+        def snapshots():
+            return sorted((old / 'snapshots').glob('0000000000000002-*.snap'), reverse=True)
+        for turn in range(3):
+            node = self.serve(old, '--set', 'snapshot.at_stop=0s')
+            self.wait_writable(self.address(1))
+            cluster.read(self.address(1), 'RAFT.SNAPSHOT')
+            self.wait_writable(self.address(1))
+            node.stop()
+            if turn == 1:
+                shutil.copytree(old, earlier)
+        newest = snapshots()[0]
+        index = int(newest.name.split('-')[1], 16)
+        data = bytearray(newest.read_bytes())
+        data[len(data) // 2] ^= 1
+        newest.write_bytes(data)
+        # The log reaches back to the one before.
+        said = json.loads(self.recover(old, '--json').stdout)
+        copy = said['groups'][0]['copies'][0]
+        self.assertEqual((copy['is_good'], copy['snapshots_damaged'], copy['snapshot'] < index <= copy['last']),
+                         (True, 1, True))
+        self.assertIn('1 newer DAMAGED', self.recover(old).stdout)
+        # The log of before that: it ends in front of the snapshot.
+        shutil.copy(newest, earlier / 'snapshots')
+        refused = self.recover(earlier, code=1)
+        self.assertIn('group 2: REFUSED', refused.stdout)
+        self.assertIn(f'index {index} is committed', refused.stdout)
+        self.recover(earlier, '--accept-loss', 2)
+
     def test_directories_that_do_not_belong_together_are_refused(self):
         self.init()
         shutil.copytree(self.at / 'old1', self.at / 'copy')

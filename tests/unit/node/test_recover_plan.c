@@ -132,8 +132,9 @@ static void known_losses_are_refused_until_they_are_accepted(void **state)
 {
     static const struct row known[COPIES_MAX] = {{1, 5, 90, 80}, {2, 4, 100, 95}};
     static const struct row damaged[COPIES_MAX] = {{1, 5, 90, 80}, {2, 5, 100, 80, .is_damaged = true}};
-    const struct row *const tables[] = {known, damaged};
-    for (size_t i = 0; i < 2; i++) {
+    static const struct row own[COPIES_MAX] = {{1, 5, 90, 95}, {2, 4, 80, 70}}; /* what its snapshot says */
+    const struct row *const tables[] = {known, damaged, own};
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
         struct recover_choice choice = choose(tables[i], 3, none);
         assert_true(choice.result == HF_EUNSAFE && choice.candidate == 0 && choice.problem[0] != '\0');
         assert_false(choice.is_complete);
