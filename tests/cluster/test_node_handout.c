@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/mutation.h"
 #include "base/trace.h"
 #include "cluster/cluster_scene.h"
 #include "node/handout.h"
@@ -256,6 +257,11 @@ int main(void)
         cmocka_unit_test(a_snapshot_stays_while_it_is_read_and_goes_when_it_is_not),
         cmocka_unit_test(a_node_that_closes_answers_who_waits),
     };
+#ifdef HF_MUTATIONS
+    if (getenv("HOLDFAST_MUTATION") != NULL && mutation_enable(getenv("HOLDFAST_MUTATION")) != 0) {
+        return 2;
+    }
+#endif
     trace_set_sink(drop_line, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
