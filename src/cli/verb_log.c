@@ -169,9 +169,10 @@ static void summary_print(const struct verb_common *common, const struct log_wal
                    summary->healed);
         }
         if (summary->torn_bytes > 0) {
-            printf("%" PRIu64
-                   " bytes at the end are torn: they were never acknowledged and are dropped when it opens\n",
-                   summary->torn_bytes);
+            printf(
+                "%" PRIu64
+                " bytes at the end are torn: they were never acknowledged as durable, and are dropped when it opens\n",
+                summary->torn_bytes);
         }
     }
 }
@@ -234,7 +235,8 @@ const struct verb verb_log_verify = {
     .name = "log verify",
     .arguments = "DIR",
     .summary = "Check every byte of a log, also while a server runs",
-    .details = "Tells a torn tail, which was never acknowledged, from damage. Changes nothing. Exit code 4 when damage "
+    .details = "Tells a torn tail, which was never acknowledged as durable, from damage. Changes nothing. Exit code 4 "
+               "when damage "
                "was found.",
     .options = log_options,
     .parse = log_parse,

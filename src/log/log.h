@@ -50,7 +50,7 @@ struct log_walk_summary {
     uint64_t frames;
     uint64_t records;
     uint64_t bytes;
-    uint64_t torn_bytes; /* dropped at the end: never acknowledged */
+    uint64_t torn_bytes; /* dropped at the end: never acknowledged as durable */
     uint64_t damaged;
     uint64_t healed; /* damaged places whose content was written again since: not among `damaged` */
 };

@@ -647,8 +647,8 @@ int log_recovery_run(struct hf_log *log)
     log->lost_unknown = recovery.apply.holes > 0;
     log->torn_bytes = recovery.scan.torn_bytes;
     log->recovery_ns = io_monotonic_ns(log->io) - begun_ns;
-    if (log->torn_bytes > 0) {
-        TRACE(TRACE_INFO, "log", "dropped %" PRIu64 " torn bytes at the end: none of them was acknowledged",
+    if (log->torn_bytes > 0 && !log->options.read_only) {
+        TRACE(TRACE_INFO, "log", "dropped %" PRIu64 " torn bytes at the end: none of them was acknowledged as durable",
               log->torn_bytes);
     }
 done:
