@@ -180,6 +180,13 @@ struct hf_log_options {
 
 HF_API void hf_log_options_init(struct hf_log_options *options);
 
+enum hf_log_trace_level { HF_LOG_TRACE_DEBUG = 0, HF_LOG_TRACE_INFO, HF_LOG_TRACE_WARN, HF_LOG_TRACE_ERROR };
+/* Lines for operators, from the level on (information, unless this says otherwise), go to `sink`, or to standard error
+ * (NULL). Of the whole process; before the first log is opened. The sink is called by any thread, and must not call the
+ * log. */
+HF_API void hf_log_trace(enum hf_log_trace_level level, void (*sink)(void *arg, int level, const char *line),
+                         void *arg);
+
 /* Opens or creates the log in a directory (or in memory: options->backend). A relative path is looked up from where the
  * process is now: it may go elsewhere while the log is open. Recovers: reads the tail past the page cache, rewrites
  * what was never declared durable into a new segment and syncs it before reporting it. On HF_ECORRUPT for the whole log

@@ -195,6 +195,38 @@ static void turns_beside_a_thread_of_the_logs_own_do_nothing(void **unused)
     fixture_tear_down(&fixture);
 }
 
+/* ---- lines for operators ---- */
+
+static void note_line(void *arg, int level, const char *line)
+{
+    char *text = arg;
+    assert_int_equal(level, HF_LOG_TRACE_ERROR);
+    snprintf(text, 100, "%s", line);
+}
+
+static void close_inside(void *arg, int result)
+{
+    (void)result;
+    struct fixture *fixture = arg;
+    assert_int_equal(hf_log_close(fixture->log), HF_EUNSUPPORTED);
+}
+
+static void lines_go_where_the_program_wants_them(void **unused)
+{
+    (void)unused;
+    char text[100] = "";
+    struct fixture fixture;
+    hf_log_trace(HF_LOG_TRACE_ERROR, note_line, text);
+    fixture_set_up(&fixture);
+    fixture.options.driver = HF_LOG_DRIVE_CALLER;
+    fixture_open(&fixture);
+    assert_int_equal(hf_log_append(fixture.log, fixture.batch, close_inside, &fixture), 0);
+    hf_log_turn(fixture.log);
+    hf_log_trace(HF_LOG_TRACE_INFO, NULL, NULL);
+    assert_non_null(strstr(text, "the log stays open"));
+    fixture_tear_down(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +236,7 @@ int main(void)
         cmocka_unit_test(a_group_is_not_created_under_another_incarnation),
         cmocka_unit_test(entries_consume_what_was_reserved_in_both_backends),
         cmocka_unit_test(turns_beside_a_thread_of_the_logs_own_do_nothing),
+        cmocka_unit_test(lines_go_where_the_program_wants_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
