@@ -10,7 +10,8 @@
 #define CHECKSUM_CHUNK_SIZE_MAX (1u << 30)
 /* Up to here one instruction per word is faster than a call into ISA-L, which pays off over long runs. */
 #define CHECKSUM_SMALL_SIZE_MAX 192u
-/* A copy takes so much at a time: two vectors that every processor with the instruction has. */
+/* So much goes in one round of the loops; a copy takes it by two vectors, which every processor with the instruction
+ * has. */
 #define CHECKSUM_STRIDE 32u
 /* Longer copies go piece by piece, so that a piece is still in the cache when it is copied. */
 #define CHECKSUM_COPY_SIZE_MAX (16u << 10)
@@ -24,6 +25,14 @@
 static bool checksum_has_instruction(void)
 {
     return __builtin_cpu_supports("sse4.2");
+}
+
+__attribute__((target("sse4.2"))) static uint64_t checksum_stride(uint64_t state, const uint8_t *data)
+{
+    state = _mm_crc32_u64(state, bytes_get_u64(data));
+    state = _mm_crc32_u64(state, bytes_get_u64(data + 8));
+    state = _mm_crc32_u64(state, bytes_get_u64(data + 16));
+    return _mm_crc32_u64(state, bytes_get_u64(data + 24));
 }
 
 /* Up to the next word boundary of `data` first: a word that was stored whole a moment ago is then loaded whole, which
@@ -43,6 +52,9 @@ __attribute__((target("sse4.2"))) static uint32_t checksum_small(uint32_t crc, c
         size -= sizeof(half);
     }
     uint64_t wide = state;
+    for (; size >= CHECKSUM_STRIDE; size -= CHECKSUM_STRIDE, data += CHECKSUM_STRIDE) {
+        wide = checksum_stride(wide, data);
+    }
     for (; size >= 8; size -= 8, data += 8) {
         uint64_t word = 0;
         memcpy(&word, data, sizeof(word));
@@ -61,10 +73,7 @@ __attribute__((target("sse4.2"))) static uint32_t checksum_small_copy(uint32_t c
 {
     uint64_t wide = (uint32_t)~crc;
     for (; size >= CHECKSUM_STRIDE; size -= CHECKSUM_STRIDE, source += CHECKSUM_STRIDE, target += CHECKSUM_STRIDE) {
-        wide = _mm_crc32_u64(wide, bytes_get_u64(source));
-        wide = _mm_crc32_u64(wide, bytes_get_u64(source + 8));
-        wide = _mm_crc32_u64(wide, bytes_get_u64(source + 16));
-        wide = _mm_crc32_u64(wide, bytes_get_u64(source + 24));
+        wide = checksum_stride(wide, source);
         memcpy(target, source, CHECKSUM_STRIDE);
     }
     for (; size >= 8; size -= 8, source += 8, target += 8) {
