@@ -5,6 +5,7 @@ JOBS ?= $(shell nproc)
 SEED ?= 1
 FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
+STAGE = sh scripts/stage.sh
 CTEST = ctest --output-on-failure --no-tests=error
 # Some tests wait more than they compute, those end to end most of all: so many at once keep every core busy.
 CTEST_JOBS = -j $$(($(JOBS) + 1))
@@ -20,11 +21,11 @@ NO_RANDOM_LAYOUT = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 # One target after the other, also with make -j: configuring needs what setup installs, and two kinds of test at once
 # would disturb each other. Ninja and ctest do things at the same time by themselves.
 .NOTPARALLEL:
-.PHONY: build setup dev test test-release test-sanitizers test-threads test-asserts test-real nightly mutants sim tidy format fuzz \
+.PHONY: build setup dev test test-begin test-release test-sanitizers test-threads test-asserts test-real nightly mutants sim tidy format fuzz \
         coverage bench bench-log bench-snapshot bench-snapshot-large install help clean
 
 build: setup build/release/build.ninja ## build build/release/holdfast
-	@ninja -C build/release
+	@$(STAGE) release-build ninja -C build/release
 
 setup: ## install every package that is missing (Debian 12 and 13; idempotent)
 	@sh scripts/setup.sh
@@ -51,31 +52,36 @@ build/fuzz/build.ninja:
 	@$(CONFIGURE) -B build/fuzz -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo -DHF_FUZZ=ON \
 		-DHF_SANITIZE=address,undefined >/dev/null
 
-test: test-release test-sanitizers test-threads test-asserts mutants ## every test, in every build that has something to show
+test: test-begin test-release test-sanitizers test-threads test-asserts mutants ## every test, in every build that has something to show
 	@/usr/bin/python3 scripts/check_ids.py
+	@$(STAGE) end
+
+test-begin:
+	@$(STAGE) begin
 
 test-release: build ## unit, contract, property, crash, golden, fuzz replay, cluster simulation, real files, end to end
-	@$(CTEST) $(CTEST_JOBS) --test-dir build/release -LE e2e
-	@$(CTEST) $(CTEST_JOBS_WAITING) --test-dir build/release -L e2e
+	@$(STAGE) release-run $(CTEST) $(CTEST_JOBS) --test-dir build/release -LE e2e
+	@$(STAGE) release-e2e $(CTEST) $(CTEST_JOBS_WAITING) --test-dir build/release -L e2e
 
 test-sanitizers: setup build/sanitizers/build.ninja ## all but real files and end to end under the address and undefined-behaviour sanitizers
-	@ninja -C build/sanitizers $(foreach kind,$(KINDS),tests_$(kind))
-	@HOLDFAST_TEST_SCALE=small $(CTEST) $(CTEST_JOBS) --test-dir build/sanitizers -LE 'e2e|real'
+	@$(STAGE) sanitizers-build ninja -C build/sanitizers $(foreach kind,$(KINDS),tests_$(kind))
+	@HOLDFAST_TEST_SCALE=small $(STAGE) sanitizers-run $(CTEST) $(CTEST_JOBS) --test-dir build/sanitizers -LE 'e2e|real'
 
 # The simulator has no threads: what runs only in it shows nothing here. Snapshots in the life of a node therefore run in
 # the real program, slowly: elections take longer.
 test-threads: setup build/threads/build.ninja ## io, log, net, node, snapshot and transfers under the thread sanitizer
-	@ninja -C build/threads tests_io tests_log tests_net tests_node tests_snapshot tests_contract holdfast
-	@HOLDFAST_TEST_SCALE=small $(NO_RANDOM_LAYOUT) $(CTEST) $(CTEST_JOBS) --test-dir build/threads -L 'io|log|net|node|snapshot|contract' \
+	@$(STAGE) threads-build ninja -C build/threads tests_io tests_log tests_net tests_node tests_snapshot tests_contract holdfast
+	@HOLDFAST_TEST_SCALE=small $(STAGE) threads-run $(NO_RANDOM_LAYOUT) $(CTEST) $(CTEST_JOBS) --test-dir build/threads \
+		-L 'io|log|net|node|snapshot|contract' \
 		-E 'test_log_items|test_sim_contract|test_session'
 	@printf '%s\n' 'test_transfer.py TransferTest' \
 		'test_snapshot.py SnapshotTest.test_each_side_is_killed_in_the_middle_of_an_install' | \
 		HOLDFAST_RAFT_ELECTION_TIMEOUT=5s HOLDFAST_TEST_BINARY=$(CURDIR)/build/threads/holdfast \
-		xargs -P 2 -I TEST sh -c '$(NO_RANDOM_LAYOUT) /usr/bin/python3 tests/e2e/TEST'
+		$(STAGE) threads-e2e xargs -P 2 -I TEST sh -c '$(NO_RANDOM_LAYOUT) /usr/bin/python3 tests/e2e/TEST'
 
 test-asserts: setup build/asserts/build.ninja ## the cluster simulation on libraft with its assertions on
-	@ninja -C build/asserts tests_cluster tests_replica
-	@HOLDFAST_TEST_SCALE=small $(CTEST) $(CTEST_JOBS) --test-dir build/asserts -L 'cluster|replica'
+	@$(STAGE) asserts-build ninja -C build/asserts tests_cluster tests_replica
+	@HOLDFAST_TEST_SCALE=small $(STAGE) asserts-run $(CTEST) $(CTEST_JOBS) --test-dir build/asserts -L 'cluster|replica'
 
 # What needs root, a loop device or FUSE is skipped where it is not to be had, and says so.
 test-real: build ## the log on real files and devices for many minutes: injected errors, full devices, kill -9, power cuts
@@ -89,8 +95,8 @@ nightly: build ## long runs: a million operations against the log's model, 10 Gi
 	@$(MAKE) --no-print-directory test-real
 
 mutants: setup build/mutants/build.ninja ## planted bugs: each must be found by its named test
-	@ninja -C build/mutants $$(/usr/bin/python3 scripts/mutants.py --programs)
-	@/usr/bin/python3 scripts/mutants.py build/mutants --jobs $(JOBS)
+	@$(STAGE) mutants-build ninja -C build/mutants $$(/usr/bin/python3 scripts/mutants.py --programs)
+	@$(STAGE) mutants-run /usr/bin/python3 scripts/mutants.py build/mutants --jobs $(JOBS)
 
 sim: build ## replay one simulated cluster run with a readable trace: make sim SEED=n
 	@build/release/sim --seed $(SEED) --trace
