@@ -116,10 +116,10 @@ int log_options_set(struct hf_log_options *options, const struct hf_log_options 
 int log_options_check(const struct hf_log_options *given)
 {
     struct hf_log_options options;
-    int rc = log_options_set(&options, given);
-    if (rc == 0) {
-        rc = log_options_check_one("segment_size_bytes", options.segment_size_bytes, LOG_SEGMENT_SIZE_MIN,
-                                   LOG_SEGMENT_SIZE_MAX);
+    uint64_t asked = given != NULL ? given->segment_size_bytes : 0;
+    int rc = 0;
+    if (asked != 0) { /* first, since log_options_set has the simulator's limits */
+        rc = log_options_check_one("segment_size_bytes", asked, LOG_SEGMENT_SIZE_MIN, LOG_SEGMENT_SIZE_MAX);
     }
-    return rc;
+    return rc == 0 ? log_options_set(&options, given) : rc;
 }

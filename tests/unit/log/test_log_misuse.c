@@ -227,6 +227,18 @@ static void lines_go_where_the_program_wants_them(void **unused)
     fixture_tear_down(&fixture);
 }
 
+static void a_segment_size_out_of_range_is_refused_with_the_range_of_the_header(void **unused)
+{
+    (void)unused;
+    static const uint64_t sizes[] = {4096, (1u << 20) - 1, (UINT64_C(4) << 30) + 1};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct hf_log_options options = {.segment_size_bytes = sizes[i], .backend = HF_LOG_MEMORY};
+        struct hf_log *log = NULL;
+        assert_int_equal(hf_log_open(NULL, &options, &log), HF_EINVALID);
+        assert_non_null(strstr(hf_error_text(), "1048576 … 4294967296"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +248,7 @@ int main(void)
         cmocka_unit_test(a_group_is_not_created_under_another_incarnation),
         cmocka_unit_test(entries_consume_what_was_reserved_in_both_backends),
         cmocka_unit_test(turns_beside_a_thread_of_the_logs_own_do_nothing),
+        cmocka_unit_test(a_segment_size_out_of_range_is_refused_with_the_range_of_the_header),
         cmocka_unit_test(lines_go_where_the_program_wants_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
