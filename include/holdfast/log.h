@@ -239,8 +239,9 @@ typedef void hf_log_done(void *arg, int result);
 
 /* Applies the batch to the readable state and queues it for the device. On an error nothing at all changed and the
  * batch is untouched: HF_ECONFLICT (gap, decreasing term), HF_ECOMPACTED, HF_EBUSY (queue full), HF_ENOSPACE,
- * HF_ETOOBIG, HF_EPOISONED, HF_ECLOSED. The batch may be cleared and reused at once. An empty batch is a barrier.
- * done may be NULL. */
+ * HF_ETOOBIG, HF_EPOISONED, HF_ECLOSED, HF_EUNSUPPORTED (read only). HF_ENOSPACE also while the process may open no
+ * file for the next segment. The batch may be cleared and reused at once. An empty batch is a barrier. done may be
+ * NULL. */
 HF_API int hf_log_append(struct hf_log *log, const struct hf_log_batch *batch, hf_log_done *done, void *arg);
 /* The same, and waits. With HF_LOG_DRIVE_CALLER only the driver may wait, here and in what else says so, and drives the
  * turns itself. */

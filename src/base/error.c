@@ -8,6 +8,7 @@
 
 /* The terminating zero is counted in, so that a char[ERROR_TEXT_SIZE_MAX] always takes a whole text. */
 static _Thread_local char error_thread_text[ERROR_TEXT_SIZE_MAX];
+static _Thread_local int error_thread_errno; /* of the error that was raised last; 0: it has none */
 
 /* A text that did not fit says so, and is not cut inside a UTF-8 character. */
 static void error_mark_cut(char text[ERROR_TEXT_SIZE_MAX])
@@ -51,6 +52,7 @@ int error_raise(int code, const char *format, ...)
     error_format(text, format, args);
     va_end(args);
     error_set_joined(text, "");
+    error_thread_errno = 0;
     return code;
 }
 
@@ -95,7 +97,13 @@ int error_from_errno(int error_number, const char *format, ...)
     /* The GNU variant: it returns the text, which need not be in the buffer. */
     const char *reason = strerror_r(error_number, reason_buffer, sizeof(reason_buffer));
     error_set_joined(text, reason);
+    error_thread_errno = error_number;
     return error_code_of_errno(error_number);
+}
+
+bool error_is_of_descriptors(void)
+{
+    return error_thread_errno == EMFILE || error_thread_errno == ENFILE;
 }
 
 void error_text_copy(char *target, size_t target_size)

@@ -3,6 +3,7 @@
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "holdfast/error.h"
@@ -18,6 +19,10 @@ int error_wrap(int code, const char *format, ...) __attribute__((format(printf, 
 /* Raises the code that fits an errno (ENOSPC, EDQUOT -> HF_ENOSPACE; ENOENT -> HF_ENOTFOUND; EEXIST -> HF_EEXISTS;
  * ENOMEM -> HF_ENOMEM; others -> HF_EIO) with "<text>: <strerror>". error_number > 0. */
 int error_from_errno(int error_number, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The thread's last error was that the process, or the system, may open no more files: it has nothing to do with the
+ * file, and may be over soon. */
+bool error_is_of_descriptors(void);
 
 /* Carries an error from the thread that met it to the thread that reports it: copy the text out (cut to target_size,
  * zero included), set it there. code < 0. */

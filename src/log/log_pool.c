@@ -443,8 +443,12 @@ int log_pool_finish(struct log_pool *pool, uint64_t now_ns)
     if (target != NULL) {
         target->state = LOG_SEGMENT_PLANNED;
     }
-    if (rc != HF_ENOSPACE) {
+    if (rc != HF_ENOSPACE && rc != HF_ENOMEM) {
         return error_restore(rc, pool->operation.text);
+    }
+    if (rc == HF_ENOMEM && !pool->no_space) {
+        TRACE(TRACE_WARN, "log", "appends that need another segment are refused until there is one: %s",
+              pool->operation.text);
     }
     log_pool_finish_full(pool, target, now_ns);
     return 0;

@@ -99,6 +99,13 @@ static int log_prepare_reuse(struct log_preparation *preparation, const char *pa
     return rc;
 }
 
+/* A process that may open no more files now is short of something that comes back, as memory does: nothing was written,
+ * and nothing failed to be synced. */
+static int log_prepare_settle(int rc)
+{
+    return rc == HF_EIO && error_is_of_descriptors() ? HF_ENOMEM : rc;
+}
+
 static int log_prepare_open(struct log_preparation *preparation)
 {
     char *path = log_prepare_temporary_path(preparation);
@@ -121,7 +128,7 @@ static int log_prepare_open(struct log_preparation *preparation)
     }
 done:
     free(path);
-    return rc;
+    return log_prepare_settle(rc);
 }
 
 static int log_prepare_give_up(struct log_preparation *preparation, int rc)
@@ -165,7 +172,7 @@ int log_prepare_publish(struct log_preparation *preparation)
         goto done;
     }
     if (!MUTATED(LOG_SKIP_DIRECTORY_SYNC)) {
-        rc = directory_sync(preparation->io, preparation->directory);
+        rc = log_prepare_settle(directory_sync(preparation->io, preparation->directory));
     }
 done:
     if (rc != 0) {

@@ -186,6 +186,52 @@ static void an_open_that_may_open_no_more_files_says_so(void **unused)
     fixture_tear_down(&fixture);
 }
 
+/* A server that has as many connections as it may have, for a while: the log's next segment waits for that. */
+static void a_log_that_may_open_no_more_files_takes_appends_later(void **unused)
+{
+    (void)unused;
+    static const enum hf_log_io kinds[] = {HF_LOG_IO_AUTO, HF_LOG_IO_THREADS};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        for (rlim_t allowed = 0; allowed < 3; allowed++) { /* none for the file, none for the sync of its folder */
+            struct fixture fixture;
+            unsigned refused = 0;
+            uint64_t next = 1;
+            fixture_set_up(&fixture);
+            fixture.options.segment_size_bytes = 1u << 20;
+            fixture.options.tail_cache_bytes = 1;
+            fixture.options.io = kinds[i];
+            fixture_open(&fixture);
+            for (; next <= 10; next++) {
+                assert_int_equal(fixture_append(&fixture, 1, next, 1, "x"), 0);
+            }
+            allow_files(allowed);
+            for (unsigned tries = 0; tries < 80 && refused < 3; tries++) {
+                struct hf_entry entry = {.index = next, .term = 1, .type = HF_ENTRY_NORMAL};
+                entry.payload = bytes_of(payload, sizeof(payload));
+                hf_log_batch_clear(fixture.batch);
+                assert_int_equal(hf_log_batch_append(fixture.batch, 1, &entry, 1), 0);
+                int rc = hf_log_append_with(fixture.log, fixture.batch, &(struct hf_log_append_options){0});
+                assert_true(rc == 0 || rc == HF_ENOSPACE || rc == HF_EBUSY);
+                next += rc == 0;
+                refused += rc == HF_ENOSPACE;
+                usleep(rc == 0 ? 1000 : 20000);
+            }
+            allow_files_as_ever();
+            assert_int_equal(hf_log_sync(fixture.log), 0);
+            for (unsigned more = 0; more < 300; more++) {
+                int rc = fixture_append(&fixture, 1, next, 1, "and on");
+                assert_true(rc == 0 || rc == HF_ENOSPACE);
+                next += rc == 0;
+                usleep(rc == 0 ? 0 : 20000);
+            }
+            fixture_reopen(&fixture);
+            assert_int_equal(fixture_state(&fixture, 1).last_index, next - 1);
+            expect_no_damage(&fixture);
+            fixture_tear_down(&fixture);
+        }
+    }
+}
+
 static void count_good(void *arg, int result)
 {
     assert_int_equal(result, 0);
@@ -229,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(L34_a_segment_that_cannot_be_opened_is_an_error_of_the_read_and_no_damage),
         cmocka_unit_test(L33_an_index_file_that_cannot_be_opened_is_no_damage),
+        cmocka_unit_test(a_log_that_may_open_no_more_files_takes_appends_later),
         cmocka_unit_test(an_open_that_may_open_no_more_files_says_so),
         cmocka_unit_test(completions_do_without_a_descriptor),
         cmocka_unit_test(an_iterator_that_gets_no_queue_reads_by_itself),
