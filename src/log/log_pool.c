@@ -432,6 +432,7 @@ int log_pool_finish(struct log_pool *pool, uint64_t now_ns)
         pool->no_space = false;
         pool->allocated = !preparation->published;
         if (preparation->published) {
+            pool->no_files = false;
             pool->recycled_count += preparation->recycled_number != 0;
             pool->target = NULL;
             log_pool_hand_over(pool, target);
@@ -446,7 +447,8 @@ int log_pool_finish(struct log_pool *pool, uint64_t now_ns)
     if (rc != HF_ENOSPACE && rc != HF_ENOMEM) {
         return error_restore(rc, pool->operation.text);
     }
-    if (rc == HF_ENOMEM && !pool->no_space) {
+    if (rc == HF_ENOMEM && !pool->no_files) {
+        pool->no_files = true;
         TRACE(TRACE_WARN, "log", "appends that need another segment are refused until there is one: %s",
               pool->operation.text);
     }

@@ -62,6 +62,7 @@ struct log_pool {
     struct log_segment *target;         /* of the preparation; NULL: nobody wants it any more */
 
     bool no_space;      /* the last preparation found the device full */
+    bool no_files;      /* no segment was made since it was said that the process may open no more files */
     bool headroom_left; /* or would have taken the headroom: so there is that */
     bool retry_now;
     uint64_t retry_ns;
