@@ -23,9 +23,10 @@ endfunction()
 
 # Seconds, in the build with the sanitizers where there is one: the longest begin first, so that no core is idle while the
 # last one runs. ctest learns it by itself, but a fresh clone has not.
-set(hf_test_seconds test_log_items_durability 50 test_log_items_recovery 40 test_cluster_sim 29 test_log_damage 25
-    test_log_lost_history 40 test_log_room 20 test_log_items_truncate 20 test_log_repair 18 test_log_items_append 18 test_log_crash 14
-    test_io_contract 13 test_net_contract 12 test_log_collect 12
+set(hf_test_seconds test_cluster_sim 28 test_log_items_durability 17 test_log_lost_history 14 test_session_order 14
+    test_io_contract 13 test_net_contract 12 test_log_crash 10 test_log_items_recovery 10 test_log_collect 9 test_repair_scenes 9
+    test_log_repair 8 test_log_damage 7 test_log_seams 7 test_log_room 7 test_recover 7 test_replica_cluster 7
+    test_log_iterator_model 7 test_log_items_truncate 6 test_log_turns 6 test_log_items_append 5
     e2e_test_restore 60 e2e_test_dev 37 e2e_test_snapshot 27 e2e_test_backup 22 e2e_test_pause 19 e2e_test_kill 15 e2e_test_members 15
     e2e_test_tools 15 e2e_test_recover 11 e2e_test_repair 11)
 function(hf_test_cost name)
