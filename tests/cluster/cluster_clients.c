@@ -437,6 +437,31 @@ void cluster_clients_node_stopped(struct cluster *cluster, uint32_t position)
 
 /* ---- The histories ---- */
 
+/* What was acknowledged before a loss was accepted: what was answered later may not know of it. */
+static bool clients_ends_before_loss(const struct cluster *cluster, uint32_t key, struct history_operation *operation)
+{
+    if (!cluster->logs[key / CLUSTER_KEYS - 1].is_lost) {
+        return true;
+    }
+    if (operation->returned >= cluster->accepted_clock) {
+        operation->outcome = HISTORY_OPEN;
+        operation->returned = HISTORY_NEVER;
+    }
+    return operation->called < cluster->accepted_clock;
+}
+
+/* A node whose state of the group is that of all at the end. */
+static struct node *clients_witness(struct cluster *cluster, uint64_t group)
+{
+    for (uint32_t i = 0; i < cluster->machines && cluster->accepted_clock != 0; i++) {
+        struct cluster_node *node = &cluster->nodes[i];
+        if (node->id != 0 && node->node != NULL && !cluster_relaxed_is_left_behind(node, (uint32_t)group - 1)) {
+            return node->node;
+        }
+    }
+    return cluster_reference(cluster)->node;
+}
+
 static void clients_check_key(struct cluster *cluster, uint32_t key)
 {
     const struct history_operation **operations =
@@ -445,16 +470,19 @@ static void clients_check_key(struct cluster *cluster, uint32_t key)
     char why[384] = "";
     int rc;
     for (size_t i = 0; i < cluster->operation_count; i++) {
-        if (cluster->operations[i].key == key) {
+        if (cluster->operations[i].key == key && clients_ends_before_loss(cluster, key, &cluster->operations[i])) {
             operations[count++] = &cluster->operations[i];
         }
     }
     if (key % CLUSTER_KEYS < CLUSTER_REGISTERS) {
         rc = history_check_register(operations, count, why, sizeof(why));
+    } else if (cluster->logs[key / CLUSTER_KEYS - 1].is_lost) {
+        rc = 0; /* the list is another one */
     } else {
         size_t list_count = 0;
-        const uint64_t *list = cluster_machine_list(node_machine(cluster_reference(cluster)->node, key / CLUSTER_KEYS),
-                                                    key % CLUSTER_KEYS, &list_count);
+        const uint64_t *list =
+            cluster_machine_list(node_machine(clients_witness(cluster, key / CLUSTER_KEYS), key / CLUSTER_KEYS),
+                                 key % CLUSTER_KEYS, &list_count);
         rc = history_check_list(operations, count, list, list_count, why, sizeof(why));
     }
     if (rc < 0) {

@@ -34,7 +34,10 @@ static bool oracle_claims(struct cluster_node *node, uint64_t group, uint64_t in
     }
     if (replica != NULL) {
         replica_status(replica, &status);
-        if (status.durable_index >= index && hf_log_term(node->node->log, group, index, &own) == 0 && own == term) {
+        /* Who knew of more before an accepted loss answers for the numbers, until it meets the conflict. */
+        bool is_at_odds = node->cluster->accepted_clock != 0 && replica_is_rejoining(replica);
+        if (status.durable_index >= index &&
+            (is_at_odds || (hf_log_term(node->node->log, group, index, &own) == 0 && own == term))) {
             return true;
         }
     }
@@ -107,11 +110,22 @@ static void oracle_check_majority(struct cluster *cluster, uint64_t group, uint6
                     group, index, holder_count);
 }
 
+/* A node that has no vote yet may go by what was committed before a loss that the others accepted. */
+static bool oracle_may_know_lost(const struct cluster_node *node, uint64_t group)
+{
+    const struct replica *replica = node->node != NULL ? node->node->groups[group - 1].replica : NULL;
+    return node->cluster->logs[group - 1].is_lost && node->is_forgetful && !node->accepts_loss &&
+           (replica == NULL || replica_is_rejoining(replica));
+}
+
 /* Every kind of entry that a node passes, the first time that one does. */
 static void oracle_check_commit(struct cluster *cluster, struct cluster_node *node, uint64_t group, uint64_t applied)
 {
     struct cluster_log *log = &cluster->logs[group - 1];
     uint64_t term = 0;
+    if (oracle_may_know_lost(node, group)) {
+        return; /* it may know what was committed before the loss */
+    }
     /* Entry 1 is agreed on by the description alone. */
     if (applied > 1 && applied > log->checked && hf_log_term(node->node->log, group, applied, &term) == 0) {
         oracle_check_majority(cluster, group, applied, term);
@@ -131,6 +145,9 @@ void cluster_oracle_applied(void *arg, uint64_t group, const struct hf_entry *en
                         entry->index, entry->timestamp_ms, seen->stamp_ms);
     }
     seen->stamp_ms = entry->timestamp_ms;
+    if (oracle_may_know_lost(node, group)) {
+        return; /* it may go by what was committed before the loss; others check what was after it */
+    }
     if (!known->is_known) {
         *known = (struct cluster_entry){.term = entry->term,
                                         .stamp_ms = entry->timestamp_ms,
@@ -178,6 +195,22 @@ void cluster_oracle_acknowledged(struct cluster *cluster, uint64_t group, uint64
 
 /* ---- Leaders ---- */
 
+/* A majority lost its power, and somebody said that what is lost is lost: from here on the log is another one. */
+static void oracle_lose(struct cluster *cluster, struct cluster_node *node, uint64_t group, uint64_t from)
+{
+    struct cluster_log *log = &cluster->logs[group - 1];
+    for (uint64_t index = from; index <= log->last; index++) {
+        free(log->entries[index].payload);
+        log->entries[index] = (struct cluster_entry){0};
+    }
+    sim_trace(cluster->sim, node->host, "lacks what was committed of group %" PRIu64 " from %" PRIu64 " on", group,
+              from);
+    cluster_count(cluster, CLUSTER_EVENT_LOSS_MET);
+    log->last = from - 1;
+    log->checked = log->checked < from ? log->checked : from - 1;
+    log->is_lost = true;
+}
+
 /* A leader holds what was committed in earlier terms. One that was elected long ago and learns it late may be behind.
  */
 static void oracle_check_complete(struct cluster *cluster, struct cluster_node *node, uint64_t group,
@@ -190,6 +223,10 @@ static void oracle_check_complete(struct cluster *cluster, struct cluster_node *
         uint64_t term = 0;
         if (log->entries[index].is_known && log->entries[index].committed_term < leader_term &&
             (hf_log_term(node->node->log, group, index, &term) != 0 || term != log->entries[index].term)) {
+            if (cluster_relaxed_may_lack(node, group, index, log->entries[index].term)) {
+                oracle_lose(cluster, node, group, index);
+                return;
+            }
             cluster_violate(cluster,
                             "group %" PRIu64 ": node %u leads, but its log lacks the committed entry %" PRIu64
                             " (term %" PRIu64 " there, %" PRIu64 " here)",
@@ -251,7 +288,7 @@ static void oracle_check_state(struct cluster *cluster, struct cluster_node *nod
     struct cluster_log *log = &cluster->logs[g];
     uint64_t digest[2];
     uint64_t index = group->applied_index;
-    if (g == 0 || index > log->last + 1000) {
+    if (g == 0 || index > log->last + 1000 || (log->is_lost && index > log->last)) {
         return;
     }
     while (index > 0 && (index > log->last || !log->entries[index].is_known)) {
@@ -497,7 +534,7 @@ void cluster_oracle_finish(struct cluster *cluster)
             struct cluster_node *node = &cluster->nodes[i];
             struct node_group_status status;
             uint64_t own = 0;
-            if (node->id == 0) {
+            if (node->id == 0 || cluster_relaxed_is_left_behind(node, (uint32_t)group - 1)) {
                 continue;
             }
             int rc = oracle_log_hash(node, group, first, &own);

@@ -10,7 +10,12 @@
  * The promise (docs/guarantees.md, P1) holds while a majority of a group's voters is neither: the power goes, and
  * processes end that their next start takes for a power loss, only where that stays so, and nobody's vote is given or
  * taken away meanwhile. Then everything is checked as under the strict policies: nothing acknowledged is lost, and the
- * cluster goes on. */
+ * cluster goes on.
+ *
+ * In runs that may lose a majority all power goes at once. Then nobody may lead, nothing is lost, and an operator says
+ * on one node after the other that what is lost is lost, until somebody leads. That leader may lack what was committed,
+ * where a majority of those that vote lacks it (they are the ones that elected it), and from there on its log is the
+ * log. A node that has no vote and knew of more must close the group. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -47,7 +52,7 @@ static int relaxed_write_boot(struct io *io)
     return rc;
 }
 
-void cluster_relaxed_prepare(struct cluster_node *node, struct hf_log_options *log)
+void cluster_relaxed_prepare(struct cluster_node *node, struct node_options *options)
 {
     struct cluster *cluster = node->cluster;
     if (!relaxed_is_planned(node)) {
@@ -70,8 +75,9 @@ void cluster_relaxed_prepare(struct cluster_node *node, struct hf_log_options *l
     }
     node->is_relaxed = node->is_relaxed || relaxed_is_policy(node->policy);
     node->is_cut_planned = false; /* a start ends the plan */
-    log->sync_policy = node->policy;
-    log->sync_interval_ms = cluster->plan->sync_interval_ms;
+    options->log.sync_policy = node->policy;
+    options->log.sync_interval_ms = cluster->plan->sync_interval_ms;
+    options->accept_lost_writes = node->accepts_loss;
     sim_trace(cluster->sim, node->host, "starts under policy %d, %s", (int)node->policy,
               node->is_forgetful ? "forgetful" : "whole");
 }
@@ -90,6 +96,7 @@ void cluster_relaxed_started(struct cluster_node *node)
                         node->position + 1);
     }
     node->is_forgetful = relaxed->was_marked;
+    node->accepts_loss = false;
 }
 
 void cluster_relaxed_start_failed(struct cluster_node *node)
@@ -269,4 +276,103 @@ bool cluster_relaxed_may_kill(const struct cluster_node *node)
 {
     bool is_seen_through = node->has_boot && !node->is_error_planned;
     return is_seen_through || cluster_relaxed_may_forget(node);
+}
+
+/* ---- a majority lost its power ---- */
+
+static struct replica *relaxed_replica(const struct cluster *cluster, uint64_t id, uint64_t group,
+                                       struct cluster_node **out)
+{
+    for (uint32_t i = 0; i < cluster->machines; i++) {
+        struct cluster_node *node = (struct cluster_node *)&cluster->nodes[i];
+        if (node->id == id && node->node != NULL) {
+            *out = node;
+            return node->node->groups[group - 1].replica;
+        }
+    }
+    return NULL;
+}
+
+/* A voter of the group without a vote, when those that have one are too few; NULL: they are not. */
+static struct cluster_node *relaxed_find_short(struct cluster *cluster, const struct cluster_node *witness,
+                                               uint64_t group)
+{
+    struct replica_status status;
+    struct cluster_node *found = NULL;
+    unsigned voters = 0;
+    unsigned voting = 0;
+    replica_status(witness->node->groups[group - 1].replica, &status);
+    uint64_t first = rng_below(cluster->rng, status.member_count + 1);
+    for (unsigned k = 0; k < status.member_count; k++) {
+        const struct replica_member *member = &status.members[(first + k) % status.member_count];
+        struct cluster_node *node = NULL;
+        struct replica *replica = relaxed_replica(cluster, member->node_id, group, &node);
+        if (member->role == REPLICA_ROLE_VOTER) {
+            bool is_rejoining = replica != NULL && replica_is_rejoining(replica);
+            voters++;
+            voting += replica != NULL && !is_rejoining;
+            found = is_rejoining ? node : found;
+        }
+    }
+    return voting <= voters / 2 ? found : NULL;
+}
+
+bool cluster_relaxed_accept(struct cluster *cluster)
+{
+    struct cluster_node *found = NULL;
+    for (uint32_t i = 0; i < cluster->machines && found == NULL && cluster->plan->may_lose_majority; i++) {
+        const struct cluster_node *node = &cluster->nodes[i];
+        for (uint32_t g = 0; node->node != NULL && g <= cluster->plan->groups && found == NULL; g++) {
+            if (node->node->groups[g].replica != NULL && node->node->groups[g].leader == 0) {
+                found = relaxed_find_short(cluster, node, g + 1);
+            }
+        }
+    }
+    if (found == NULL) {
+        return false;
+    }
+    sim_trace(cluster->sim, found->host, "what it lost is lost");
+    cluster_count(cluster, CLUSTER_EVENT_LOSS_ACCEPTED);
+    cluster->accepted_clock = cluster->accepted_clock != 0 ? cluster->accepted_clock : cluster->clock + 1;
+    found->accepts_loss = true;
+    cluster_node_kill(found); /* it starts again soon */
+    return true;
+}
+
+bool cluster_relaxed_is_left_behind(struct cluster_node *node, uint32_t g)
+{
+    const struct hosted_group *group = node->node != NULL ? &node->node->groups[g] : NULL;
+    bool is_closed = group != NULL && node->cluster->accepted_clock != 0 && node->is_forgetful && group->is_failed &&
+                     strstr(group->text, "conflicts with what is committed here") != NULL;
+    if (is_closed && !node->is_left_behind[g]) {
+        node->is_left_behind[g] = true;
+        cluster_count(node->cluster, CLUSTER_EVENT_LEFT_BEHIND);
+    }
+    return is_closed;
+}
+
+bool cluster_relaxed_may_lack(const struct cluster_node *leader, uint64_t group, uint64_t index, uint64_t term)
+{
+    struct replica_status status;
+    unsigned voters = 0;
+    unsigned lacking = 0;
+    if (leader->cluster->accepted_clock == 0) {
+        return false;
+    }
+    replica_status(leader->node->groups[group - 1].replica, &status);
+    for (unsigned k = 0; k < status.member_count; k++) {
+        struct cluster_node *node = NULL;
+        struct replica *replica = relaxed_replica(leader->cluster, status.members[k].node_id, group, &node);
+        struct hf_log_group_state state = {0};
+        uint64_t own = 0;
+        voters += status.members[k].role == REPLICA_ROLE_VOTER;
+        if (status.members[k].role != REPLICA_ROLE_VOTER || replica == NULL || replica_is_rejoining(replica)) {
+            continue;
+        }
+        (void)hf_log_group_state(node->node->log, group, &state);
+        bool has_it =
+            index + 1 < state.first_index || (hf_log_term(node->node->log, group, index, &own) == 0 && own == term);
+        lacking += !has_it;
+    }
+    return lacking > voters / 2;
 }

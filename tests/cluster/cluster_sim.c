@@ -63,6 +63,9 @@ const char *cluster_event_name(enum cluster_event event)
         "relaxed_kill",
         "relaxed_lost",
         "rejoined",
+        "loss_accepted",
+        "loss_met",
+        "left_behind",
     };
     return names[event];
 }
@@ -248,7 +251,7 @@ void cluster_node_start(struct cluster_node *node)
     if (!sim_host_is_running(node->host)) {
         sim_host_start(node->host);
     }
-    cluster_relaxed_prepare(node, &options.log);
+    cluster_relaxed_prepare(node, &options);
     node->life++;
     node->owner = (struct cluster_machine_owner){cluster_oracle_applied, node};
     node->ops = cluster_machine_ops(&node->owner);
@@ -357,6 +360,12 @@ void cluster_plan_from_seed(uint64_t seed, struct cluster_plan *plan)
         plan->relaxed_percent = rng_chance(&rng, 1, 2) ? 100 : 60;
         plan->sync_interval_ms = 5u << rng_below(&rng, 9);
     }
+    if (seed % 16 == 15) {
+        plan->may_lose_majority = true;
+        plan->nodes = plan->nodes < 2 ? 3 : plan->nodes;
+        plan->spares = plan->member_gap_ms = plan->wipe_gap_ms = plan->damage_gap_ms = 0;
+        plan->blackout_gap_ms = plan->duration_ms / 2;
+    }
 }
 
 /* ---- Running ---- */
@@ -454,10 +463,11 @@ static bool cluster_is_settled(struct cluster *cluster)
     }
     for (uint32_t g = 0; g <= cluster->plan->groups; g++) {
         uint32_t leaders = 0;
+        uint64_t applied = UINT64_MAX;
         for (uint32_t i = 0; i < cluster->machines; i++) {
             struct node *node = cluster->nodes[i].node;
             struct hf_log_group_state state;
-            if (cluster->nodes[i].id == 0) {
+            if (cluster->nodes[i].id == 0 || cluster_relaxed_is_left_behind(&cluster->nodes[i], g)) {
                 continue;
             }
             if (node->groups[g].is_failed || node->groups[g].replica == NULL ||
@@ -467,9 +477,10 @@ static bool cluster_is_settled(struct cluster *cluster)
             leaders += node->groups[g].state == REPLICA_LEADER;
             if (hf_log_group_state(node->log, g + 1, &state) != 0 ||
                 state.last_index != node->groups[g].applied_index ||
-                node->groups[g].applied_index != reference->node->groups[g].applied_index) {
+                (applied != UINT64_MAX && node->groups[g].applied_index != applied)) {
                 return false;
             }
+            applied = node->groups[g].applied_index;
         }
         if (leaders != 1) {
             return false;
@@ -517,12 +528,24 @@ static void cluster_describe_stuck(struct cluster *cluster, char *text, size_t s
     }
 }
 
+/* The same, with an operator who goes by docs/operations.md when too many lost their power: on one node after the other
+ * what is lost is lost. */
+static bool cluster_run_accepting(struct cluster *cluster, bool (*condition)(struct cluster *cluster),
+                                  uint64_t limit_ms)
+{
+    bool is_met = cluster_run_until(cluster, condition, limit_ms);
+    while (!is_met && !cluster_is_violated(cluster) && cluster_relaxed_accept(cluster)) {
+        is_met = cluster_run_until(cluster, condition, limit_ms);
+    }
+    return is_met;
+}
+
 static void cluster_end(struct cluster *cluster)
 {
     char stuck[320];
     uint64_t healed_ns = sim_now_ns(cluster->sim);
     cluster_clients_finish(cluster);
-    if (!cluster_run_until(cluster, cluster_is_final_done, CLUSTER_HEAL_MAX_MS)) {
+    if (!cluster_run_accepting(cluster, cluster_is_final_done, CLUSTER_HEAL_MAX_MS)) {
         cluster_describe_stuck(cluster, stuck, sizeof(stuck));
         cluster_violate(cluster, "no progress within %u ms of healing:%s", CLUSTER_HEAL_MAX_MS, stuck);
     }
@@ -530,7 +553,7 @@ static void cluster_end(struct cluster *cluster)
     if (!cluster_run_until(cluster, cluster_clients_are_done, CLUSTER_SETTLE_MAX_MS)) {
         cluster_violate(cluster, "a call was not answered");
     }
-    if (!cluster_run_until(cluster, cluster_is_settled, CLUSTER_SETTLE_MAX_MS)) {
+    if (!cluster_run_accepting(cluster, cluster_is_settled, CLUSTER_SETTLE_MAX_MS)) {
         cluster_describe_stuck(cluster, stuck, sizeof(stuck));
         cluster_violate(cluster, "the replicas do not settle:%s", stuck);
     }

@@ -55,6 +55,7 @@ struct cluster_plan {
     uint32_t damage_gap_ms;   /* snapshots on a disk are damaged */
     uint32_t relaxed_percent; /* of nodes that acknowledge before the device has the bytes: interval or none */
     uint32_t sync_interval_ms;
+    bool may_lose_majority;    /* all power goes at once, whatever that takes, and the operator accepts it at the end */
     uint32_t interrupt_events; /* of so many, one interrupts an install that is under way; 0: none does */
 };
 void cluster_plan_from_seed(uint64_t seed, struct cluster_plan *plan);
@@ -105,6 +106,9 @@ enum cluster_event {
     CLUSTER_EVENT_RELAXED_KILL,       /* that lost nothing, and is known to */
     CLUSTER_EVENT_RELAXED_LOST,       /* entries that it had acknowledged were gone */
     CLUSTER_EVENT_REJOINED,
+    CLUSTER_EVENT_LOSS_ACCEPTED, /* by the operator, on one node */
+    CLUSTER_EVENT_LOSS_MET,      /* a leader lacks what was committed, as it may after that */
+    CLUSTER_EVENT_LEFT_BEHIND,   /* a group of a node that knew of more then: closed there for good */
     CLUSTER_EVENT_COUNT
 };
 const char *cluster_event_name(enum cluster_event event);

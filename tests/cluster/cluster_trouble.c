@@ -53,7 +53,9 @@ static void trouble_blackout(struct cluster *cluster, struct cluster_node *ignor
 {
     cluster_count(cluster, CLUSTER_EVENT_BLACKOUT);
     for (uint32_t i = 0; i < cluster->machines; i++) {
-        if (cluster->nodes[i].node != NULL) {
+        if (cluster->nodes[i].node != NULL && cluster->plan->may_lose_majority) {
+            cluster_node_power_off(&cluster->nodes[i]);
+        } else if (cluster->nodes[i].node != NULL) {
             cluster_node_cut_down(&cluster->nodes[i]);
         }
     }

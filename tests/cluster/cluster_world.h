@@ -57,7 +57,9 @@ struct cluster_node {
     bool has_boot;   /* … by now */
     bool is_relaxed;
     bool is_forgetful;
-    bool has_lost; /* when it stopped: what it acknowledged may really be gone */
+    bool is_left_behind[CLUSTER_ALL_GROUPS_MAX];
+    bool accepts_loss; /* at its next start */
+    bool has_lost;     /* when it stopped: what it acknowledged may really be gone */
     bool is_cut_planned;
     bool is_error_planned;
     uint64_t claimed[CLUSTER_ALL_GROUPS_MAX]; /* what it said that it has when it stopped, and the last entry's term */
@@ -81,6 +83,7 @@ struct cluster_log {
     uint64_t checked;  /* greatest index whose majority was counted */
     uint64_t *leaders; /* by term: position + 1 of the node that led */
     size_t leaders_capacity;
+    bool is_lost; /* entries of it were, when that was accepted */
 };
 
 enum client_state { CLIENT_THINKING, CLIENT_POSTED, CLIENT_WAITING, CLIENT_DONE };
@@ -151,6 +154,7 @@ struct cluster {
     struct cluster_node nodes[CLUSTER_MACHINES_MAX];
     uint32_t machines;
     struct list changes;          /* of members, asked for and not answered */
+    uint64_t accepted_clock;      /* when a loss was accepted first; 0: it was not */
     bool is_change_unsure;        /* one was asked for whose outcome is not known: in runs with relaxed policies */
     bool is_wiping;               /* one at a time */
     struct cluster_damage damage; /* one at a time */
@@ -183,7 +187,7 @@ void cluster_node_bury(struct cluster_node *node);      /* after its host was st
 void cluster_node_start(struct cluster_node *node);
 
 /* ---- relaxed sync policies ---- */
-void cluster_relaxed_prepare(struct cluster_node *node, struct hf_log_options *log); /* before a start */
+void cluster_relaxed_prepare(struct cluster_node *node, struct node_options *options); /* before a start */
 void cluster_relaxed_started(struct cluster_node *node);
 void cluster_relaxed_start_failed(struct cluster_node *node);
 void cluster_relaxed_stops(struct cluster_node *node, bool has_power); /* before its node is closed */
@@ -194,6 +198,14 @@ bool cluster_relaxed_is_whole(const struct cluster_node *node);
 bool cluster_relaxed_may_forget(const struct cluster_node *node);
 bool cluster_relaxed_may_kill(const struct cluster_node *node); /* its process */
 bool cluster_relaxed_may_change_members(const struct cluster *cluster);
+/* Nobody leads some group, since too many of its voters have no vote: one of them is started again with what is left.
+ * False: that is not why. */
+bool cluster_relaxed_accept(struct cluster *cluster);
+/* Its group is closed here for good: when the others went on without it after a loss, it knew of more that was
+ * committed, and that conflicts. Counts it once. */
+bool cluster_relaxed_is_left_behind(struct cluster_node *node, uint32_t g);
+/* Whether a leader may lack the entry: a majority that votes does. */
+bool cluster_relaxed_may_lack(const struct cluster_node *leader, uint64_t group, uint64_t index, uint64_t term);
 
 /* ---- members ---- */
 /* A running node that knows most about the members; NULL: none. */

@@ -59,7 +59,9 @@ static void every_planned_kind_of_trouble_happened(const struct cluster_result *
         }
     }
     for (int i = 0; i < CLUSTER_EVENT_COUNT; i++) {
-        if (sum->events[i] == 0) {
+        /* The last words of a lost majority are rare: seeds that had them are kept below. */
+        bool is_rare = i == CLUSTER_EVENT_LOSS_MET || i == CLUSTER_EVENT_LEFT_BEHIND;
+        if (sum->events[i] == 0 && !is_rare) {
             fail_msg("the runs are invalid: no \"%s\" ever happened", cluster_event_name((enum cluster_event)i));
         }
     }
@@ -105,6 +107,8 @@ static void seeds_that_failed_once_are_kept(void **state)
     static const uint64_t seeds[] = {
         723,    /* an open fails after a kill under a relaxed policy, and the next one believes the kernel */
         1067,   /* … */
+        655,    /* a majority lost its power, and a node that has no vote yet answers for more than the others have */
+        5279,   /* … and closes a group */
         2165,   /* two voters become one, and the power goes: guard M */
         411108, /* a member that has the snapshot is offered it again and again */
         413074, /* who loses its vote waits for earlier attempts to hand over */
