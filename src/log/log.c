@@ -627,7 +627,7 @@ static bool log_drive_is_here(const struct hf_log *log)
 
 bool log_drive_push(struct hf_log *log)
 {
-    return log->queue != NULL && log_drive_is_here(log) && log_writer_has_sealed(&log->writer) &&
+    return log->queue != NULL && log_writer_has_sealed(&log->writer) && log_drive_is_here(log) &&
            log_writer_submit_sealed(&log->writer, io_monotonic_ns(log->io));
 }
 
