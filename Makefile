@@ -96,7 +96,7 @@ nightly: build ## long runs: a million operations against the log's model, 10 Gi
 
 mutants: setup build/mutants/build.ninja ## planted bugs: each must be found by its named test
 	@$(STAGE) mutants-build ninja -C build/mutants $$(/usr/bin/python3 scripts/mutants.py --programs)
-	@$(STAGE) mutants-run /usr/bin/python3 scripts/mutants.py build/mutants --jobs $(JOBS)
+	@$(STAGE) mutants-run /usr/bin/python3 scripts/mutants.py build/mutants --jobs $$(($(JOBS) + 1))
 
 sim: build ## replay one simulated cluster run with a readable trace: make sim SEED=n
 	@build/release/sim --seed $(SEED) --trace

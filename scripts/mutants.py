@@ -204,6 +204,9 @@ TESTS = {
     'LOG_INDEX_TABLES_UNCHECKED': [Kill(INDEX_FILES, '^L50_')],
 }
 
+# Found by waiting for what the bug prevents, for a minute: they begin first, so that nobody waits for them at the end.
+FIRST = ('LOG_DRIVER_STAYS_AWAKE',)
+
 
 def failed_tests(done):
     """Names of failed cmocka tests; of a program that died, the test that was running."""
@@ -300,7 +303,7 @@ def main(arguments):
         return 0
     known = mutations()
     names = [name for name, _ in known]
-    for name in [*TESTS, *(options.only or [])]:
+    for name in [*TESTS, *FIRST, *(options.only or [])]:
         if name not in names:
             raise SystemExit(f"error: src/base/mutation.h has no mutation '{name}'")
     run = Run(options.build.resolve())
@@ -312,7 +315,9 @@ def main(arguments):
             print(f'{name:{width}}  {"; ".join(" ".join(test.command(name)) for test in TESTS.get(name, [])) or "-"}')
         return 0
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for (name, text), (verdict, found, seconds) in zip(wanted, pool.map(run.mutation, [name for name, _ in wanted])):
+        runs = {name: pool.submit(run.mutation, name) for name, _ in sorted(wanted, key=lambda row: row[0] not in FIRST)}
+        for name, text in wanted:
+            verdict, found, seconds = runs[name].result()
             survivors += verdict != 'killed'
             more = '' if verdict == 'killed' else f'\n    {text}'
             print(f'{name:{width}}  {verdict:8}  {seconds:6.1f} s  {found}{more}', flush=True)
