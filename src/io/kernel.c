@@ -48,6 +48,11 @@ int kernel_origin(struct io *io)
     return kernel_io_of(io)->origin;
 }
 
+int kernel_open(struct io *io, const char *path, int flags)
+{
+    return path[0] == '/' ? open(path, flags, 0644) : openat(kernel_origin(io), path, flags, 0644);
+}
+
 int kernel_error(int error_number, const char *format, ...)
 {
     char text[ERROR_TEXT_SIZE_MAX];
@@ -145,7 +150,7 @@ void io_kernel_seed(struct io *base, uint64_t seed)
 
 static int kernel_directory_sync(struct io *io, const char *path)
 {
-    int descriptor = openat(kernel_origin(io), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int descriptor = kernel_open(io, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0) {
         return kernel_error(errno, "open directory %.600s", path);
     }
@@ -261,7 +266,7 @@ static int kernel_directory_list(struct io *io, const char *path, directory_visi
     struct kernel_entries entries = {0};
     int rc = 0;
     /* Not opendir, which the thread sanitizer does not see open a file: it would take it for what had that number. */
-    int descriptor = openat(kernel_origin(io), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int descriptor = kernel_open(io, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *directory = descriptor >= 0 ? fdopendir(descriptor) : NULL;
     if (directory == NULL) {
         rc = kernel_error(errno, "list directory %.600s", path);
@@ -299,7 +304,7 @@ done:
 static int kernel_directory_free_bytes(struct io *io, const char *path, uint64_t *out)
 {
     struct statvfs status;
-    int descriptor = openat(kernel_origin(io), path, O_PATH | O_CLOEXEC);
+    int descriptor = kernel_open(io, path, O_PATH | O_CLOEXEC);
     if (descriptor < 0 || fstatvfs(descriptor, &status) != 0) {
         int rc = kernel_error(errno, "free space of %.600s", path);
         if (descriptor >= 0) {

@@ -11,6 +11,9 @@ int kernel_error(int error_number, const char *format, ...) __attribute__((forma
 
 /* The folder that was the process's working directory when the io was opened: relative paths begin there. */
 int kernel_origin(struct io *io);
+/* open(2) from there, with mode 0644. An absolute path is opened without it: the thread sanitizer does not see openat,
+ * and takes the descriptor for what had its number before. */
+int kernel_open(struct io *io, const char *path, int flags);
 
 /* The clock without a handle, for the threads that stamp completions. */
 uint64_t kernel_monotonic_ns(void);

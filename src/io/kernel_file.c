@@ -289,7 +289,7 @@ int kernel_file_open(struct io *io, const char *path, unsigned flags, struct fil
     file->path = text_copy(path);
     atomic_init(&file->rwf_refused, false);
     do {
-        file->descriptor = openat(kernel_origin(io), path, mode, 0644);
+        file->descriptor = kernel_open(io, path, mode);
     } while (file->descriptor < 0 && errno == EINTR);
     if (file->descriptor < 0) {
         rc = kernel_error(errno, "open %.600s", path);

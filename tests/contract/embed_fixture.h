@@ -157,8 +157,8 @@ static void embedding_trace(void *arg, int level, const char *line)
 }
 
 struct embedding {
-    char directory[64];
-    char paths[EMBED_NODES_MAX][128];
+    char directory[512];
+    char paths[EMBED_NODES_MAX][560];
     char peers[EMBED_NODES_MAX][32];
     char *description;
     unsigned count;
@@ -191,7 +191,9 @@ static inline void embedding_open(struct embedding *cluster, unsigned count, uns
                                   const struct hf_node_machine *machine)
 {
     struct hf_node_address addresses[EMBED_NODES_MAX];
-    *cluster = (struct embedding){.directory = "embed-XXXXXX", .count = count};
+    *cluster = (struct embedding){.count = count};
+    assert_non_null(getcwd(cluster->directory, sizeof(cluster->directory) - 16));
+    strcat(cluster->directory, "/embed-XXXXXX"); /* absolute: the thread sanitizer does not see openat (io/kernel.h) */
     assert_non_null(mkdtemp(cluster->directory));
     embedding_error_lines = 0;
     hf_node_trace(HF_NODE_TRACE_ERROR, embedding_trace, NULL);
@@ -223,7 +225,7 @@ static inline void embedding_start_all(struct embedding *cluster)
 
 static inline void embedding_close(struct embedding *cluster)
 {
-    char command[128];
+    char command[640];
     for (unsigned i = 0; i < EMBED_NODES_MAX; i++) {
         embedding_stop(cluster, i);
     }
