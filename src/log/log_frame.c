@@ -11,7 +11,7 @@
 
 #define LOG_FRAME_MAGIC         0x52464648u /* "HFFR" */
 #define LOG_FRAME_CHECKSUM_FROM 8u
-#define LOG_FRAME_AHEAD         256u /* bytes: about two small records */
+#define LOG_FRAME_AHEAD         512u /* bytes: some three small records, and more than memory takes to come */
 #define LOG_FRAME_LINE          64u  /* of the processor's cache */
 
 static void log_frame_put_header(uint8_t *target, const struct log_frame_header *header)

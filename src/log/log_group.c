@@ -53,7 +53,8 @@ struct log_group *log_groups_get(struct log_groups *groups, uint64_t id)
     if (groups->by_id.count >= LOG_GROUP_COUNT_MAX) {
         return NULL;
     }
-    group = memory_new(sizeof(*group));
+    group = memory_new_aligned(LOG_GROUP_ALIGNMENT, sizeof(*group));
+    memset(group, 0, sizeof(*group));
     group->id = id;
     group->index.block_entries_max = groups->block_entries_max;
     map_put(&groups->by_id, id, group);

@@ -30,20 +30,26 @@ struct log_install {
     uint8_t name[HF_LOG_SNAPSHOT_NAME_SIZE_MAX];
 };
 
+#define LOG_GROUP_ALIGNMENT 64u /* a line of the processor's cache */
+
+/* What every append reads or changes comes first, in two lines of the cache: where many groups take turns, hardly
+ * anything of a group is still in the nearest one. */
 struct log_group {
-    uint64_t id;
-    uint64_t incarnation;   /* 0: none chosen yet; log_group_incarnate */
-    uint64_t tombstone;     /* the incarnation that was removed last; 0: none */
-    uint64_t tombstone_run; /* the number of its last run */
-    uint64_t run_number;    /* of the last run record */
-    uint64_t durable;       /* index */
+    _Alignas(LOG_GROUP_ALIGNMENT) uint64_t id;
+    uint64_t incarnation;        /* 0: none chosen yet; log_group_incarnate */
+    uint64_t run_number;         /* of the last run record */
+    struct log_install *install; /* a snapshot is being installed: log_install.c; NULL: none */
     uint64_t payload_bytes;
     uint64_t entry_count;
-    uint64_t rewrites; /* how often entries were taken away from the end: for reads that go on after a while */
-    struct log_group_bounds bounds;
-    bool removed;
     uint32_t check; /* of id and incarnation, as records have it */
+    bool damaged;
+    bool removed;
+    uint64_t durable; /* index */
+    struct log_group_bounds bounds;
     struct log_index index;
+    uint64_t rewrites;      /* how often entries were taken away from the end: for reads that go on after a while */
+    uint64_t tombstone;     /* the incarnation that was removed last; 0: none */
+    uint64_t tombstone_run; /* the number of its last run */
     struct hf_hard_state hard_state;
     /* Where the live record is that says that the group exists: its hard state, until there is one the first of its
      * records; or, once it is removed, its removal. NULL: nothing was ever written. */
@@ -52,11 +58,9 @@ struct log_group {
     uint64_t commit_needed; /* entries that must be there: min(commit, last) when the hard state was written */
     uint8_t snapshot_name[HF_LOG_SNAPSHOT_NAME_SIZE_MAX];
     uint32_t snapshot_name_size;
-    bool damaged;
     bool open; /* log_apply: the log's front is gone, entries up to bounds.last may still come as moved records, and
                 * unless it is anchored, so may the floor */
-    uint64_t applied;            /* what hf_log_retain said */
-    struct log_install *install; /* a snapshot is being installed: log_install.c; NULL: none */
+    uint64_t applied; /* what hf_log_retain said */
 
     uint64_t memory_turn; /* log_memory: the append that memory_kept belongs to */
     bool memory_kept;     /* the batch does more than append to it: nothing of it is dropped meanwhile */

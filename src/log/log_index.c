@@ -8,7 +8,8 @@
 #include "base/error.h"
 #include "base/trace.h"
 
-#define LOG_INDEX_CAPACITY_MIN 16u
+#define LOG_INDEX_CAPACITY_MIN       16u
+#define LOG_INDEX_CAPACITY_FIRST_MAX 512u /* 4 KiB */
 
 /* ---- one block ---- */
 
@@ -91,13 +92,18 @@ static bool log_index_takes(const struct log_index *index, const struct log_inde
            log_index_block_last(block) == entry_index - 1;
 }
 
+static void log_index_block_reserve(struct log_index_block *block, uint32_t capacity)
+{
+    block->capacity = capacity;
+    block->slots = memory_resize(block->slots, capacity * sizeof(struct log_slot));
+}
+
 /* Adds the entry behind the last one of the block. */
 static void log_index_block_add(struct log_index_block *block, const struct log_location *location)
 {
     uint32_t used = block->dropped + block->count;
     if (used == block->capacity) {
-        block->capacity = block->capacity == 0 ? LOG_INDEX_CAPACITY_MIN : block->capacity * 2;
-        block->slots = memory_resize(block->slots, block->capacity * sizeof(struct log_slot));
+        log_index_block_reserve(block, block->capacity == 0 ? LOG_INDEX_CAPACITY_MIN : block->capacity * 2);
     }
     assert(location->offset % 8 == 0 && location->offset / 8 <= UINT32_MAX);
     log_index_block_note_term(block, block->index_first + block->count, location->term);
@@ -243,13 +249,24 @@ static size_t log_index_holder(const struct log_index *index, uint64_t entry_ind
 
 /* ---- adding ---- */
 
+/* A group is about as busy in one segment as it was in the one before: what it had there tells where to begin, so that
+ * the blocks of many groups do not all grow step by step. */
+static uint32_t log_index_capacity_after(const struct log_index_block *before)
+{
+    uint32_t half = before != NULL ? before->count / 2 : 0;
+    half = half < LOG_INDEX_CAPACITY_FIRST_MAX ? half : LOG_INDEX_CAPACITY_FIRST_MAX;
+    return half > LOG_INDEX_CAPACITY_MIN ? half : LOG_INDEX_CAPACITY_MIN;
+}
+
 void log_index_append(struct log_index *index, uint64_t entry_index, const struct log_location *location)
 {
     struct log_index_block *block = index->last;
     assert(block == NULL || log_index_block_last(block) < entry_index);
     if (block == NULL || !log_index_takes(index, block, entry_index, location->segment)) {
         index->scattered |= block != NULL && block->segment->header.number > location->segment->header.number;
+        uint32_t capacity = log_index_capacity_after(block);
         block = log_index_add_block(index, index->count, location->segment, entry_index);
+        log_index_block_reserve(block, capacity);
     }
     log_index_block_add(block, location);
 }

@@ -43,11 +43,11 @@ struct log_index_block {
 };
 struct log_index {
     struct log_index_block *last;    /* of the blocks: appends go there; NULL: there is none */
+    uint32_t block_entries_max;      /* of a block that grows by appends; 0: LOG_INDEX_BLOCK_ENTRIES_DEFAULT */
+    bool scattered;                  /* the segments of the blocks need not ascend */
     struct log_index_block **blocks; /* ascending, disjoint */
     size_t count;
     size_t capacity;
-    uint32_t block_entries_max; /* of a block that grows by appends; 0: LOG_INDEX_BLOCK_ENTRIES_DEFAULT */
-    bool scattered;             /* the segments of the blocks need not ascend */
 };
 
 struct log_location {
