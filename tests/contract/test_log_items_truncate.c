@@ -1,7 +1,6 @@
 /* links: log sim */
-/* Log items L35 to L45: suffixes, prefixes, resets and groups that end. Item 39 holds by construction: no
- * operation of the interface removes from the middle. Items 44 and what of 43 is about snapshots belong to their room.
- */
+/* Log items L35 to L45: suffixes, prefixes, resets and groups that end. Items 44 and what of 43 is about snapshots
+ * belong to their room. */
 #include "contract/log_items.h"
 
 static void never_called(void *arg, int result)
@@ -84,6 +83,21 @@ static void build_no_hole(struct items *items)
     }
 }
 ITEMS_THREE_WAYS(L37_a_crash_in_a_truncation_leaves_no_hole, build_no_hole)
+
+/* Entries go at either end, in one batch or in turns; what lies between them stays as it is. */
+static void build_middle(struct items *items)
+{
+    items_batch(items);
+    items_append(items, 0, 8, 1, 100);
+    items_batch(items);
+    items_compact(items, 0, 3);
+    items_truncate(items, 0, 8);
+    items_batch(items);
+    items_truncate(items, 0, 7);
+    items_append(items, 0, 2, 2, 100);
+    items_compact(items, 0, 4);
+}
+ITEMS_THREE_WAYS(L39_between_what_goes_at_either_end_nothing_is_taken_away, build_middle)
 
 static void build_compact(struct items *items)
 {
@@ -337,6 +351,7 @@ int main(void)
         ITEMS_ROWS(L35_a_suffix_is_truncated_across_segments),
         ITEMS_ROWS(L36_truncated_entries_never_return),
         ITEMS_ROWS(L37_a_crash_in_a_truncation_leaves_no_hole),
+        ITEMS_ROWS(L39_between_what_goes_at_either_end_nothing_is_taken_away),
         ITEMS_ROWS(L40_an_acknowledged_compaction_is_not_undone),
         ITEMS_ROWS(L41_an_emptied_log_restarts_at_any_distance),
         ITEMS_ROWS(L42_an_installed_snapshot_and_the_reset_of_the_log_are_one_step),
