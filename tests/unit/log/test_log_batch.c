@@ -63,6 +63,23 @@ static void L12_an_over_full_batch_is_as_it_was_and_reusable(void **unused)
     free(payload);
 }
 
+static void what_was_refused_counts_for_nothing(void **unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    struct hf_log_stat stat;
+    fixture_set_up(&fixture);
+    fixture_open(&fixture);
+    struct hf_entry entries[2] = {fixture_entry(1, 1, "first"), fixture_entry(0, 1, "bad")};
+    assert_int_equal(hf_log_batch_append(batch, 1, entries, 2), HF_EINVALID);
+    assert_int_equal(hf_log_batch_append(batch, 1, entries, 1), 0);
+    assert_int_equal(hf_log_append_wait(fixture.log, batch), 0);
+    hf_log_stat(fixture.log, &stat);
+    assert_int_equal(stat.appended_bytes, strlen("first"));
+    fixture_expect(&fixture, 1, 1, 1, "first");
+    fixture_tear_down(&fixture);
+}
+
 static void payloads_are_copied(void **unused)
 {
     (void)unused;
@@ -83,6 +100,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(limits_are_checked_before_anything_is_added, open_batch, close_batch),
         cmocka_unit_test_setup_teardown(L12_an_over_full_batch_is_as_it_was_and_reusable, open_batch, close_batch),
+        cmocka_unit_test_setup_teardown(what_was_refused_counts_for_nothing, open_batch, close_batch),
         cmocka_unit_test_setup_teardown(payloads_are_copied, open_batch, close_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
