@@ -14,8 +14,9 @@
 #define REPLAY_READ_COUNT 4096u
 #define REPLAY_PIECE_SIZE (256u << 10)
 
-static void replay_progress(struct state_replay *replay, uint64_t bytes)
+static void replay_progress(void *arg, uint64_t bytes)
 {
+    struct state_replay *replay = arg;
     replay->bytes_done += bytes;
     progress_update(replay->progress, replay->bytes_done,
                     replay->bytes_done > replay->bytes_total ? replay->bytes_done : replay->bytes_total);
@@ -24,23 +25,11 @@ static void replay_progress(struct state_replay *replay, uint64_t bytes)
 static int replay_import(struct state_replay *replay, const struct state_sources *sources,
                          const struct state_source *source, void *machine, uint64_t *stamp_ms)
 {
-    struct hf_snapshot_reader *reader = NULL;
-    struct group_import import;
-    struct hf_bytes chunk = {0};
-    group_import_open(&import, server_machine_ops(), machine, source->group, source->incarnation);
-    int rc = hf_snapshot_reader_open(sources->store, source->id, &reader);
-    do {
-        rc = rc == 0 ? hf_snapshot_read_next(reader, &chunk) : rc;
-        rc = rc == 0 && chunk.size > 0 ? group_import_write(&import, chunk) : rc;
-        replay_progress(replay, rc == 0 ? chunk.size : 0);
-    } while (rc == 0 && chunk.size > 0);
-    hf_snapshot_reader_close(reader);
-    rc = rc == 0 ? group_import_finish(&import) : rc;
-    if (rc == 0) {
-        group_import_swap(&import, machine);
-        *stamp_ms = import.head.stamp_ms;
-    }
-    group_import_close(&import);
+    struct group_stream_head head = {.group = source->group, .incarnation = source->incarnation};
+    const struct group_import_source from = {
+        .store = sources->store, .id = source->id, .note = replay_progress, .arg = replay};
+    int rc = group_import_snapshot(server_machine_ops(), machine, &head, &from);
+    *stamp_ms = head.stamp_ms;
     return rc;
 }
 

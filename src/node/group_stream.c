@@ -85,6 +85,36 @@ void group_import_close(struct group_import *import)
     }
 }
 
+static int group_import_read(struct group_import *import, const struct group_import_source *source)
+{
+    struct hf_snapshot_reader *reader = NULL;
+    struct hf_bytes chunk = {0};
+    int rc = hf_snapshot_reader_open(source->store, source->id, &reader);
+    do {
+        rc = rc == 0 ? hf_snapshot_read_next(reader, &chunk) : rc;
+        rc = rc == 0 && chunk.size > 0 ? group_import_write(import, chunk) : rc;
+        if (rc == 0 && source->note != NULL) {
+            source->note(source->arg, chunk.size);
+        }
+    } while (rc == 0 && chunk.size > 0);
+    hf_snapshot_reader_close(reader);
+    return rc == 0 ? group_import_finish(import) : rc;
+}
+
+int group_import_snapshot(const struct node_machine_ops *ops, void *machine, struct group_stream_head *head,
+                          const struct group_import_source *source)
+{
+    struct group_import import;
+    group_import_open(&import, ops, machine, head->group, head->incarnation);
+    int rc = group_import_read(&import, source);
+    if (rc == 0) {
+        group_import_swap(&import, machine);
+        head->stamp_ms = import.head.stamp_ms;
+    }
+    group_import_close(&import);
+    return rc;
+}
+
 int group_stream_snapshot(const struct hf_snapshot_manifest *manifest, struct replica_snapshot *out)
 {
     *out = (struct replica_snapshot){

@@ -45,6 +45,18 @@ void group_import_swap(struct group_import *import, void *machine);
 /* Worker, since it frees a whole state. Works on a zeroed one. */
 void group_import_close(struct group_import *import);
 
+struct group_import_source {
+    struct hf_snapshot_store *store;
+    struct hf_snapshot_id id;
+    void (*note)(void *arg, uint64_t bytes); /* of every chunk that was taken; NULL: nobody asks */
+    void *arg;
+};
+/* All of a snapshot into a machine that nobody else uses meanwhile. *head: group and incarnation that are expected;
+ * stamp_ms is filled in. On errors (HF_ECORRUPT, HF_EVERSION, HF_EMISMATCH, HF_ENOTFOUND, HF_EIO) the machine is as it
+ * was. */
+int group_import_snapshot(const struct node_machine_ops *ops, void *machine, struct group_stream_head *head,
+                          const struct group_import_source *source);
+
 /* What consensus must know of a snapshot, from its manifest. HF_ECORRUPT. stamp_ms is not in there. */
 int group_stream_snapshot(const struct hf_snapshot_manifest *manifest, struct replica_snapshot *out);
 

@@ -33,8 +33,9 @@ struct rebuild {
     struct rebuild_append append;
 };
 
-static void rebuild_progress(struct rebuild *rebuild, uint64_t bytes)
+static void rebuild_progress(void *arg, uint64_t bytes)
 {
+    struct rebuild *rebuild = arg;
     rebuild->bytes_done += bytes;
     if (rebuild->options->progress != NULL) {
         rebuild->options->progress(rebuild->options->arg, rebuild->bytes_done, rebuild->bytes_total);
@@ -46,23 +47,11 @@ static void rebuild_progress(struct rebuild *rebuild, uint64_t bytes)
 static int rebuild_import(struct rebuild *rebuild, const struct rebuild_group *group, uint64_t incarnation,
                           void *machine, uint64_t *stamp_ms)
 {
-    struct hf_snapshot_reader *reader = NULL;
-    struct group_import import;
-    struct hf_bytes chunk = {0};
-    group_import_open(&import, rebuild->options->machine, machine, group->copy->group, incarnation);
-    int rc = hf_snapshot_reader_open(group->source->store, group->copy->snapshot_id, &reader);
-    do {
-        rc = rc == 0 ? hf_snapshot_read_next(reader, &chunk) : rc;
-        rc = rc == 0 && chunk.size > 0 ? group_import_write(&import, chunk) : rc;
-        rebuild_progress(rebuild, rc == 0 ? chunk.size : 0);
-    } while (rc == 0 && chunk.size > 0);
-    hf_snapshot_reader_close(reader);
-    rc = rc == 0 ? group_import_finish(&import) : rc;
-    if (rc == 0) {
-        group_import_swap(&import, machine);
-        *stamp_ms = import.head.stamp_ms;
-    }
-    group_import_close(&import);
+    struct group_stream_head head = {.group = group->copy->group, .incarnation = incarnation};
+    const struct group_import_source source = {
+        .store = group->source->store, .id = group->copy->snapshot_id, .note = rebuild_progress, .arg = rebuild};
+    int rc = group_import_snapshot(rebuild->options->machine, machine, &head, &source);
+    *stamp_ms = head.stamp_ms;
     return rc;
 }
 

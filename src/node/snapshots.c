@@ -104,22 +104,10 @@ static int snapshots_accept_named(struct hosted_group *group, const struct hf_lo
 
 static int snapshots_import(struct hosted_group *group, struct hf_snapshot_id id, uint64_t *stamp_ms)
 {
-    struct hf_snapshot_reader *reader = NULL;
-    struct group_import import;
-    group_import_open(&import, group->ops, group->machine, group->id, group->incarnation);
-    int rc = hf_snapshot_reader_open(group->node->snapshots.store, id, &reader);
-    struct hf_bytes chunk = {0};
-    do {
-        rc = rc == 0 ? hf_snapshot_read_next(reader, &chunk) : rc;
-        rc = rc == 0 && chunk.size > 0 ? group_import_write(&import, chunk) : rc;
-    } while (rc == 0 && chunk.size > 0);
-    hf_snapshot_reader_close(reader);
-    rc = rc == 0 ? group_import_finish(&import) : rc;
-    if (rc == 0) {
-        group_import_swap(&import, group->machine);
-        *stamp_ms = import.head.stamp_ms;
-    }
-    group_import_close(&import);
+    struct group_stream_head head = {.group = group->id, .incarnation = group->incarnation};
+    const struct group_import_source source = {.store = group->node->snapshots.store, .id = id};
+    int rc = group_import_snapshot(group->ops, group->machine, &head, &source);
+    *stamp_ms = head.stamp_ms;
     return rc;
 }
 
